@@ -1,0 +1,41 @@
+# make run   the story of the series: five designs checked, the deadlock shown and explained
+# make test  lint, types and the whole test suite
+# make bench the native explorer against its peers, on this machine, in one run
+# Every target installs what it needs into .venv; only Python 3.11+ and a package registry are needed.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: run test lint types check-tests bench golden clean
+
+run: $(STAMP)
+	@$(BIN)/quiesce
+
+test: lint types check-tests
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+check-tests: $(STAMP)
+	$(BIN)/pytest
+
+golden: $(STAMP)
+	$(BIN)/pytest --update-golden tests
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[native]' hypothesis mypy pytest ruff
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error that a user can meet: what is wrong, where, why, and how to mend it.
+
+Two families. A :class:`SourceErrors` carries all that is wrong with a protocol file, sorted by
+place, each with a caret; a :class:`UsageError` is a request that makes no sense. Both end a command
+with exit code 2. Anything else that escapes is a defect of ours and ends with exit code 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class QuiesceError(Exception):
+    """Base of all errors that are meant for the user; its text is complete and needs no traceback."""
+
+
+class UsageError(QuiesceError):
+    """The request is wrong: an unknown name, a file that is not there, a value out of range.
+
+    :param what: what is wrong, naming the offending word.
+    :param cure: how to mend it, as an instruction.
+    """
+
+    def __init__(self, what: str, cure: str = "") -> None:
+        super().__init__(f"{what}\n  help: {cure}" if cure else what)
+        self.what = what
+        self.cure = cure
+
+
+@dataclass(frozen=True, order=True)
+class Loc:
+    """A place in a source file.
+
+    :param file: path as the user gave it.
+    :param line: 1-based.
+    :param column: 0-based column in characters (not the UTF-8 bytes that ``ast`` counts).
+    :param end_line: 1-based, inclusive.
+    :param end_column: 0-based, exclusive.
+    :param function: qualified name of the function around it.
+    """
+
+    file: str
+    line: int
+    column: int = 0
+    end_line: int = 0
+    end_column: int = 0
+    function: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column + 1}"
+
+
+@dataclass(frozen=True, order=True)
+class Diagnostic:
+    """One complaint about a protocol's source.
+
+    :param loc: where.
+    :param code: a stable short name, documented in ``docs/errors.md``.
+    :param message: what is wrong.
+    :param why: why the language cannot take it.
+    :param help: the accepted spelling.
+    :param calls: the call sites that led here, outermost first.
+    """
+
+    loc: Loc
+    code: str
+    message: str
+    why: str = ""
+    help: str = ""
+    calls: tuple[Loc, ...] = field(default=())
+
+    def render(self) -> str:
+        """Return the complaint as text, with the source line and a caret under the place."""
+        lines = [f"{self.loc}: error[{self.code}]: {self.message}"]
+        text = source_line(self.loc.file, self.loc.line)
+        if text is not None:
+            number = f"{self.loc.line:5d}"
+            end = self.loc.end_column if self.loc.end_line == self.loc.line else len(text)
+            width = max(1, end - self.loc.column)
+            # Tabs before the caret are kept, so that it stays under its column.
+            pad = "".join("\t" if c == "\t" else " " for c in text[: self.loc.column])
+            where = f" in {self.loc.function}" if self.loc.function else ""
+            lines += [f"{number} | {text}", f"      | {pad}{'^' * width}{where}"]
+        lines += [f"      = called from {c}" for c in reversed(self.calls)]
+        if self.why:
+            lines.append(f"      = why: {self.why}")
+        if self.help:
+            lines.append(f"      = help: {self.help}")
+        return "\n".join(lines)
+
+
+class SourceErrors(QuiesceError):
+    """All that is wrong with a protocol's source, sorted by place, each complaint once."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(sorted(set(diagnostics)))
+        count = len(self.diagnostics)
+        tail = f"{count} error{'s' if count != 1 else ''}; nothing was checked"
+        super().__init__("\n\n".join([*(d.render() for d in self.diagnostics), tail]))
+
+
+def source_line(file: str, line: int) -> str | None:
+    """Return line *line* (1-based) of *file* without its newline; None if it cannot be read."""
+    try:
+        return Path(file).read_text(encoding="utf-8").splitlines()[line - 1]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return None

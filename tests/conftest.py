@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test may use: golden texts, and the shared reference folder where it is present."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+REFERENCE = ROOT.parent / "shared" / "reference"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite the golden texts in tests/golden/ with what the tests produce",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Return ``compare(name, text)``: *text* must equal ``tests/golden/name``.
+
+    With ``--update-golden`` the file is rewritten instead; the change is then reviewed in the diff.
+    """
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists():
+            pytest.fail(f"{path} does not exist; run `make golden` to write it")
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The shared reference folder beside the checkout; the test is skipped where it is missing."""
+    if not REFERENCE.is_dir():
+        pytest.skip(f"the reference folder {REFERENCE} is not on this machine")
+    return REFERENCE
