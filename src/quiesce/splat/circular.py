@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What "possible circular locking dependency detected" prints of its own: the chain.
+
+``-> #N`` names lock N, and its trace is where lock N was taken while lock N-1 was held; ``#0`` is the
+acquisition that made lockdep speak, with lock N held (``print_circular_bug``, kernel/locking/lockdep.c).
+Where the outer lock of each pair was taken is not printed.
+"""
+
+from __future__ import annotations
+
+from quiesce.splat.reader import Handler, Reader
+
+
+def _chain_starts(reader: Reader, text: str, number: int) -> None:
+    reader.close()
+
+
+def _chain_exists(reader: Reader, text: str, number: int) -> None:
+    reader.close()
+    rest = text.partition(":")[2].strip()
+    if "-->" in rest:
+        _chain_names(reader, rest, number)
+
+
+def _chain_names(reader: Reader, text: str, number: int) -> None:
+    if not reader.chain_names:
+        reader.chain_names = tuple(name.strip() for name in text.split(" --> "))
+
+
+PHRASES: dict[str, Handler] = {
+    "which lock already depends": _chain_starts,
+    "the existing dependency chain": _chain_starts,
+    "chain exists of": _chain_exists,
+    " --> ": _chain_names,
+}
+
+
+def find_missing(reader: Reader) -> None:
+    """Note which parts of the chain are not there."""
+    links = {link.number: link for link in reader.links}
+    if not links:
+        reader.lack("the dependency chain")
+        return
+    top = max(links)
+    holding, wanted = reader.subjects.get("holding"), reader.subjects.get("wanted")
+    if holding is not None and not links[top].lock.same_class(holding):
+        reader.lack(f"the links of the chain above #{top}", links[top].line)
+    if wanted is not None and 0 in links and not links[0].lock.same_class(wanted):
+        reader.lack("link #0 of the chain: it names another lock than the headline", links[0].line)
+    for number in range(top + 1):
+        if number not in links:
+            reader.lack(f"link #{number} of the chain", reader.end_line)
+        elif not links[number].frames:
+            reader.lack(f"the stack of link #{number}", links[number].line)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read every lockdep report of a log."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from types import ModuleType
+
+from quiesce.splat import (
+    circular,
+    held_locks,
+    inconsistent,
+    irq_order,
+    notices,
+    rcu,
+    recursive,
+    wait_context,
+)
+from quiesce.splat.find_reports import Draft, find_drafts, read_blocks, text_blocks
+from quiesce.splat.model import Report
+from quiesce.splat.reader import COMMON, Reader
+from quiesce.splat.unwrap import join_wrapped
+
+MAX_REPORTS = 2000
+"""Reports of one log that are read whole; the rest is counted. A boot prints one, RCU a few."""
+
+_FAMILIES: dict[str, ModuleType] = {
+    "circular": circular,
+    "recursive": recursive,
+    "inconsistent": inconsistent,
+    "safe-unsafe": irq_order,
+    "irq-inversion": irq_order,
+    "wait-context": wait_context,
+    "unlock-balance": held_locks,
+    "nested-not-taken": held_locks,
+    "held-freed": held_locks,
+    "held-at-exit": held_locks,
+    "held-returning-user": held_locks,
+    "rcu": rcu,
+    "non-static-key": notices,
+    "limits": notices,
+    "lockdep-warn": notices,
+}
+_TWO_LOCKS = ("circular", "recursive", "safe-unsafe")
+_ONE_LOCK = ("inconsistent", "irq-inversion", "wait-context", "unlock-balance", "held-freed")
+_NO_HELD_LIST = ("non-static-key", "limits", "lockdep-warn")
+_NO_BACKTRACE = ("held-returning-user",)
+_WITH_SCENARIO = (*_TWO_LOCKS, "inconsistent", "irq-inversion")
+_VERSION = re.compile(r"(\d{1,2})\.(\d{1,3})(?:\.(\d{1,3}))?")
+_HEADLESS_TITLES = {
+    "circular": "possible circular locking dependency detected",
+    "recursive": "possible recursive locking detected",
+}
+
+
+def read_text(text: str) -> tuple[Report, ...]:
+    """Return every report in *text*, in the order of their headlines."""
+    return _read(text_blocks(text))
+
+
+def read_stream(stream: io.TextIOBase) -> tuple[Report, ...]:
+    """Return every report in *stream*, which is read in blocks and may be of any size."""
+    return _read(read_blocks(stream))
+
+
+def _read(blocks: Iterable[str]) -> tuple[Report, ...]:
+    reports: list[Report] = []
+    for draft in find_drafts(blocks):
+        if len(reports) < MAX_REPORTS:
+            reports.append(read_draft(draft))
+        else:
+            reports.append(_counted_only(draft))
+    return tuple(sorted(reports, key=lambda report: report.line))
+
+
+def read_draft(draft: Draft) -> Report:
+    """Return the report that *draft* holds; what is not there is in its ``missing``."""
+    lines = join_wrapped(draft.lines)
+    kind = draft.title.kind or _headless_kind(draft)
+    family = _FAMILIES[kind]
+    reader = Reader(draft, {**family.PHRASES, **COMMON})
+    reader.read(lines)
+    reader.finish()
+    title = draft.title.text
+    if draft.headless:
+        title = _HEADLESS_TITLES[kind]
+        reader.lack("the headline", draft.lines[0].number)
+    elif kind == "held-at-exit":
+        reader.task_line(title, draft.lines[0].number)
+    if not reader.kernel:
+        reader.lack("the kernel release")
+    _lack_common(reader, kind)
+    family.find_missing(reader)
+    return Report(
+        kind=kind,
+        title=title,
+        kernel=reader.kernel,
+        task=reader.task,
+        line=draft.lines[0].number,
+        end_line=reader.end_line,
+        wanted=reader.subjects.pop("wanted", None),
+        holding=reader.subjects.pop("holding", None),
+        links=tuple(sorted(reader.links, key=lambda link: -link.number)),
+        declared_held=reader.declared_held,
+        held=tuple(reader.held),
+        chain_names=reader.chain_names,
+        scenario=tuple(reader.scenario),
+        backtrace=tuple(reader.traces.pop("backtrace", ())),
+        facts=reader.facts,
+        traces={name: tuple(frames) for name, frames in reader.traces.items()},
+        subjects=reader.subjects,
+        blocks=tuple(reader.blocks),
+        missing=tuple(reader.missing),
+    )
+
+
+def _lack_common(reader: Reader, kind: str) -> None:
+    if kind in _TWO_LOCKS or kind in _ONE_LOCK:
+        wanted = reader.subjects.get("wanted")
+        if wanted is None:
+            reader.lack("the lock it is about")
+        elif not wanted.at and kind not in ("unlock-balance",):
+            reader.lack(f"where {wanted.name} was taken", wanted.line)
+    if kind in _TWO_LOCKS:
+        holding = reader.subjects.get("holding")
+        if holding is None:
+            reader.lack("the lock that is already held")
+        elif not holding.at:
+            reader.lack(f"where {holding.name} was taken", holding.line)
+    if kind in _WITH_SCENARIO and not reader.scenario and _prints_scenario(reader.kernel):
+        reader.lack("lockdep's scenario table", reader.end_line)
+    if kind not in _NO_HELD_LIST and reader.declared_held is None:
+        reader.lack("the list of held locks", reader.end_line)
+    if kind not in _NO_BACKTRACE and not reader.traces.get("backtrace"):
+        reader.lack("the stack backtrace", reader.end_line)
+
+
+def _prints_scenario(kernel: str) -> bool:
+    """The table exists since 3.0 (48702ecf308e, f4185812aa04); unknown releases are taken as new."""
+    match = _VERSION.match(kernel)
+    return match is None or int(match.group(1)) >= 3
+
+
+def _headless_kind(draft: Draft) -> str:
+    marks = ("dependency chain", "already depends", "-> #")
+    has_chain = any(mark in line.text for line in draft.lines for mark in marks)
+    return "circular" if has_chain else "recursive"
+
+
+def _counted_only(draft: Draft) -> Report:
+    """A report beyond :data:`MAX_REPORTS`: its headline and nothing else."""
+    from quiesce.splat.model import Missing
+
+    line = draft.lines[0].number
+    kind = draft.title.kind or _headless_kind(draft)
+    lack = Missing(f"all but the headline: only {MAX_REPORTS} reports are read", line)
+    return Report(kind, draft.title.text, line=line, end_line=line, missing=(lack,))

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cut a report that a mail program pasted into one long line back into its lines."""
+
+from __future__ import annotations
+
+import re
+
+from quiesce.splat.log_lines import LogLine
+
+_LONG = 300
+_BREAKS = re.compile(
+    r" (?=(?:={20}|-{20}|WARNING: possible |\[ INFO: |but task is already |which lock already "
+    r"|the existing dependency |-> #\d|other info that |Chain exists of|Possible unsafe |CPU0 "
+    r"|lock\(|rlock\(|\*\*\* DEADLOCK|\d+ locks? held by |#\d+: |stack backtrace:|CPU: \d"
+    r"|Hardware name: |Call Trace:|May be due to |\? \w|[\w.]{1,80}\+0x[0-9a-f]{1,8}/0x))"
+    r"|(?<=[=-]{20}) (?=\S)|(?<=lock:) "
+)
+
+
+def reflow(lines: list[LogLine]) -> list[LogLine]:
+    """Return *lines*, each that holds a whole report cut into the lines it was made of."""
+    if len(lines) == 1 and len(lines[0].text) < _LONG:
+        return lines
+    result: list[LogLine] = []
+    for line in lines:
+        whole = len(line.text) >= _LONG and "dependency detected" in line.text
+        pieces = _BREAKS.split(line.text) if whole else [line.text]
+        result += [
+            LogLine(line.number, piece, line.depth, line.caller, line.prefixed, line.foreign)
+            for piece in pieces
+        ]
+    return result

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Join what was torn apart: lines of a report that a mailer wrapped or a console split.
+
+lockdep prints a lock in several ``printk`` calls (address, "(", name, "){usage}", ", at: ",
+function); a message of another CPU may fall between two of them, and old kernels gave each a line and
+a time stamp of its own. Mail programs wrap at 72 columns, mostly before ``at:`` or the function.
+Either way the text of a lock ends too early, which its grammar shows; the following lines are then
+added until it is whole, or until the next line clearly starts something else.
+"""
+
+from __future__ import annotations
+
+import re
+
+from quiesce.splat.lock_text import find_usage
+from quiesce.splat.log_lines import LogLine
+
+_MAX_PIECES = 12
+_START = re.compile(r"(?:-> )?#\d{1,4}:?(?= |\(|$)|-> ?\(|\(|(?:[0-9a-fA-F]{8,16})(?: ?\(|$)")
+_NEW_THING = re.compile(
+    r"(?:-> |#\d+: ?\S|but task is|which lock |other info|the existing|Possible |Chain exists|stack back"
+    r"|Call Trace|CPU: |CPU\d|Pid: |Hardware name|\d+ locks? held|no locks held|\*\*\* |lock\(|irq event"
+    r"|hardirqs last|softirqs last|and this task|which would|\.\.\. |INFO: |WARNING: |RIP: )"
+)
+_MODULE = re.compile(r"\[[A-Za-z_][\w-]{0,60}\]$")
+_ADDRESS = re.compile(r"\[<[0-9a-fA-F]{8,16}>\]$")
+_FRAME_HEAD = re.compile(r"[\w.$]{1,200}\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?")
+_RELEASE = re.compile(r"#\d")
+
+
+def join_wrapped(lines: list[LogLine]) -> list[LogLine]:
+    """Return *lines* with the torn ones joined; each keeps the number of its first piece."""
+    result: list[LogLine] = []
+    index = 0
+    while index < len(lines):
+        line, used = _take(lines, index)
+        index += used
+        if result and _MODULE.match(line.text.strip()) and "+0x" in result[-1].text:
+            line = _with_text(result[-1], f"{result[-1].text} {line.text.strip()}")
+            result[-1] = line
+            continue
+        result.append(line)
+    return result
+
+
+def _take(lines: list[LogLine], start: int) -> tuple[LogLine, int]:
+    """Return the whole line that begins at *start* and how many lines it took."""
+    line = lines[start]
+    text = line.text
+    used = 1
+    pieces = 1
+    while pieces < _MAX_PIECES and start + used < len(lines) and _is_open(text):
+        blanks = 0
+        while start + used + blanks < len(lines) and not lines[start + used + blanks].text.strip():
+            blanks += 1
+        if blanks > 2 or start + used + blanks >= len(lines):
+            break
+        following = lines[start + used + blanks]
+        if not _continues(text, following, line.prefixed):
+            break
+        text = _glue(text, following)
+        used += blanks + 1
+        pieces += 1
+    if used == 1 or (_START.match(line.text.strip()) and find_usage(text) is None):
+        return line, 1  # it never became a lock: prose that happens to begin like one
+    return _with_text(line, text), used
+
+
+def _is_open(text: str) -> bool:
+    """Whether the line evidently goes on: half a lock, a lone address, a soft line break."""
+    bare = text.strip()
+    if _ADDRESS.match(bare):
+        return True
+    if bare.endswith("=") and len(bare) > 20 and not bare.endswith("=="):
+        return True
+    if bare.startswith(("CPU: ", "Pid: ")) and ("omm:" in bare or "PID" in bare):
+        return _RELEASE.search(bare) is None
+    if not _START.match(bare):
+        return False
+    usage = find_usage(bare)
+    if usage is None:
+        # Half a lock, unless the parenthesis opens an arm frame or some prose.
+        return len(bare) < 200 and "+0x" not in bare and not bare.endswith((".", ";"))
+    rest = bare[usage.end() :]
+    if rest.startswith("-") and usage.group(2) is None:
+        return True
+    if bare.startswith("->"):
+        return bool(rest) and not rest.startswith(":") and "{" not in rest and len(rest) < 12
+    if " -> " in rest:
+        return False
+    place = rest.partition("at:")[2].strip()
+    if not place:
+        return "{" not in rest
+    return _half_place(place)
+
+
+def _half_place(place: str) -> bool:
+    """``at: blkg`` of a symbol cut in the middle, or ``at: [<addr>]`` alone."""
+    if _ADDRESS.match(place):
+        return True
+    return "+0x" not in place and " " not in place and "(" not in place
+
+
+def _continues(text: str, following: LogLine, prefixed: bool) -> bool:
+    bare = following.text.strip()
+    if _NEW_THING.match(bare):
+        return False
+    open_text = text.strip()
+    usage = find_usage(open_text)
+    if usage is not None:
+        rest = open_text[usage.end() :]
+        place = rest.partition("at:")[2].strip()
+        if place and not _ADDRESS.match(place):
+            # Only a symbol cut in the middle goes on, and only on a line without a stamp.
+            return not following.prefixed and _FRAME_HEAD.match(bare) is not None
+        if place or rest.rstrip().endswith("at:"):
+            return True
+        return bare.startswith((",", "at:", "-", "{", ":", "[<")) or not following.prefixed
+    if open_text.endswith("=") or _ADDRESS.match(open_text):
+        return True
+    if open_text.startswith(("CPU: ", "Pid: ")):
+        return not following.prefixed or not prefixed
+    if find_usage(bare) is not None or len(bare) < 120:
+        return True
+    return False
+
+
+def _glue(text: str, following: LogLine) -> str:
+    bare = following.text.strip()
+    head = text.rstrip()
+    if head.endswith("=") and not head.endswith("=="):
+        return head[:-1] + bare
+    usage = find_usage(head)
+    if usage is not None:
+        place = head[usage.end() :].partition("at:")[2].strip()
+        if place and not _ADDRESS.match(place):
+            return head + bare
+    if bare[0] in "){,/:" or head.endswith("(") or head.endswith("-"):
+        return head + bare
+    return f"{head} {bare}"
+
+
+def _with_text(line: LogLine, text: str) -> LogLine:
+    return LogLine(line.number, text, line.depth, line.caller, line.prefixed, line.foreign)

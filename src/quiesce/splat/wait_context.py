@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What "Invalid wait context" prints of its own: a lock that sleeps where sleeping is not allowed."""
+
+from __future__ import annotations
+
+import re
+
+from quiesce.splat.reader import Handler, Reader
+
+_CONTEXT = re.compile(r"context-\{(\d):(\d)\}")
+
+
+def _to_lock(reader: Reader, text: str, number: int) -> None:
+    reader.task_line(text, number)
+    reader.expect("wanted")
+
+
+def _context(reader: Reader, text: str, number: int) -> None:
+    match = _CONTEXT.search(text)
+    if match is not None:
+        reader.facts["context"] = match.group(2)
+    reader.expect("")
+
+
+PHRASES: dict[str, Handler] = {
+    "is trying to lock": _to_lock,
+    "context-{": _context,
+}
+
+
+def find_missing(reader: Reader) -> None:
+    """The context; printed since 5.8."""
+    if "context" not in reader.facts:
+        reader.lack("the wait context of the task")
