@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What "possible circular locking dependency detected" prints of its own: the chain.
 
-``-> #N`` names lock N, and its trace is where lock N was taken while lock N-1 was held; ``#0`` is the
-acquisition that made lockdep speak, with lock N held (``print_circular_bug``, kernel/locking/lockdep.c).
+``-> #N`` names lock N, and its trace is where lock N was taken while lock N-1 was held; ``#0`` is
+the acquisition that made lockdep speak, with the highest lock held (``print_circular_bug`` in
+kernel/locking/lockdep.c).
 Where the outer lock of each pair was taken is not printed.
 """
 

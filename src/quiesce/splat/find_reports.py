@@ -5,8 +5,8 @@ A log is skimmed in blocks for the few phrases that a headline contains; only ar
 into lines at all, so that a hundred megabytes without a report cost about as much as reading them.
 
 A headline alone proves nothing: patches carry the format strings, mails quote the title, a heading
-looks the same. A draft becomes a report when the next lines say so (the rule above, the release, "is
-trying to acquire lock"). Lines of other tasks (by caller id), of other programs and of other
+looks the same. A draft becomes a report when the next lines say so (the rule above, the release,
+"is trying to acquire lock"). Lines of other tasks (by caller id), of other programs and of other
 quotation depths are left out; a reply written into the middle of a quoted report is one of those.
 """
 
@@ -16,8 +16,8 @@ import io
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from quiesce.splat.log_lines import LogLine, clean_line
 from quiesce.splat.lock_text import find_usage
+from quiesce.splat.log_lines import LogLine, clean_line
 from quiesce.splat.reflow import reflow
 from quiesce.splat.titles import TRIGGERS, Title, is_rule, parse_title
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from quiesce.splat.reader import Handler, Reader, unlock_name
+from quiesce.splat.lock_text import bare_lock
+from quiesce.splat.reader import Handler, Reader
 
 _MEMORY = re.compile(r"is freeing memory ([0-9a-fA-F()_ptrvl]{4,20}-[0-9a-fA-F()_ptrvl]{4,20})")
 
@@ -19,9 +20,10 @@ def _release(reader: Reader, text: str, number: int) -> None:
     reader.task_line(text, number)
     start, end = text.find("("), text.rfind(") at")
     end = text.rfind(")") if end < 0 else end
-    if 0 <= start < end:
-        unlock_name(reader, "wanted", text[start + 1 : end], number)
-    reader.expect("released")
+    if 0 <= start < end - 1:
+        reader.subjects.setdefault("wanted", bare_lock(text[start + 1 : end], number))
+    reader.expect("")
+    reader.trace("released")
 
 
 def _no_more_locks(reader: Reader, text: str, number: int) -> None:
@@ -35,7 +37,12 @@ def _to_lock(reader: Reader, text: str, number: int) -> None:
 
 def _not_holding(reader: Reader, text: str, number: int) -> None:
     reader.close()
-    reader.facts["awaiting nest lock"] = ""
+    reader.await_text(_nest_lock)
+
+
+def _nest_lock(reader: Reader, text: str, number: int) -> None:
+    if len(text) < 200 and not text.endswith(":"):
+        reader.subjects["nest lock"] = bare_lock(text, number)
 
 
 def _freeing(reader: Reader, text: str, number: int) -> None:
@@ -63,8 +70,7 @@ PHRASES: dict[str, Handler] = {
 def find_missing(reader: Reader) -> None:
     """By kind: the place of the release, the lock that was not held."""
     kind = reader.draft.title.kind
-    if kind == "unlock-balance" and "released at" not in reader.facts:
+    if kind == "unlock-balance" and not reader.traces.get("released"):
         reader.lack("where the lock was released")
-    if kind == "nested-not-taken" and "nest lock" not in reader.facts:
+    if kind == "nested-not-taken" and "nest lock" not in reader.subjects:
         reader.lack("the outer lock that should be held")
-    reader.facts.pop("awaiting nest lock", None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the two irq kinds print of their own: "X-safe -> X-unsafe lock order" and "irq lock inversion".
+"""What the irq kinds print of their own: "X-safe -> X-unsafe lock order", "irq lock inversion".
 
 Both say that a lock taken in interrupts leads to one that is taken with interrupts on. The first is
 found when the connecting dependency appears, the second when a usage appears.

@@ -2,11 +2,12 @@
 """From physical log lines to clean ones: mail quotes and log prefixes off, numbers kept.
 
 What stands in front of the kernel's text depends on who carried it: ``dmesg`` (``[  781.75] ``),
-CONFIG_PRINTK_CALLER (``[ T5115] ``), serial consoles (``<4>``), syslog and journald (``Feb 20 23:47:01
-host kernel: ``), the lkp robot (``kern  :warn  : ``), CI systems (an ISO time) and mail (``> > | ``).
-Each is recognised by an anchored pattern of its own and taken off; they nest in any order.
+CONFIG_PRINTK_CALLER (``[ T5115] ``), serial consoles (``<4>``), syslog and journald (``Feb 20
+23:47:01 host kernel: ``), the lkp robot (``kern  :warn  : ``), CI systems (an ISO time) and mail
+(``> > | ``). Each is recognised by an anchored pattern of its own and taken off; they nest in any
+order.
 
-The caller id is kept: with it, lines of another task that were printed in between can be told apart.
+The caller id is kept: by it, lines that another task printed in between can be told apart.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ _PREFIXES = tuple(
         r"<\d{1,3}>",  # priority
         r"\[ {0,12}\d{1,12}\.\d{1,9}(?:,\d+)?\]",  # seconds since boot
         r"\[ {0,12}[+<] {0,12}\d{1,12}\.\d{1,9}>?\]",  # dmesg -d, -e
-        rf"\[(?:[A-Z][a-z]{{2}} )?{_MONTH} +\d{{1,2}} \d\d:\d\d(?::\d\d)?(?: \d{{4}})?\]",  # dmesg -T
+        # dmesg -T and -e
+        rf"\[(?:[A-Z][a-z]{{2}} )?{_MONTH} +\d{{1,2}} \d\d:\d\d(?::\d\d)?(?: \d{{4}})?\]",
         r"\([0-9]\)\[\d{1,7}:[^\]]{1,32}\]",  # Android: (cpu)[pid:name]
         r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?(?= |$)",  # ISO 8601
         r"(?:kernel|vmunix)(?:\[\d+\])?:",

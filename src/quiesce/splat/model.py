@@ -172,7 +172,7 @@ class Report:
     :param title: the headline without its brackets and tag.
     :param kernel: release, empty when it was not printed.
     :param task: ``qemu-system-x86/3069``, empty when unknown.
-    :param line: 1-based line of the headline; *end_line* is that of the last line that belongs to it.
+    :param line: 1-based line of the headline; *end_line*: the last line that belongs to it.
     :param wanted: the lock being taken, released or freed when lockdep spoke.
     :param holding: the lock that closes the problem: "but task is already holding lock".
     :param links: the dependency chain as printed, highest number first.

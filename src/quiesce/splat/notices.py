@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The notices by which lockdep turns itself off: a key without a class, a full table, its own warnings."""
+"""The notices by which lockdep turns itself off: a key without a class, a full table, a warning."""
 
 from __future__ import annotations
 

@@ -7,16 +7,25 @@ import re
 
 from quiesce.splat.reader import Handler, Reader
 
-_USAGE = re.compile(r"(?P<place>[\w./+-]{1,200}:\d{1,7}) (?P<what>\S.{3,200}?)!{0,2}$")
+_USAGE = re.compile(r"(?P<place>[\w./+-]{1,200}:\d{1,7})(?P<what>(?: .{0,200}?)?)!{0,2}$")
 _FLAGS = re.compile(r"rcu_scheduler_active = (\d), debug_locks = (\d)")
 
 
 def _usage(reader: Reader, text: str, number: int) -> None:
+    """``file.c:12 suspicious rcu_dereference_check() usage!``, which mail programs wrap."""
     if "place" in reader.facts:
         return
     match = _USAGE.match(text)
-    if match is not None:
-        reader.facts["place"], reader.facts["what"] = match["place"], match["what"]
+    if match is None:
+        return
+    reader.facts["place"], reader.facts["what"] = match["place"], match["what"].strip()
+    if not text.endswith("!"):
+        reader.await_text(_rest_of_usage)
+
+
+def _rest_of_usage(reader: Reader, text: str, number: int) -> None:
+    if text.endswith("!") and len(text) < 100:
+        reader.facts["what"] = f"{reader.facts['what']} {text.rstrip('!')}".strip()
 
 
 def _flags(reader: Reader, text: str, number: int) -> None:

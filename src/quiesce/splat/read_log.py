@@ -19,7 +19,7 @@ from quiesce.splat import (
     wait_context,
 )
 from quiesce.splat.find_reports import Draft, find_drafts, read_blocks, text_blocks
-from quiesce.splat.model import Report
+from quiesce.splat.model import Missing, Report
 from quiesce.splat.reader import COMMON, Reader
 from quiesce.splat.unwrap import join_wrapped
 
@@ -151,9 +151,7 @@ def _headless_kind(draft: Draft) -> str:
 
 def _counted_only(draft: Draft) -> Report:
     """A report beyond :data:`MAX_REPORTS`: its headline and nothing else."""
-    from quiesce.splat.model import Missing
-
     line = draft.lines[0].number
     kind = draft.title.kind or _headless_kind(draft)
-    lack = Missing(f"all but the headline: only {MAX_REPORTS} reports are read", line)
+    lack = Missing(f"all but the headline: only {MAX_REPORTS} are read", line)
     return Report(kind, draft.title.text, line=line, end_line=line, missing=(lack,))

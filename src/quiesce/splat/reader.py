@@ -2,12 +2,13 @@
 """Read the lines of one draft into a report: what all kinds have in common.
 
 A report is a sequence of sections, each opened by a fixed phrase; between phrases stand locks and
-stack frames. So reading is: a frame goes to the trace that is open, a lock to the place that the last
-phrase asked for, a phrase opens the next place. Lines that are none of these are other people's
-messages and are skipped; nothing depends on blank lines or indentation, which mail destroys.
+stack frames. So reading is: a frame goes to the trace that is open, a lock to the place that the
+last phrase asked for, a phrase opens the next place. Lines that are none of these are other
+people's messages and are skipped; nothing depends on blank lines or on indentation, which mail
+destroys.
 
-What only one family of kinds prints is in that family's own module (``circular``, ``irq_order``, ...),
-which hands its phrases to the reader and says afterwards what is missing.
+What only one family of kinds prints is in that family's own module (``circular``, ``irq_order``,
+...), which hands its phrases to the reader and says afterwards what is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from quiesce.splat.find_reports import Draft
 from quiesce.splat.frames import parse_frame
-from quiesce.splat.lock_text import bare_lock, find_usage, mark_number, parse_lock
+from quiesce.splat.lock_text import find_usage, mark_number, parse_lock
 from quiesce.splat.log_lines import LogLine
 from quiesce.splat.model import ClassBlock, Frame, Link, Lock, Missing, ScenarioStep, UsageTrace
 from quiesce.splat.titles import is_rule
@@ -26,12 +27,12 @@ from quiesce.splat.titles import is_rule
 Handler = Callable[["Reader", str, int], None]
 """Called with the reader, the stripped line and its number when the line contains the phrase."""
 
-_RELEASE = re.compile(r"(\S{1,120}) #\d")
+_RELEASE = re.compile(r"(\S{1,120}) #\S")
 _BARE_RELEASE = re.compile(r"\d{1,2}\.\d{1,3}[\w.+~-]{0,100}$")
 _HELD_BY = re.compile(r"(\d{1,4}) locks? held by (.{1,80}?)[:.]?(?: \[.{0,40})?$")
 _CPU_LINE = re.compile(
-    r"(?:CPU: ?\d+ )?(?:UID: ?\d+ )?(?:PID|Pid): (?P<pid>\d+),? [Cc]omm: (?P<comm>.{1,60}?) "
-    r"(?:Not tainted|Tainted: [^a-z]{0,60}?) ?(?P<rel>\S{1,120}) #\d"
+    r"(?:CPU: ?\d+ )?(?:UID: ?\d+ )?(?:PID|Pid|id): (?P<pid>\d+),? [Cc]omm: (?P<comm>.{1,60}?) "
+    r"(?:Not tainted|Tainted: [^a-z]{0,60}?) ?(?P<rel>\S{1,120}) #\S"
 )
 _TASK_END = (
     " is trying to",
@@ -81,6 +82,7 @@ class Reader:
     _in_held: bool = False
     _in_scenario: bool = False
     _in_block: bool = False
+    _next_text: Handler | None = None
     _gap: int = 0
     _seen: int = 0
 
@@ -97,6 +99,10 @@ class Reader:
             self._sink = None
             return
         self._sink = self.traces.setdefault(name, [])
+
+    def await_text(self, handler: Handler) -> None:
+        """The next line that is neither frame, lock nor phrase goes to *handler*."""
+        self._next_text = handler
 
     def close(self) -> None:
         """No trace and no place is open any more."""
@@ -133,9 +139,6 @@ class Reader:
         self.end_line = line.number
 
     def _frame(self, frame: Frame, number: int) -> None:
-        if self._slot and self._slot not in self.subjects and self._slot == "released":
-            self.facts.setdefault("released at", str(frame))
-            return
         if self._sink is None:
             return
         self._sink.append(frame)
@@ -204,9 +207,13 @@ class Reader:
             if needle in low:
                 handler(self, text, number)
                 return True
+        if self._next_text is not None:
+            handler, self._next_text = self._next_text, None
+            handler(self, text, number)
+            return True
         if self._in_block and self._block_line(text):
             return True
-        if text.endswith(");") or text.endswith(")") or text.startswith("<"):
+        if text.endswith((");", ")")) or text.startswith("<"):
             step = self._scenario_step(text, line.text)
             if step is not None:
                 if not self._scenario_done:
@@ -268,8 +275,9 @@ class Reader:
     def task_line(self, text: str, number: int) -> None:
         """``qemu-system-x86/3069 [HC0[0]:...] is trying to acquire ...``: who it was."""
         positions = [p for end in _TASK_END if (p := text.find(end)) > 0]
-        if positions and not self.task:
-            self.task = text[: min(positions)].strip()
+        task = text[: min(positions, default=0)].strip()
+        if task and not self.task and task.lower() not in ("the task", "task", "this task"):
+            self.task = task
         state = _STATE.search(text)
         if state is not None:
             self.facts.setdefault("irq state", state.group(1) or state.group(2))
@@ -349,12 +357,6 @@ class Reader:
             self.lack(f"{self.declared_held - len(self.held)} of {self.declared_held} held locks")
         if self.draft.cut:
             self.lack("the rest of the report: too long to be read whole", self.end_line)
-
-
-def unlock_name(reader: Reader, slot: str, name: str, number: int) -> None:
-    """Put a lock of which only the name was printed into *slot*."""
-    if name:
-        reader.subjects.setdefault(slot, bare_lock(name, number))
 
 
 COMMON: dict[str, Handler] = {

@@ -79,8 +79,8 @@ _TITLES = tuple(
     (kind, re.compile(rf"(?:{_TAG})(?P<text>{phrase}){_END}")) for kind, phrase in _PHRASES
 )
 _WARN_AT = re.compile(
-    r"WARNING: (?:CPU: \d+ PID: \d+ at )?(?P<text>(?:kernel/)?(?:kernel/locking/|kernel/)?lockdep\.c:\d+"
-    r"(?: at)? [\w.+/]{1,200})"
+    r"WARNING: (?:CPU: \d+ PID: \d+ at )?(?P<text>(?:kernel/)?(?:kernel/locking/|kernel/)?"
+    r"lockdep\.c:\d+(?: at)? [\w.+/]{1,200})"
 )
 _RULE = re.compile(r"[=-]{16,200}$")
 _MAX_LEAD = 48

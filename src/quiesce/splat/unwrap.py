@@ -2,8 +2,8 @@
 """Join what was torn apart: lines of a report that a mailer wrapped or a console split.
 
 lockdep prints a lock in several ``printk`` calls (address, "(", name, "){usage}", ", at: ",
-function); a message of another CPU may fall between two of them, and old kernels gave each a line and
-a time stamp of its own. Mail programs wrap at 72 columns, mostly before ``at:`` or the function.
+function); a message of another CPU may fall between two of them, and old kernels gave each a line
+and a time stamp of its own. Mail programs wrap at 72 columns, mostly before ``at:`` or the function.
 Either way the text of a lock ends too early, which its grammar shows; the following lines are then
 added until it is whole, or until the next line clearly starts something else.
 """
@@ -16,11 +16,14 @@ from quiesce.splat.lock_text import find_usage
 from quiesce.splat.log_lines import LogLine
 
 _MAX_PIECES = 12
-_START = re.compile(r"(?:-> )?#\d{1,4}:?(?= |\(|$)|-> ?\(|\(|(?:[0-9a-fA-F]{8,16})(?: ?\(|$)")
+_START = re.compile(
+    r"-> #\d{1,4}:?(?= |\(|$)|#\d{1,4}:(?= |\(|$)|-> ?\(|\(|(?:[0-9a-fA-F]{8,16})(?: ?\(|$)"
+)
 _NEW_THING = re.compile(
-    r"(?:-> |#\d+: ?\S|but task is|which lock |other info|the existing|Possible |Chain exists|stack back"
-    r"|Call Trace|CPU: |CPU\d|Pid: |Hardware name|\d+ locks? held|no locks held|\*\*\* |lock\(|irq event"
-    r"|hardirqs last|softirqs last|and this task|which would|\.\.\. |INFO: |WARNING: |RIP: )"
+    r"(?:-> |#\d+: ?\S|but task is|which lock |other info|the existing|Possible |Chain exists"
+    r"|stack back|Call Trace|CPU: |CPU\d|Pid: |Hardware name|\d+ locks? held|no locks held|\*\*\* "
+    r"|lock\(|irq event|hardirqs last|softirqs last|and this task|which would|\.\.\. |INFO: "
+    r"|WARNING: |RIP: )"
 )
 _MODULE = re.compile(r"\[[A-Za-z_][\w-]{0,60}\]$")
 _ADDRESS = re.compile(r"\[<[0-9a-fA-F]{8,16}>\]$")
@@ -71,11 +74,11 @@ def _is_open(text: str) -> bool:
     bare = text.strip()
     if _ADDRESS.match(bare):
         return True
-    if bare.endswith("=") and len(bare) > 20 and not bare.endswith("=="):
+    if _soft_break(bare):
         return True
     if bare.startswith(("CPU: ", "Pid: ")) and ("omm:" in bare or "PID" in bare):
         return _RELEASE.search(bare) is None
-    if not _START.match(bare):
+    if not _START.match(bare) or (bare[0] == "(" and (bare[-1] == ":" or " is " in bare)):
         return False
     usage = find_usage(bare)
     if usage is None:
@@ -103,9 +106,11 @@ def _half_place(place: str) -> bool:
 
 def _continues(text: str, following: LogLine, prefixed: bool) -> bool:
     bare = following.text.strip()
+    open_text = text.strip()
+    if _soft_break(open_text):
+        return True
     if _NEW_THING.match(bare):
         return False
-    open_text = text.strip()
     usage = find_usage(open_text)
     if usage is not None:
         rest = open_text[usage.end() :]
@@ -116,26 +121,29 @@ def _continues(text: str, following: LogLine, prefixed: bool) -> bool:
         if place or rest.rstrip().endswith("at:"):
             return True
         return bare.startswith((",", "at:", "-", "{", ":", "[<")) or not following.prefixed
-    if open_text.endswith("=") or _ADDRESS.match(open_text):
+    if _ADDRESS.match(open_text):
         return True
     if open_text.startswith(("CPU: ", "Pid: ")):
         return not following.prefixed or not prefixed
-    if find_usage(bare) is not None or len(bare) < 120:
-        return True
-    return False
+    return find_usage(bare) is not None or len(bare) < 120
+
+
+def _soft_break(text: str) -> bool:
+    """Quoted-printable: a line that ends in "=" goes on without a break."""
+    return text.endswith("=") and len(text) > 20 and not text.endswith("==")
 
 
 def _glue(text: str, following: LogLine) -> str:
     bare = following.text.strip()
     head = text.rstrip()
-    if head.endswith("=") and not head.endswith("=="):
+    if _soft_break(head.strip()):
         return head[:-1] + bare
     usage = find_usage(head)
     if usage is not None:
         place = head[usage.end() :].partition("at:")[2].strip()
         if place and not _ADDRESS.match(place):
             return head + bare
-    if bare[0] in "){,/:" or head.endswith("(") or head.endswith("-"):
+    if bare[0] in "){,/:" or head.endswith(("(", "-")):
         return head + bare
     return f"{head} {bare}"
 

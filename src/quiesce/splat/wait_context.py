@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What "Invalid wait context" prints of its own: a lock that sleeps where sleeping is not allowed."""
+"""What "Invalid wait context" prints of its own: a lock that may sleep where nothing may."""
 
 from __future__ import annotations
 
