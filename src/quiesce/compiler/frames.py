@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the reader keeps for each inlined call, and the place where operations and complaints go."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from quiesce.compiler.ir import Address, Const, Expr, Label, Op, SetLocal, Slot
+from quiesce.compiler.layout import Layout
+from quiesce.compiler.source import loc_of
+from quiesce.compiler.types import Type
+from quiesce.compiler.values import Component, Value
+from quiesce.errors import Diagnostic, Loc
+
+
+class Refused(Exception):
+    """A statement was refused; the complaint is recorded, reading goes on with the next one."""
+
+
+@dataclass(slots=True)
+class Loop:
+    """A loop being read: where ``break`` and ``continue`` go, and its condition if it has a pure one."""
+
+    start: Label
+    end: Label
+    condition: Expr | None
+    cleanups: int
+
+
+@dataclass(slots=True)
+class Frame:
+    """One inlined call.
+
+    :param env: what each local name stands for; a name with a slot stands for ``Dynamic(Local(slot))``.
+    :param cleanups: the components of the ``with`` blocks that are open, to be left on ``return``.
+    :param returns: the slots that the returned value goes to, once the first ``return`` was read.
+    """
+
+    function: Callable[..., Any]
+    node: ast.FunctionDef
+    file: str
+    defining: type | None
+    receiver: Component | None
+    env: dict[str, Value] = field(default_factory=dict)
+    slots: dict[str, int] = field(default_factory=dict)
+    stores: dict[str, int] = field(default_factory=dict)
+    cleanups: list[tuple[Component, ast.AST]] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+    end: Label = field(default_factory=Label)
+    returned: Value | None = None
+    single_return: bool = False
+
+    @property
+    def name(self) -> str:
+        """The function's name, as errors show it."""
+        return self.node.name
+
+    def global_value(self, name: str) -> tuple[bool, Any]:
+        """Look *name* up in the function's closure, module and builtins."""
+        found = inspect.getclosurevars(inspect.unwrap(self.function))
+        for scope in (found.nonlocals, found.globals, found.builtins):
+            if name in scope:
+                return True, scope[name]
+        module = inspect.unwrap(self.function).__globals__
+        if name in module:
+            return True, module[name]
+        return False, None
+
+
+class Emitter:
+    """Collects the operations of one thread kind, and the complaints of all."""
+
+    def __init__(self, layout: Layout, diagnostics: set[Diagnostic]) -> None:
+        self.layout = layout
+        self.diagnostics = diagnostics
+        self.ops: list[Op] = []
+        self.slots: list[Slot] = []
+        self.frames: list[Frame] = []
+        self.call_sites: list[Loc] = []
+        self.statement = 0
+        self.atomic_depth = 0
+        self._statements = 0
+        self.loc = Loc("", 0)
+
+    @property
+    def frame(self) -> Frame:
+        """The innermost call being read."""
+        return self.frames[-1]
+
+    def where(self, node: ast.AST) -> Loc:
+        """Return the place of *node* in the function being read."""
+        return loc_of(node, self.frame.file, self.frame.name)
+
+    def begin_statement(self, node: ast.AST) -> None:
+        """Operations emitted from here on belong to the statement *node*."""
+        self._statements += 1
+        self.statement = self._statements
+        self.loc = self.where(node)
+
+    def emit(self, op: Op) -> None:
+        """Append *op*."""
+        self.ops.append(op)
+
+    @property
+    def at(self) -> dict[str, Any]:
+        """The keyword arguments that every operation needs: where it comes from."""
+        return {"loc": self.loc, "statement": self.statement}
+
+    def place_label(self, label: Label) -> None:
+        """Let *label* name the next operation."""
+        self.ops.append(_Mark(label, **self.at))
+
+    def new_slot(self, name: str, type_: Type) -> int:
+        """Return the number of a new local variable."""
+        self.slots.append(Slot(name, type_))
+        return len(self.slots) - 1
+
+    def temporary(self, value: Expr, type_: Type, name: str = "") -> int:
+        """Evaluate *value* here and now; return the slot that keeps it."""
+        slot = self.new_slot(name, type_)
+        self.emit(SetLocal(slot, value, **self.at))
+        return slot
+
+    def refuse(self, node: ast.AST, code: str, message: str, why: str = "", help: str = "") -> NoReturn:
+        """Record a complaint about *node* and give the statement up."""
+        self.diagnostics.add(
+            Diagnostic(self.where(node), code, message, why, help, tuple(self.call_sites))
+        )
+        raise Refused
+
+
+class _Mark(Op):
+    """A label's position, until :func:`resolve_labels` removes it."""
+
+    __slots__ = ("label",)
+
+    def __init__(self, label: Label, *, loc: Loc, statement: int) -> None:
+        super().__init__(loc=loc, statement=statement)
+        self.label = label
+
+
+def resolve_labels(ops: list[Op]) -> list[Op]:
+    """Return *ops* without the marks, every label knowing its position."""
+    kept: list[Op] = []
+    for op in ops:
+        if isinstance(op, _Mark):
+            op.label.position = len(kept)
+        else:
+            kept.append(op)
+    return kept
+
+
+ZERO = Const(0)
+ONE = Const(1)
+
+
+def component_address(layout: Layout, component: Component) -> Address:
+    """Return the number of *component* as an address in the space of components."""
+    from quiesce.compiler.ir import Term
+
+    terms = tuple(
+        Term(t.index, t.length, t.component_stride, t.component_stride, t.deref)
+        for t in component.terms
+    )
+    return Address(layout.number(component.template), terms)

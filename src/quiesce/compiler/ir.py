@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The intermediate representation: what a protocol's Python becomes before it is cut into steps.
+
+All values are integers. A boolean is 0 or 1, an enum member its position, a task its number plus
+one and a reference its index plus one (0 is ``None``), a set a bit mask, and a snapshot of a version
+one bit: "the version has not changed since".
+
+Expressions are pure. Operations form one flat list per thread kind, in which branches and jumps name
+positions. ``BEGIN`` and ``END`` bracket what is atomic. Shared memory is a vector of *cells*; an
+:class:`Address` names one, with a term for each array that it goes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from quiesce.errors import Loc
+
+# --- Expressions ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """An integer constant."""
+
+    value: int
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The value of a thread's local variable, by slot number."""
+
+    slot: int
+
+    def __str__(self) -> str:
+        return f"%{self.slot}"
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The running task: its number plus one."""
+
+    def __str__(self) -> str:
+        return "current"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One array index on the way to a cell.
+
+    :param index: which element; for a dereference, a reference's value minus one.
+    :param length: number of elements; an index outside 0..length-1 is a violation.
+    :param stride: cells from one element to the next.
+    :param component_stride: components from one element to the next.
+    :param deref: the index comes from a reference, so -1 is a null pointer.
+    """
+
+    index: Expr
+    length: int
+    stride: int
+    component_stride: int = 0
+    deref: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A cell: *base* plus index times stride for each of *terms*."""
+
+    base: int
+    terms: tuple[Term, ...] = ()
+
+    def __str__(self) -> str:
+        return f"[{self.base}" + "".join(f" + {t.index}*{t.stride}" for t in self.terms) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The value of a shared cell. *marked*: the access takes no part in data races."""
+
+    address: Address
+    marked: bool
+
+    def __str__(self) -> str:
+        return f"load{'!' if self.marked else ''}{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRead:
+    """A look at a version: always 1, "unchanged", but an access to shared memory."""
+
+    version: int
+    marked: bool
+
+    def __str__(self) -> str:
+        return f"version{'!' if self.marked else ''}({self.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """``not``, ``-``, ``~``, or ``count`` (how many bits are set)."""
+
+    op: str
+    operand: Expr
+
+    def __str__(self) -> str:
+        return f"{self.op}({self.operand})"
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """Arithmetic, a comparison, short-circuit ``and``/``or``, or ``bit`` (is bit *right* of *left* set)."""
+
+    op: str
+    left: Expr
+    right: Expr
+
+    def __str__(self) -> str:
+        return f"({self.left} {self.op} {self.right})"
+
+
+@dataclass(frozen=True, slots=True)
+class IfElse:
+    """``then if condition else otherwise``; only the chosen side is evaluated."""
+
+    condition: Expr
+    then: Expr
+    otherwise: Expr
+
+    def __str__(self) -> str:
+        return f"({self.then} if {self.condition} else {self.otherwise})"
+
+
+Expr = Const | Local | Current | Load | VersionRead | Unary | Binary | IfElse
+
+
+# --- Operations ----------------------------------------------------------------------------------
+
+
+class Label:
+    """A position in the operations that is not known yet."""
+
+    __slots__ = ("position",)
+
+    def __init__(self) -> None:
+        self.position = -1
+
+    def __repr__(self) -> str:
+        return f"@{self.position}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Op:
+    """Base of all operations.
+
+    :param loc: the statement it comes from.
+    :param statement: number of the (inlined) statement; operations of one statement share it.
+    """
+
+    loc: Loc
+    statement: int
+
+
+@dataclass(slots=True)
+class SetLocal(Op):
+    """``%slot = value``"""
+
+    slot: int
+    value: Expr
+
+
+@dataclass(slots=True)
+class Store(Op):
+    """Write a shared cell; a value outside *low*..*high* is a violation."""
+
+    address: Address
+    value: Expr
+    low: int
+    high: int
+    marked: bool
+
+
+@dataclass(slots=True)
+class Bump(Op):
+    """Increment a version: no holder's snapshot is the current one any more."""
+
+    version: int
+    marked: bool
+
+
+@dataclass(slots=True)
+class Await(Op):
+    """The step has not happened unless *condition* is true.
+
+    :param again: the condition of the innermost ``while`` around it, if it has one: what a sleeper
+        will look at again when it is woken.
+    """
+
+    condition: Expr
+    again: Expr | None = None
+
+
+@dataclass(slots=True)
+class Choose(Op):
+    """``%slot = any of options``: the environment decides."""
+
+    slot: int
+    options: tuple[Expr, ...]
+
+
+@dataclass(slots=True)
+class Check(Op):
+    """A violation unless *condition* is true: an ``assert``."""
+
+    condition: Expr
+    message: str
+
+
+@dataclass(slots=True)
+class Jump(Op):
+    """Go on at *target*."""
+
+    target: Label
+
+
+@dataclass(slots=True)
+class Branch(Op):
+    """Go on at *target* unless *condition* is true."""
+
+    condition: Expr
+    target: Label
+
+
+@dataclass(slots=True)
+class Begin(Op):
+    """An atomic region begins.
+
+    :param label: how a trace names it, ``spin_lock(&kvm->mn_invalidate_lock)``.
+    :param queued: strong fairness.
+    :param receiver: component number of the object whose method it is, or None.
+    """
+
+    label: str
+    queued: bool
+    receiver: Address | None
+
+
+@dataclass(slots=True)
+class End(Op):
+    """The atomic region ends."""
+
+
+@dataclass(slots=True)
+class LockEvent(Op):
+    """What lockdep is told: *action* is ``acquire`` or ``release``; *read* 0, 1 or 2."""
+
+    action: str
+    lock: Address
+    read: int = 0
+    trylock: bool = False
+
+
+@dataclass(slots=True)
+class Halt(Op):
+    """The thread has finished."""
+
+
+@dataclass(slots=True)
+class Code:
+    """The operations of one thread kind or property, and its local variables."""
+
+    name: str
+    ops: list[Op]
+    slots: list[Slot] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Slot:
+    """A local variable: *name* for traces, *type* one of ``types.py``."""
+
+    name: str
+    type: object
+
+
+def operands(op: Op) -> tuple[Expr, ...]:
+    """Return the expressions that *op* evaluates, in order."""
+    match op:
+        case SetLocal(value=value):
+            return (value,)
+        case Store(address=address, value=value):
+            return (value, *(t.index for t in address.terms))
+        case Await(condition=condition) | Check(condition=condition) | Branch(condition=condition):
+            return (condition,)
+        case Choose(options=options):
+            return options
+        case LockEvent(lock=lock):
+            return tuple(t.index for t in lock.terms)
+        case Begin(receiver=receiver) if receiver is not None:
+            return tuple(t.index for t in receiver.terms)
+    return ()
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """Yield *expr* and all below it."""
+    yield expr
+    match expr:
+        case Load(address=address):
+            for term in address.terms:
+                yield from walk(term.index)
+        case Unary(operand=operand):
+            yield from walk(operand)
+        case Binary(left=left, right=right):
+            yield from walk(left)
+            yield from walk(right)
+        case IfElse(condition=condition, then=then, otherwise=otherwise):
+            yield from walk(condition)
+            yield from walk(then)
+            yield from walk(otherwise)
+
+
+def touches_memory(expr: Expr) -> bool:
+    """Whether evaluating *expr* reads shared memory."""
+    return any(isinstance(e, Load | VersionRead) for e in walk(expr))
+
+
+def successors(ops: list[Op], position: int) -> tuple[int, ...]:
+    """Return the positions that control may go to after ``ops[position]``."""
+    match ops[position]:
+        case Halt():
+            return ()
+        case Jump(target=target):
+            return (target.position,)
+        case Branch(target=target):
+            return (position + 1, target.position)
+    return (position + 1,)
+
+
+def dump(code: Code) -> str:
+    """Return *code* as text, a line an operation, for golden tests and for reading."""
+    lines = [f"{code.name}:"]
+    for i, op in enumerate(code.ops):
+        lines.append(f"{i:4d}  {_show(op):60s} ; {op.loc.line}")
+    return "\n".join(lines) + "\n"
+
+
+def _show(op: Op) -> str:
+    match op:
+        case SetLocal(slot=slot, value=value):
+            return f"%{slot} = {value}"
+        case Store(address=address, value=value, marked=marked):
+            return f"store{'!' if marked else ''}{address} = {value}"
+        case Bump(version=version):
+            return f"bump {version}"
+        case Await(condition=condition):
+            return f"await {condition}"
+        case Choose(slot=slot, options=options):
+            return f"%{slot} = choose({', '.join(map(str, options))})"
+        case Check(condition=condition, message=message):
+            return f"check {condition} {message!r}"
+        case Jump(target=target):
+            return f"goto {target}"
+        case Branch(condition=condition, target=target):
+            return f"unless {condition} goto {target}"
+        case Begin(label=label):
+            return f"begin {label}"
+        case LockEvent(action=action, lock=lock, read=read):
+            return f"{action} {lock} read={read}"
+    return type(op).__name__.lower()

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled protocol: what explorers run. From a scenario object to a :class:`Program`.
+
+A state is a tuple of integers: the shared cells, then for each thread its location followed by its
+local variables (those that are live at some location of its kind; a dead one is 0).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from quiesce.compiler.atomic_steps import (
+    Location,
+    expression_cells,
+    expression_versions,
+    find_locations,
+)
+from quiesce.compiler.frames import resolve_labels
+from quiesce.compiler.ir import Code, operands
+from quiesce.compiler.layout import Cell, Layout
+from quiesce.compiler.liveness import live_slots
+from quiesce.compiler.ranges import find_ranges
+from quiesce.compiler.source import file_text
+from quiesce.compiler.statements import Reader
+from quiesce.compiler.types import SnapshotType, Type
+from quiesce.compiler.values import Component, Method
+from quiesce.compiler.verify_ir import check_waits_before_writes, verify
+from quiesce.errors import Diagnostic, SourceErrors, UsageError
+from quiesce.protocol import Protocol, Scenario
+from quiesce.protocol.scenario import PropertySpec, ThreadSpec
+
+
+@dataclass(slots=True)
+class StoredLocal:
+    """A place in a thread's block for local variables that are never live together.
+
+    :param offset: its number in the block, from 1 (0 is the location).
+    """
+
+    offset: int
+    type: Type
+    low: int
+    high: int
+
+
+@dataclass(slots=True)
+class ThreadKind:
+    """The code that threads of one kind run.
+
+    :param live: for each location, the locals that are live there: offset in the block to slot.
+    :param places: for each slot that is part of a state, its offset in the block.
+    :param ranges: the (low, high) of every slot, stored or not.
+    """
+
+    name: str
+    code: Code
+    locations: list[Location]
+    stored: list[StoredLocal]
+    live: list[dict[int, int]]
+    places: dict[int, int]
+    ranges: list[tuple[int, int]]
+    location_at: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def block(self) -> int:
+        """How many integers of a state a thread of this kind takes."""
+        return 1 + len(self.stored)
+
+
+@dataclass(slots=True)
+class Thread:
+    """One thread: its number is its place in :attr:`Program.threads`; *base* is where its block begins."""
+
+    name: str
+    kind: ThreadKind
+    base: int
+    daemon: bool
+
+
+@dataclass(slots=True)
+class CompiledProperty:
+    """A property: all atomic, the answer in slot 0 of its code."""
+
+    spec: PropertySpec
+    code: Code
+
+    @property
+    def name(self) -> str:
+        """The property's name, unique in the scenario."""
+        return self.spec.name
+
+
+@dataclass(slots=True)
+class Program:
+    """A compiled scenario.
+
+    :param digest: of all the source that was read, the parameters and the options: what a replay
+        token is checked against.
+    """
+
+    scenario: Scenario
+    layout: Layout
+    cells: list[Cell]
+    threads: list[Thread]
+    kinds: list[ThreadKind]
+    properties: list[CompiledProperty]
+    fuse: bool
+    digest: str
+
+    @property
+    def size(self) -> int:
+        """How many integers a state has."""
+        return len(self.cells) + sum(t.kind.block for t in self.threads)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of the threads, by number."""
+        return tuple(t.name for t in self.threads)
+
+    def snapshot_holders(self, version: int) -> list[int]:
+        """Return the places in a state that hold a snapshot of *version*."""
+        found = [
+            i for i, c in enumerate(self.cells) if c.type == SnapshotType(version)
+        ]  # fmt: skip
+        for thread in self.threads:
+            for local in thread.kind.stored:
+                if local.type == SnapshotType(version):
+                    found.append(thread.base + local.offset)
+        return found
+
+
+def compile_scenario(scenario: Scenario, *, fuse: bool = True) -> Program:
+    """Compile *scenario*, which is started by this.
+
+    :param fuse: let plain accesses ride along with the synchronisation before them; see
+        ``atomic_steps.py``.
+    :raises SourceErrors: something in the source is outside the language.
+    :raises UsageError: the scenario has no threads.
+    """
+    specs = scenario.start()
+    if not specs:
+        raise UsageError(
+            f"{type(scenario).__name__} has no threads",
+            "mark at least one method with @thread() and let its count be 1 or more",
+        )
+    layout = Layout(scenario)
+    diagnostics: set[Diagnostic] = set()
+    codes: dict[str, Code] = {}
+    for spec in specs:
+        if spec.kind not in codes:
+            codes[spec.kind] = _read_thread(layout, diagnostics, scenario, spec)
+    properties = [
+        CompiledProperty(spec, _read_property(layout, diagnostics, spec))
+        for spec in scenario.properties()
+    ]
+    for code in [*codes.values(), *(p.code for p in properties)]:
+        diagnostics.update(check_waits_before_writes(code))
+    if diagnostics:
+        raise SourceErrors(list(diagnostics))
+    for code in codes.values():
+        verify(code)
+    kinds = _cut_into_steps(layout, codes, properties, fuse)
+    return _assemble(scenario, layout, specs, kinds, properties, fuse)
+
+
+def _read_thread(
+    layout: Layout, diagnostics: set[Diagnostic], scenario: Scenario, spec: ThreadSpec
+) -> Code:
+    method = Method(spec.method, Component(scenario), _defining_class(scenario, spec.kind))
+    code = Reader(layout, diagnostics).read_thread(method)
+    code.ops = resolve_labels(code.ops)
+    return code
+
+
+def _read_property(layout: Layout, diagnostics: set[Diagnostic], spec: PropertySpec) -> Code:
+    name = spec.method.__name__
+    defining = _defining_class(spec.component, name)
+    method = Method(spec.method, Component(spec.component), defining)
+    code = Reader(layout, diagnostics).read_property(method)
+    code.ops = resolve_labels(code.ops)
+    return code
+
+
+def _defining_class(component: Protocol, name: str) -> type:
+    return next(c for c in type(component).__mro__ if name in vars(c))
+
+
+def _cut_into_steps(
+    layout: Layout, codes: dict[str, Code], properties: list[CompiledProperty], fuse: bool
+) -> dict[str, ThreadKind]:
+    exprs = [x for p in properties for op in p.code.ops for x in operands(op)]
+    cells = frozenset(c for x in exprs for c in expression_cells(x))
+    versions = frozenset(v for x in exprs for v in expression_versions(x))
+    kinds = {}
+    for name, code in codes.items():
+        locations = find_locations(
+            code, fuse=fuse, visible_cells=cells, visible_versions=versions
+        )
+        live = live_slots(code)
+        ranges = find_ranges(code, layout)
+        stored, offsets = _stored_locals(code, locations, live, ranges)
+        kinds[name] = ThreadKind(
+            name, code, locations, stored,
+            [{offsets[s]: s for s in sorted(live[at.position])} for at in locations],
+            offsets, ranges,
+            {at.position: i for i, at in enumerate(locations)},
+        )  # fmt: skip
+    return kinds
+
+
+def _stored_locals(
+    code: Code,
+    locations: list[Location],
+    live: list[frozenset[int]],
+    ranges: list[tuple[int, int]],
+) -> tuple[list[StoredLocal], dict[int, int]]:
+    """Give each local that is live at some location a place in the thread's block.
+
+    Locals of one type that are never live at the same location share a place: fewer integers make a
+    smaller state. Types are kept apart, since tasks are renamed with the threads and snapshots are
+    cleared when their version moves on.
+    """
+    wanted = sorted({s for at in locations for s in live[at.position]})
+    stored: list[StoredLocal] = []
+    sharing: list[list[int]] = []
+    offsets: dict[int, int] = {}
+    for slot in wanted:
+        type_: Type = code.slots[slot].type  # type: ignore[assignment]
+        low, high = ranges[slot]
+        for place, sharers in zip(stored, sharing, strict=True):
+            apart = all(
+                not (slot in live[at.position] and other in live[at.position])
+                for at in locations
+                for other in sharers
+            )
+            if type(place.type) is type(type_) and _mergeable(place.type, type_) and apart:
+                sharers.append(slot)
+                place.low, place.high = min(place.low, low), max(place.high, high)
+                offsets[slot] = place.offset
+                break
+        else:
+            offset = len(stored) + 1
+            stored.append(StoredLocal(offset, type_, low, high))
+            sharing.append([slot])
+            offsets[slot] = offset
+    return stored, offsets
+
+
+def _mergeable(a: Type, b: Type) -> bool:
+    from quiesce.compiler.types import IntType
+
+    return a == b or (isinstance(a, IntType) and isinstance(b, IntType))
+
+
+def _assemble(
+    scenario: Scenario,
+    layout: Layout,
+    specs: list[ThreadSpec],
+    kinds: dict[str, ThreadKind],
+    properties: list[CompiledProperty],
+    fuse: bool,
+) -> Program:
+    threads = []
+    base = len(layout.cells)
+    for spec in specs:
+        kind = kinds[spec.kind]
+        threads.append(Thread(spec.name, kind, base, spec.daemon))
+        base += kind.block
+    digest = _digest(scenario, [k.code for k in kinds.values()], properties, fuse)
+    return Program(
+        scenario, layout, layout.cells, threads, list(kinds.values()), properties, fuse, digest
+    )
+
+
+def _digest(
+    scenario: Scenario, codes: list[Code], properties: list[CompiledProperty], fuse: bool
+) -> str:
+    files = {op.loc.file for code in [*codes, *(p.code for p in properties)] for op in code.ops}
+    hashed = hashlib.sha256(repr((type(scenario).__qualname__, fuse)).encode())
+    args, kwargs = scenario._arguments
+    hashed.update(repr((args, sorted(kwargs.items()))).encode())
+    for file in sorted(files - {""}, key=lambda f: hashlib.sha256(file_text(f).encode()).digest()):
+        hashed.update(file_text(file).encode())
+    return hashed.hexdigest()[:16]
+

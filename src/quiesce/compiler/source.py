@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a Python function to its syntax tree, with true places.
+
+The whole file is parsed, once, and the function looked up by its first line: so lines and columns
+are the file's own, and no text is dedented or rewritten.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from quiesce.errors import Loc, UsageError
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+@lru_cache(maxsize=256)
+def _parse(file: str, text: str) -> dict[tuple[int, str], FunctionNode]:
+    """Return the functions of a file by the line that their code object names, and their name."""
+    found: dict[tuple[int, str], FunctionNode] = {}
+    for node in ast.walk(ast.parse(text, filename=file)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            found[first, node.name] = node
+    return found
+
+
+@lru_cache(maxsize=256)
+def file_text(file: str) -> str:
+    """Return the text of a source file."""
+    return Path(file).read_text(encoding="utf-8")
+
+
+def function_node(function: Callable[..., Any]) -> ast.FunctionDef:
+    """Return the syntax tree of *function*.
+
+    :raises UsageError: its source cannot be had (typed in at a prompt, or made by ``exec``).
+    """
+    code = inspect.unwrap(function).__code__
+    try:
+        functions = _parse(code.co_filename, file_text(code.co_filename))
+    except OSError:
+        functions = {}
+    node = functions.get((code.co_firstlineno, code.co_name))
+    if not isinstance(node, ast.FunctionDef):
+        raise UsageError(
+            f"the source of {function.__qualname__} cannot be read ({code.co_filename})",
+            "put the protocol into a file; lambdas and functions typed at a prompt have no source",
+        )
+    return node
+
+
+def loc_of(node: ast.AST, file: str, function: str) -> Loc:
+    """Return the place of *node*, with columns in characters instead of UTF-8 bytes."""
+    line = getattr(node, "lineno", 1)
+    end_line = getattr(node, "end_lineno", line) or line
+    return Loc(
+        file,
+        line,
+        _characters(file, line, getattr(node, "col_offset", 0)),
+        end_line,
+        _characters(file, end_line, getattr(node, "end_col_offset", 0) or 0),
+        function,
+    )
+
+
+@lru_cache(maxsize=256)
+def _lines(file: str) -> list[bytes]:
+    return file_text(file).encode().split(b"\n")
+
+
+def _characters(file: str, line: int, offset: int) -> int:
+    try:
+        return len(_lines(file)[line - 1][:offset].decode("utf-8", "replace"))
+    except (OSError, IndexError):
+        return offset

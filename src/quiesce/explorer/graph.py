@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Breadth-first exploration with the reference stepper: every reachable state and every step.
+
+The whole graph is kept, since stuck threads and starvation are properties of it. States are numbered
+in the order of discovery, so the number of a state's depth never decreases.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from quiesce.explorer.evaluate import StepFailure
+from quiesce.explorer.reference import State, Step, Stepper
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where a search gives up and says so.
+
+    :param max_states: number of states.
+    :param max_memory: peak memory of the process, in bytes.
+    """
+
+    max_states: int | None = None
+    max_memory: int | None = None
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a search has done so far; handed to the progress callback."""
+
+    states: int
+    transitions: int
+    depth: int
+    queue: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class FailedStep:
+    """A step that failed: the *action*-th step from state *source*."""
+
+    source: int
+    action: int
+    thread: int
+    failure: StepFailure
+
+
+@dataclass(slots=True)
+class Graph:
+    """The states and steps found.
+
+    ``targets[first[s]:first[s + 1]]`` are the states after ``s``, ``threads`` who moved, ``actions`` which
+    of the stepper's successors it was.
+    """
+
+    states: list[State] = field(default_factory=list)
+    index: dict[State, int] = field(default_factory=dict)
+    depth: array[int] = field(default_factory=lambda: array("l"))
+    parent: array[int] = field(default_factory=lambda: array("l"))
+    parent_action: array[int] = field(default_factory=lambda: array("l"))
+    first: array[int] = field(default_factory=lambda: array("l"))
+    targets: array[int] = field(default_factory=lambda: array("l"))
+    threads: array[int] = field(default_factory=lambda: array("l"))
+    actions: array[int] = field(default_factory=lambda: array("l"))
+    failures: list[FailedStep] = field(default_factory=list)
+    transitions: int = 0
+    incomplete: str = ""
+    initial: int = 0
+
+    @property
+    def expanded(self) -> int:
+        """How many states have had their successors computed."""
+        return len(self.first) - 1
+
+    def add(self, state: State, parent: int, action: int, depth: int) -> int:
+        """Return the number of *state*, adding it if it is new."""
+        number = self.index.get(state)
+        if number is None:
+            number = self.index[state] = len(self.states)
+            self.states.append(state)
+            self.depth.append(depth)
+            self.parent.append(parent)
+            self.parent_action.append(action)
+        return number
+
+    def edges(self, state: int) -> range:
+        """Return the numbers of the edges that leave *state*."""
+        return range(self.first[state], self.first[state + 1])
+
+
+OnState = Callable[[int, State, list[Step]], bool]
+"""Called for each state as it is expanded, with its steps; true: finish this depth, then stop."""
+
+_CHECK_EVERY = 2048
+
+
+def explore(
+    stepper: Stepper,
+    on_state: OnState,
+    bounds: Bounds,
+    progress: Callable[[Progress], None] | None = None,
+) -> Graph:
+    """Explore breadth-first from the initial states, until everything is seen or a bound is hit."""
+    graph = Graph()
+    started = time.monotonic()
+    for state in stepper.initial_states():
+        graph.add(state, -1, 0, 0)
+    graph.initial = len(graph.states)
+    graph.first.append(0)
+    stop_after: int | None = None
+    current = 0
+    while current < len(graph.states):
+        depth = graph.depth[current]
+        if stop_after is not None and depth > stop_after:
+            graph.incomplete = "stopped at the first violation"
+            break
+        if current % _CHECK_EVERY == 0:
+            if progress is not None:
+                seconds = time.monotonic() - started
+                queue = len(graph.states) - current
+                progress(Progress(len(graph.states), graph.transitions, depth, queue, seconds))
+            graph.incomplete = _bound_hit(len(graph.states), bounds)
+            if graph.incomplete:
+                break
+        state = graph.states[current]
+        steps = stepper.successors(state)
+        if on_state(current, state, steps) and stop_after is None:
+            stop_after = depth
+        for action, step in enumerate(steps):
+            graph.transitions += 1
+            if step.failure is not None:
+                graph.failures.append(FailedStep(current, action, step.thread, step.failure))
+                continue
+            graph.targets.append(graph.add(step.target, current, action, depth + 1))
+            graph.threads.append(step.thread)
+            graph.actions.append(action)
+        graph.first.append(len(graph.targets))
+        current += 1
+    return graph
+
+
+def _bound_hit(states: int, bounds: Bounds) -> str:
+    if bounds.max_states is not None and states > bounds.max_states:
+        return f"the bound of {bounds.max_states:,} states was hit"
+    if bounds.max_memory is not None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if peak > bounds.max_memory:
+            return f"the bound of {bounds.max_memory:,} bytes of memory was hit"
+    return ""

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference stepper: the states of a program, one step at a time, in plain Python.
+
+A state is a tuple of integers (see ``compiler/program.py``). :meth:`Stepper.successors` gives every
+step that some thread can take, threads in their order and each thread's choices in source order; the
+place in that list is what identifies a step in a counterexample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from quiesce.compiler.ir import Choose, Op
+from quiesce.compiler.program import Program
+from quiesce.explorer.evaluate import (
+    BLOCKED,
+    Evaluator,
+    Record,
+    StepFailure,
+    kind_evaluator,
+)
+
+State = tuple[int, ...]
+
+STEP_BOUND = 100_000
+"""Operations in one step before it is taken for an endless one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: *thread* moves to *target*, or fails. *record* is kept by a recording stepper."""
+
+    thread: int
+    target: State
+    failure: StepFailure | None = None
+    record: Record | None = None
+
+
+class Stepper:
+    """Steps *program*. With *record*, every step's accesses and lock events are noted in it."""
+
+    def __init__(self, program: Program, record: Record | None = None) -> None:
+        self.program = program
+        self.record = record
+        by_kind = {id(k): kind_evaluator(program, k, record) for k in program.kinds}
+        self._evaluators = [by_kind[id(t.kind)] for t in program.threads]
+        longest = max((len(k.code.slots) for k in program.kinds), default=0)
+        self._scratch = [0] * (1 + longest)
+        self._size = program.size
+        self._at = [_locations_by_position(t.kind.code.ops, t.kind.location_at) for t in program.threads]
+        self._dead = [
+            [
+                [t.base + s.offset for s in t.kind.stored if s.offset not in live]
+                for live in t.kind.live
+            ]
+            for t in program.threads
+        ]
+        self._positions = [[at.position for at in t.kind.locations] for t in program.threads]
+        self._final = [[at.final for at in t.kind.locations] for t in program.threads]
+        self._bases = [t.base for t in program.threads]
+
+    def initial_states(self) -> list[State]:
+        """Return the states that a run may begin in.
+
+        Each thread has already run up to its first location; where it chooses on the way there are
+        several.
+
+        :raises StepFailure: a thread fails before it has touched anything shared.
+        """
+        blank = [c.initial for c in self.program.cells]
+        blank += [0] * (self._size - len(blank))
+        states: list[State] = [tuple(blank)]
+        for thread in range(len(self.program.threads)):
+            reached = []
+            for state in states:
+                for step in self._run(state, thread, 0):
+                    if step.failure is not None:
+                        raise step.failure
+                    reached.append(step.target)
+            states = reached
+        return list(dict.fromkeys(states))
+
+    def successors(self, state: State) -> list[Step]:
+        """Return every step that can be taken from *state*."""
+        steps: list[Step] = []
+        for thread in range(len(self._bases)):
+            steps += self.steps_of(state, thread)
+        return steps
+
+    def steps_of(self, state: State, thread: int) -> list[Step]:
+        """Return the steps that *thread* can take from *state*: none if it waits or has finished."""
+        location = state[self._bases[thread]]
+        if self._final[thread][location]:
+            return []
+        return self._run(state, thread, self._positions[thread][location])
+
+    def finished(self, state: State, thread: int) -> bool:
+        """Whether *thread* has run to its end."""
+        return self._final[thread][state[self._bases[thread]]]
+
+    def _run(self, state: State, thread: int, position: int) -> list[Step]:
+        evaluator = self._evaluators[thread]
+        run, base, at = evaluator.run, self._bases[thread], self._at[thread]
+        vector = [*state, *self._scratch]
+        vector[self._size] = thread + 1
+        steps: list[Step] = []
+        todo: list[tuple[list[int], int, Record | None]] = [(vector, position, None)]
+        while todo:
+            vector, here, so_far = todo.pop()
+            if self.record is not None:
+                self.record.resume(so_far)
+            try:
+                for _ in range(STEP_BOUND):
+                    after = run[here](vector, base)
+                    if after >= 0:
+                        if at[after] >= 0:
+                            target = self._arrive(vector, thread, at[after])
+                            steps.append(Step(thread, target, None, self._recorded()))
+                            break
+                        here = after
+                    elif after == BLOCKED:
+                        break
+                    else:
+                        recorded = self._recorded()
+                        todo += [
+                            (copy, here + 1, recorded)
+                            for copy in _alternatives(evaluator, vector, base, here)
+                        ]
+                        break
+                else:
+                    op = evaluator.ops[here]
+                    raise StepFailure(
+                        "endless step", f"a step does not end after {STEP_BOUND} operations", op
+                    )
+            except StepFailure as failure:
+                steps.append(Step(thread, state, failure, self._recorded()))
+        return steps
+
+    def _recorded(self) -> Record | None:
+        return None if self.record is None else self.record.copy()
+
+    def _arrive(self, vector: list[int], thread: int, location: int) -> State:
+        """Return the state in which *thread* is at *location*, its dead locals reset."""
+        for index in self._dead[thread][location]:
+            vector[index] = 0
+        vector[self._bases[thread]] = location
+        return tuple(vector[: self._size])
+
+
+def _locations_by_position(ops: list[Op], at: dict[int, int]) -> list[int]:
+    return [at.get(i, -1) for i in range(len(ops))]
+
+
+def _alternatives(
+    evaluator: Evaluator, vector: list[int], base: int, position: int
+) -> Iterator[list[int]]:
+    """Yield a vector for each option of the choice at *position*, the first option last."""
+    op = evaluator.ops[position]
+    assert isinstance(op, Choose)
+    assign = evaluator.assign(op.slot)
+    for option in reversed(evaluator.choices[position]):
+        copy = list(vector)
+        assign(copy, base, option(vector, base))
+        yield copy
+
+
+class PropertyReader:
+    """Evaluates one property in any state."""
+
+    def __init__(self, program: Program, index: int) -> None:
+        prop = program.properties[index]
+        ranges = [(-(1 << 62), 1 << 62)] * len(prop.code.slots)
+        self._evaluator = Evaluator(program, prop.code.ops, {}, ranges)
+        self._scratch = [0] * (1 + len(prop.code.slots))
+        self._end = len(prop.code.ops) - 1
+        self._answer = program.size + 1
+
+    def holds(self, state: State) -> bool:
+        """Whether the property is true in *state*.
+
+        :raises StepFailure: it cannot be evaluated there, for instance because a reference is None.
+        """
+        vector = [*state, *self._scratch]
+        run, position = self._evaluator.run, 0
+        for _ in range(STEP_BOUND):
+            if position == self._end:
+                return bool(vector[self._answer])
+            position = run[position](vector, 0)
+        raise StepFailure("endless step", "the property does not end", self._evaluator.ops[0])

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Components: classes whose attributes declare shared variables, locks and other components.
+
+A component is built by ordinary Python. ``__init__`` may take parameters, keep plain constants and
+other components in attributes, and declare further variables. After construction the structure is
+frozen: the compiler reads the finished object, so what it sees is what runs.
+
+A component given as a class attribute, ``lock = SpinLock()``, is a pattern: every owner gets one of
+its own, as every ``struct kvm`` gets its own ``mmu_lock``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import Any
+
+from quiesce.protocol.variables import (
+    Array,
+    ArrayValue,
+    Enum,
+    PerTask,
+    PerTaskValue,
+    Ref,
+    Variable,
+    _Threads,
+    initial_value,
+    own_copy,
+    store_check,
+)
+
+Declaration = Variable[Any] | Array[Any] | PerTask[Any]
+
+
+class Protocol:
+    """Base of everything that owns shared variables: locks, gates, a ``Kvm``, a scenario."""
+
+    # Set on each instance in __new__; annotated here for the type checker.
+    _declarations: dict[str, Declaration]
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    _owner: Protocol | None
+    _attribute: str
+    _threads: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        self = super().__new__(cls)
+        put = object.__setattr__
+        put(self, "_arguments", (args, kwargs))
+        put(self, "_declarations", {})
+        put(self, "_owner", None)
+        put(self, "_attribute", "")
+        put(self, "_threads", 0)
+        for klass in reversed(cls.__mro__):
+            for name, value in vars(klass).items():
+                if isinstance(value, Variable | Array | PerTask):
+                    self._declarations[name] = value
+                elif isinstance(value, Protocol):
+                    self._adopt(name, value.fresh())
+        return self
+
+    def fresh(self) -> Protocol:
+        """Return a new component built with the same arguments as this one."""
+        args, kwargs = self._arguments
+        return type(self)(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Variable | Array | PerTask):
+            self._declarations[name] = value
+            self.__dict__.pop(name, None)
+            return
+        declaration = self._declarations.get(name)
+        if isinstance(declaration, Variable):
+            store_check(f"{self.path}.{name}", declaration, value, self._threads)
+            value = own_copy(value)
+            held = self.__dict__.get(name)
+            if isinstance(held, set):
+                held.clear()
+                held.update(value)
+                return
+        elif isinstance(value, Protocol) and value._owner is None:
+            self._adopt(name, value)
+            return
+        object.__setattr__(self, name, value)
+
+    def _adopt(self, name: str, child: Protocol) -> None:
+        object.__setattr__(child, "_owner", self)
+        object.__setattr__(child, "_attribute", name)
+        object.__setattr__(self, name, child)
+
+    @property
+    def path(self) -> str:
+        """Where the component hangs in its scenario, ``kvm.gate.mn_invalidate_lock``."""
+        if self._owner is None:
+            return ""
+        above = self._owner.path
+        return f"{above}.{self._attribute}" if above else self._attribute
+
+    def children(self) -> Iterator[Protocol]:
+        """Yield the components directly below this one, in the order of declaration."""
+        for value in self.__dict__.values():
+            if isinstance(value, Protocol):
+                if value._owner is self:
+                    yield value
+            elif isinstance(value, tuple):
+                yield from (v for v in value if isinstance(v, Protocol) and v._owner is self)
+
+    def tree(self) -> Iterator[Protocol]:
+        """Yield this component and all below it, parents first."""
+        yield self
+        for child in self.children():
+            yield from child.tree()
+
+    def declarations(self) -> dict[str, Declaration]:
+        """Return the declared variables by name, in the order of declaration."""
+        return dict(self._declarations)
+
+    def elaborate(self, threads: int) -> None:
+        """Give every variable below its initial value, for a scenario of *threads* threads."""
+        self._build_arrays(threads)
+        for component in self.tree():
+            component._set_initial_values()
+
+    def _build_arrays(self, threads: int) -> None:
+        object.__setattr__(self, "_threads", threads)
+        for name, declaration in self._declarations.items():
+            if isinstance(declaration, Array) and isinstance(declaration.element, Protocol):
+                size = _size(declaration, threads)
+                elements = tuple(declaration.element.fresh() for _ in range(size))
+                for i, element in enumerate(elements):
+                    object.__setattr__(element, "_owner", self)
+                    object.__setattr__(element, "_attribute", f"{name}[{i}]")
+                object.__setattr__(self, name, elements)
+        for value in list(self.__dict__.values()):
+            if isinstance(value, tuple):
+                for item in value:
+                    if isinstance(item, Protocol) and item._owner is None:
+                        index = value.index(item)
+                        name = next(n for n, v in self.__dict__.items() if v is value)
+                        object.__setattr__(item, "_owner", self)
+                        object.__setattr__(item, "_attribute", f"{name}[{index}]")
+        for child in self.children():
+            child._build_arrays(threads)
+
+    def _set_initial_values(self) -> None:
+        for name, declaration in self._declarations.items():
+            where = f"{self.path}.{name}"
+            value: object
+            if isinstance(declaration, Array):
+                if isinstance(declaration.element, Protocol):
+                    continue
+                size = _size(declaration, self._threads)
+                value = ArrayValue(where, declaration.element, size, self._threads)  # type: ignore[arg-type]
+            elif isinstance(declaration, PerTask):
+                value = PerTaskValue(where, declaration.element, self._threads)
+            elif isinstance(declaration, Ref):
+                elements = self.pointees(declaration)
+                index = declaration.initial_index
+                value = None if index is None else elements[index]
+            else:
+                value = initial_value(declaration)
+                store_check(where, declaration, value, self._threads)
+            object.__setattr__(self, name, value)
+
+    def pointees(self, ref: Ref[Any]) -> tuple[Protocol, ...]:
+        """Return the components that *ref*, declared on this component, may point to."""
+        if isinstance(ref.array, tuple):
+            return ref.array
+        # The nearest owner's array first; else the one place in the scenario that declares it.
+        *_, root = self._upwards()
+        for component in [*self._upwards(), *root.tree()]:
+            for name, declaration in component._declarations.items():
+                if declaration is ref.array:
+                    return component.__dict__[name]  # type: ignore[no-any-return]
+        raise TypeError(f"{self.path}: the array that a Ref points into is not in this scenario")
+
+    def _upwards(self) -> Iterator[Protocol]:
+        component: Protocol | None = self
+        while component is not None:
+            yield component
+            component = component._owner
+
+
+def _size(array: Array[Any], threads: int) -> int:
+    return threads if isinstance(array.size, _Threads) else array.size
+
+
+class TaskState(enum.Enum):
+    """``task_struct.__state``, as far as sleeping and waking needs it."""
+
+    TASK_RUNNING = "R"
+    TASK_UNINTERRUPTIBLE = "D"
+
+
+TASK_RUNNING = TaskState.TASK_RUNNING
+TASK_UNINTERRUPTIBLE = TaskState.TASK_UNINTERRUPTIBLE
+
+
+class Task(Protocol):
+    """``struct task_struct`` of one thread of the scenario: what another thread may do to it."""
+
+    state = Enum(TASK_RUNNING)
+
+    tid: int = -1
+    """0-based number of the thread in its scenario."""
+
+    name: str = ""
+    """``notifier/0``"""
+
+    def __repr__(self) -> str:
+        return self.name or "task"

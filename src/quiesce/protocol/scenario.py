@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenarios: which threads run on which components, and what must be true of every run.
+
+A scenario is a component whose ``@thread`` methods are started side by side. Its constructor's
+parameters are what ``--set name=value`` sets, so each needs a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from quiesce.protocol.component import Protocol, Task
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class ThreadMark:
+    """What ``@thread`` says of a method.
+
+    :param count: how many such threads run: a number, or the name of an attribute that holds it.
+    :param daemon: the thread may wait for ever without that being a deadlock: a worker, an idle loop.
+    """
+
+    count: int | str
+    daemon: bool
+
+
+@dataclass(frozen=True)
+class PropertyMark:
+    """What ``@always``, ``@sometimes`` or ``@eventually`` says of a method."""
+
+    kind: str
+    informational: bool
+
+
+def thread(count: int | str = 1, *, daemon: bool = False) -> Callable[[F], F]:
+    """Make a scenario's method the body of *count* identical threads (see :class:`ThreadMark`)."""
+
+    def mark(method: F) -> F:
+        method.__quiesce_thread__ = ThreadMark(count, daemon)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def _property(kind: str, method: F, informational: bool = False) -> F:
+    method.__quiesce_property__ = PropertyMark(kind, informational)  # type: ignore[attr-defined]
+    return method
+
+
+def always(method: F) -> F:
+    """The method is true in every reachable state: an invariant."""
+    return _property("always", method)
+
+
+def sometimes(method: F) -> F:
+    """The method is true in some reachable state; if in none, the scenario proves nothing."""
+    return _property("sometimes", method)
+
+
+def eventually(*, informational: bool = False) -> Callable[[F], F]:
+    """From wherever a fair run has got to, the method will be true (again): ``[]<>`` of it.
+
+    :param informational: check and show it, but let it decide nothing.
+    """
+
+    def mark(method: F) -> F:
+        return _property("eventually", method, informational)
+
+    return mark
+
+
+@dataclass(frozen=True)
+class ThreadSpec:
+    """One thread of an elaborated scenario.
+
+    :param name: ``notifier/0``.
+    :param kind: name of the method; threads of one kind run the same code.
+    :param method: the method's function, unbound.
+    :param task: the thread's ``current()``.
+    """
+
+    name: str
+    kind: str
+    method: Callable[..., None]
+    task: Task
+    daemon: bool
+
+
+@dataclass(frozen=True)
+class PropertySpec:
+    """One property of an elaborated scenario, on the component that declares it."""
+
+    name: str
+    kind: str
+    component: Protocol
+    method: Callable[..., bool]
+    informational: bool
+
+
+class Scenario(Protocol):
+    """Base of all scenarios."""
+
+    tasks: tuple[Task, ...]
+
+    def start(self) -> list[ThreadSpec]:
+        """Create the tasks, give all variables their initial values, and return the threads."""
+        marked: list[tuple[str, Callable[..., None], ThreadMark, int]] = []
+        for name, method in _methods(type(self)):
+            mark = getattr(method, "__quiesce_thread__", None)
+            if mark is not None:
+                count = getattr(self, mark.count) if isinstance(mark.count, str) else mark.count
+                marked.append((name, method, mark, count))
+        total = sum(count for *_, count in marked)
+        self.tasks = tuple(Task() for _ in range(total))
+        self.elaborate(total)
+        specs = []
+        for name, method, mark, count in marked:
+            for i in range(count):
+                task = self.tasks[len(specs)]
+                object.__setattr__(task, "tid", len(specs))
+                object.__setattr__(task, "name", f"{name}/{i}")
+                specs.append(ThreadSpec(task.name, name, method, task, mark.daemon))
+        return specs
+
+    def properties(self) -> list[PropertySpec]:
+        """Return the properties of the scenario and of every component in it."""
+        found = []
+        for component in self.tree():
+            for name, method in _methods(type(component)):
+                mark = getattr(method, "__quiesce_property__", None)
+                if mark is not None:
+                    found.append(
+                        PropertySpec(name, mark.kind, component, method, mark.informational)
+                    )
+        names = [spec.name for spec in found]
+        return [
+            PropertySpec(f"{s.component.path}.{s.name}", s.kind, s.component, s.method, s.informational)
+            if names.count(s.name) > 1
+            else s
+            for s in found
+        ]
+
+
+def _methods(klass: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the methods of *klass* by name in the order of definition, overridden ones once."""
+    seen: dict[str, Callable[..., Any]] = {}
+    for base in reversed(klass.__mro__):
+        for name, value in vars(base).items():
+            if callable(value) and not isinstance(value, type):
+                seen[name] = value
+    yield from seen.items()

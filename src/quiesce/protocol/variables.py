@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declarations of shared variables: what a protocol's state is made of.
+
+A declaration is written as a class attribute and read and written like a plain one::
+
+    class Counter(Protocol):
+        users = Int(0, high=4)
+
+        def enter(self) -> None:
+            self.users += 1
+
+Every variable has a finite range. Leaving it is a violation, never a silent wrap; the one exception
+is :class:`Version`, whose whole meaning is "has it changed since this holder looked".
+
+The descriptors' ``__get__``/``__set__`` exist for the type checker. At run time a component keeps
+the value in its instance dictionary and checks each store (see ``component.py``).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+if TYPE_CHECKING:
+    from quiesce.protocol.component import Protocol, Task
+
+V = TypeVar("V")
+E = TypeVar("E", bound=enum.Enum)
+C = TypeVar("C", bound="Protocol")
+
+
+class _Threads:
+    """The type of :data:`THREADS`."""
+
+    def __repr__(self) -> str:
+        return "THREADS"
+
+
+THREADS = _Threads()
+"""Stands for the number of threads of the scenario: ``Int(0, high=THREADS)``."""
+
+DEFAULT_HIGH = 255
+
+
+class Variable(Generic[V]):
+    """Base of all declarations.
+
+    :param marked: every access is marked (``READ_ONCE``/``WRITE_ONCE``, ``atomic_t``), so that it is
+        never one half of a data race and is always a step of its own.
+    """
+
+    def __init__(self, initial: V, *, marked: bool = False) -> None:
+        self.initial = initial
+        self.marked = marked
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, obj: None, owner: type[object]) -> Variable[V]: ...
+        @overload
+        def __get__(self, obj: object, owner: type[object]) -> V: ...
+        def __get__(self, obj: object | None, owner: type[object]) -> Variable[V] | V: ...
+        def __set__(self, obj: object, value: V) -> None: ...
+
+    def admits(self, value: object, threads: int) -> bool:
+        """Whether *value* is in range, for a scenario of *threads* threads."""
+        raise NotImplementedError
+
+
+class Int(Variable[int]):
+    """An integer from *low* to *high*, both included (0 to 255 by default)."""
+
+    def __init__(
+        self,
+        initial: int = 0,
+        low: int = 0,
+        high: int | _Threads = DEFAULT_HIGH,
+        *,
+        marked: bool = False,
+    ) -> None:
+        super().__init__(initial, marked=marked)
+        self.low = low
+        self.high = high
+
+    def bounds(self, threads: int) -> tuple[int, int]:
+        """Return (low, high), both included."""
+        return self.low, threads if isinstance(self.high, _Threads) else self.high
+
+    def admits(self, value: object, threads: int) -> bool:
+        low, high = self.bounds(threads)
+        return isinstance(value, int) and low <= value <= high
+
+
+class Bool(Variable[bool]):
+    """True or False."""
+
+    def __init__(self, initial: bool = False, *, marked: bool = False) -> None:
+        super().__init__(initial, marked=marked)
+
+    def admits(self, value: object, threads: int) -> bool:
+        return isinstance(value, bool)
+
+
+class Enum(Variable[E]):
+    """A member of a Python :class:`enum.Enum`, the class of *initial*."""
+
+    def __init__(self, initial: E, *, marked: bool = False) -> None:
+        super().__init__(initial, marked=marked)
+        self.members: tuple[E, ...] = tuple(type(initial))
+
+    def admits(self, value: object, threads: int) -> bool:
+        return value in self.members
+
+
+class TaskRef(Variable["Task | None"]):
+    """A task (a thread of the scenario) or None: an owner, a waiter to wake."""
+
+    def __init__(self, *, marked: bool = False) -> None:
+        super().__init__(None, marked=marked)
+
+    def admits(self, value: object, threads: int) -> bool:
+        from quiesce.protocol.component import Task
+
+        return value is None or isinstance(value, Task)
+
+
+class Ref(Variable["C | None"]):
+    """A reference to one of the components of an :class:`Array`, or None: a pointer.
+
+    :param array: the array pointed into.
+    :param initial: index of the element pointed to at the start; None for a null pointer.
+    """
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def __get__(self, obj: None, owner: type[object]) -> Ref[C]: ...
+        @overload
+        def __get__(self, obj: object, owner: type[object]) -> C: ...
+        def __get__(self, obj: object | None, owner: type[object]) -> Ref[C] | C: ...
+
+    def __init__(
+        self, array: tuple[C, ...] | Array[C], initial: int | None = None, *, marked: bool = False
+    ) -> None:
+        super().__init__(None, marked=marked)
+        self.array = array
+        self.initial_index = initial
+
+    def admits(self, value: object, threads: int) -> bool:
+        return value is None or any(value is element for element in self.array)
+
+
+class Version(Variable[int]):
+    """A counter that is only ever incremented and compared with an earlier look at itself.
+
+    Sequence counts and generations are of this kind. It never wraps and never grows the state
+    space: what is stored is one bit for each holder of a snapshot, "unchanged since I looked". A
+    small wrapping integer instead gives false matches.
+
+    Allowed: ``self.seq += 1``, ``seen = self.seq``, ``self.seq == seen``, ``self.seq != seen``.
+    """
+
+    def __init__(self, *, marked: bool = False) -> None:
+        super().__init__(0, marked=marked)
+
+    def admits(self, value: object, threads: int) -> bool:
+        return isinstance(value, int)
+
+
+class Snapshot(Variable[int]):
+    """A shared place that keeps an earlier look at a :class:`Version`."""
+
+    def __init__(self, *, marked: bool = False) -> None:
+        super().__init__(-1, marked=marked)
+
+    def admits(self, value: object, threads: int) -> bool:
+        return isinstance(value, int)
+
+
+class SetValue(set[V]):
+    """The run-time value of a :class:`Set` or :class:`TaskSet`: owned by its variable, never shared."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        raise TypeError("a Set variable cannot be kept elsewhere; copy it with an assignment")
+
+
+class Set(Variable[SetValue[int]]):
+    """A set of integers from 0 to ``size - 1``, kept as a bit mask (*size* up to 62).
+
+    Allowed: ``x in s``, ``s.add(x)``, ``s.discard(x)``, ``s.clear()``, ``len(s)``, ``if s``, and
+    assignment from another set, ``|``, ``&`` or ``-`` of two.
+    """
+
+    def __init__(self, size: int, initial: tuple[int, ...] = (), *, marked: bool = False) -> None:
+        super().__init__(SetValue(initial), marked=marked)
+        self.size = size
+
+    def admits(self, value: object, threads: int) -> bool:
+        return isinstance(value, set) and all(
+            isinstance(item, int) and 0 <= item < self.size for item in value
+        )
+
+
+class TaskSet(Variable[SetValue["Task"]]):
+    """A set of tasks. The same operations as :class:`Set`."""
+
+    def __init__(self, *, marked: bool = False) -> None:
+        super().__init__(SetValue(), marked=marked)
+
+    def admits(self, value: object, threads: int) -> bool:
+        return isinstance(value, set)
+
+
+class Array(Generic[V]):
+    """A fixed array of variables or of components.
+
+    ``Array(Int(0), 3)`` is three integers, indexed from 0. ``Array(Slot(), 2)`` is two components,
+    each with variables of its own. An index out of range is a violation.
+
+    :param element: a declaration, or a component that serves as the pattern for each element.
+    :param size: number of elements, at least 1; or :data:`THREADS`.
+    """
+
+    def __init__(self, element: object, size: int | _Threads) -> None:
+        self.element = element
+        self.size = size
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, obj: None, owner: type[object]) -> Array[V]: ...
+        @overload
+        def __get__(self, obj: object, owner: type[object]) -> ArrayValue[V]: ...
+        def __get__(self, obj: object | None, owner: type[object]) -> Array[V] | ArrayValue[V]: ...
+
+        def __iter__(self) -> Iterator[V]: ...
+
+
+class PerTask(Generic[V]):
+    """One variable for each task, indexed by the task: ``self.waiting[current()]``.
+
+    Arrays of this kind are renamed with the threads when identical threads are treated alike.
+    """
+
+    def __init__(self, element: Variable[V]) -> None:
+        self.element = element
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, obj: None, owner: type[object]) -> PerTask[V]: ...
+        @overload
+        def __get__(self, obj: object, owner: type[object]) -> PerTaskValue[V]: ...
+        def __get__(
+            self, obj: object | None, owner: type[object]
+        ) -> PerTask[V] | PerTaskValue[V]: ...
+
+
+class ArrayValue(Generic[V]):
+    """The run-time value of an :class:`Array` of variables: a list that checks each store."""
+
+    def __init__(self, name: str, element: Variable[Any], size: int, threads: int) -> None:
+        self._name = name
+        self._element = element
+        self._threads = threads
+        self._items: list[V] = [initial_value(element) for _ in range(size)]
+
+    def __getitem__(self, index: int) -> V:
+        return self._items[self._checked(index)]
+
+    def __setitem__(self, index: int, value: V) -> None:
+        store_check(f"{self._name}[{index}]", self._element, value, self._threads)
+        self._items[self._checked(index)] = own_copy(value)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(self._items)
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < len(self._items):
+            raise RangeViolation(f"{self._name}[{index}]: the index is not in 0..{len(self) - 1}")
+        return index
+
+
+class PerTaskValue(Generic[V]):
+    """The run-time value of a :class:`PerTask`."""
+
+    def __init__(self, name: str, element: Variable[Any], threads: int) -> None:
+        self._values: ArrayValue[V] = ArrayValue(name, element, threads, threads)
+
+    def __getitem__(self, task: Task) -> V:
+        return self._values[task.tid]
+
+    def __setitem__(self, task: Task, value: V) -> None:
+        self._values[task.tid] = value
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(self._values)
+
+
+class RangeViolation(AssertionError):
+    """A variable left its declared range, or an index its array. A finding, not an error of use."""
+
+
+def initial_value(declaration: Variable[Any]) -> Any:
+    """Return a value of its own for a new variable; references are resolved by the component."""
+    return own_copy(declaration.initial)
+
+
+def own_copy(value: Any) -> Any:
+    """Return *value*, or a copy of it where it is a set: sets are values here, not objects."""
+    return SetValue(value) if isinstance(value, set) else value
+
+
+def store_check(name: str, declaration: Variable[Any], value: object, threads: int) -> None:
+    """Raise :class:`RangeViolation` unless *value* may be stored in the variable *name*."""
+    if not declaration.admits(value, threads):
+        kind = type(declaration).__name__
+        extent = ""
+        if isinstance(declaration, Int):
+            extent = " from {} to {}".format(*declaration.bounds(threads))
+        raise RangeViolation(f"{name} = {value!r}: not {'an' if kind in _AN else 'a'} {kind}{extent}")
+
+
+_AN = {"Int", "Enum"}
