@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's result as text for a terminal, at most 80 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from quiesce.threads.result import Finding, Role, RunResult, Site, ThreadReport
+
+WIDTH = 80
+
+
+def render(result: RunResult) -> str:
+    """Return *result* as lines that fit a terminal of 80 columns."""
+    lines = [*_wrapped(_headline(result), ""), ""]
+    for finding in result.findings:
+        lines += [*_finding(finding), ""]
+    lines += [*_table(result), ""]
+    for note in result.notes:
+        lines += [*_wrapped(f"note: {note.message}", "      ")]
+        for report in note.threads:
+            lines += _thread(report)
+        lines.append("")
+    lines += _wrapped(_last_line(result), "")
+    return "\n".join(_cut(line) for line in lines) + "\n"
+
+
+def _headline(result: RunResult) -> str:
+    rounds = _count(result.rounds, "round")
+    return (
+        f"{result.scenario} on real threads: {result.seconds:.2f} s, {rounds}, seed {result.seed}"
+    )
+
+
+def _last_line(result: RunResult) -> str:
+    looks = f"Invariants looked at {_count(result.looks, 'time')}."
+    if result.findings:
+        return f"{looks} Verdict: {result.verdict.value}."
+    return f"{looks} Nothing wrong was seen, which proves nothing: `quiesce check` does."
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield from _wrapped(f"{finding.kind}: {finding.message}", "  ")
+    if finding.site is not None:
+        yield from _site(finding.site, "  ")
+    for name, value in finding.state:
+        yield f"    {name} = {value}"
+    for report in finding.threads:
+        yield from _thread(report)
+
+
+def _thread(report: ThreadReport) -> Iterator[str]:
+    if report.doing != "waits":
+        at = f", at {report.site}" if report.site is not None else ""
+        yield f"  {report.name} {report.doing}{at}"
+    else:
+        step = f"{report.step}(&{report.lock})" if report.lock else report.step
+        yield f"  {report.name} waits in {step} for {_seconds(report.seconds)}"
+        if report.site is not None:
+            yield from _site(report.site, "    ")
+        for holder in report.held_by:
+            how = "" if holder.mode == "exclusive" else f" ({holder.mode})"
+            yield f"    held by {holder.thread}{how}, taken at {holder.site}"
+    for lock, site in report.holds:
+        yield f"    holds {lock}, taken at {site}"
+
+
+def _site(site: Site, indent: str) -> Iterator[str]:
+    yield f"{indent}at {site}: {site.text}" if site.text else f"{indent}at {site}"
+
+
+def _table(result: RunResult) -> Iterator[str]:
+    width = max([4, *(len(role.kind) for role in result.roles)])
+    yield f"{'role':{width}}  threads        steps    steps/s   finished"
+    for role in result.roles:
+        yield _row(result, role, width)
+
+
+def _row(result: RunResult, role: Role, width: int) -> str:
+    rate = result.per_second(role)
+    counts = f"{role.threads:7,}  {role.steps:11,}  {rate:9,.0f}  {role.finished:9,}"
+    return f"{role.kind:{width}}  {counts}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds * 1000:.1f} ms"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."

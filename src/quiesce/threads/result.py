@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run on real threads found out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from quiesce.verdict import Verdict
+
+DEADLOCK = "deadlock"
+STUCK = "stuck thread"
+BROKEN_INVARIANT = "broken invariant"
+FAILED_ASSERT = "failed assert"
+OUT_OF_RANGE = "out of range"
+EXCEPTION = "exception"
+LONG_WAIT = "long wait"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A line of the protocol's source.
+
+    :param file: path, relative to the working directory where it is below it.
+    :param line: 1-based.
+    :param text: the line without its indentation.
+    """
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A thread that holds a lock, how, and where it took it."""
+
+    thread: str
+    mode: str
+    site: Site
+
+
+@dataclass(frozen=True)
+class ThreadReport:
+    """What one thread was doing when something was found.
+
+    :param name: ``notifier/0``.
+    :param doing: ``waits``, ``runs`` or ``finished``.
+    :param step: label of the step that it waits in, ``spin_lock``; empty unless it waits.
+    :param lock: path of the lock that it waits for; empty if it waits for something else.
+    :param mode: how it wants that lock: ``exclusive``, ``shared`` or ``shared recursive``.
+    :param seconds: for how long.
+    :param site: the source line that it is at.
+    :param held_by: who holds that lock.
+    :param holds: what the thread itself holds: (path of the lock, where it was taken).
+    """
+
+    name: str
+    doing: str
+    step: str = ""
+    lock: str = ""
+    mode: str = ""
+    seconds: float = 0.0
+    site: Site | None = None
+    held_by: tuple[Holder, ...] = ()
+    holds: tuple[tuple[str, Site], ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that went wrong.
+
+    :param kind: ``deadlock``, ``stuck thread``, ``broken invariant``, ``failed assert``,
+        ``out of range``, ``exception``; or ``long wait`` for a note.
+    :param message: one sentence, complete without the rest.
+    :param threads: those concerned, and what they were doing.
+    :param site: where it happened, if it happened at a place.
+    :param state: variables that had left their initial value: (``counter.users``, ``2``).
+    """
+
+    kind: str
+    message: str
+    threads: tuple[ThreadReport, ...] = ()
+    site: Site | None = None
+    state: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Role:
+    """All threads of one kind, over all rounds.
+
+    :param kind: name of the ``@thread`` method.
+    :param threads: how many of them run side by side.
+    :param steps: protocol steps that they took: atomic methods, waits and marked accesses.
+    :param finished: how many times one of them returned from its method.
+    """
+
+    kind: str
+    threads: int
+    steps: int
+    finished: int
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found out.
+
+    :param scenario: name of the scenario's class.
+    :param seed: the seed of the run.
+    :param seconds: how long it ran, start and stop of the threads included.
+    :param rounds: how many times the scenario was started.
+    :param looks: how many times the world stood still and the invariants were evaluated.
+    :param roles: what each kind of thread got done.
+    :param findings: what went wrong; a run ends with the first moment that has any.
+    :param notes: what is worth knowing and decides nothing, such as a long wait.
+    """
+
+    scenario: str
+    seed: int
+    seconds: float
+    rounds: int
+    looks: int
+    roles: tuple[Role, ...]
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[Finding, ...] = field(default=())
+
+    @property
+    def verdict(self) -> Verdict:
+        """VIOLATION if anything was found; HOLDS means no more than that nothing was seen."""
+        return Verdict.VIOLATION if self.findings else Verdict.HOLDS
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as the object that ``--json`` prints."""
+        return {
+            "schema": 1,
+            "scenario": self.scenario,
+            "verdict": self.verdict.value,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 3),
+            "rounds": self.rounds,
+            "looks": self.looks,
+            "roles": [self._role(role) for role in self.roles],
+            "findings": [_finding(finding) for finding in self.findings],
+            "notes": [_finding(note) for note in self.notes],
+        }
+
+    def per_second(self, role: Role) -> float:
+        """Return the steps per second of all threads of *role* together."""
+        return role.steps / self.seconds if self.seconds else 0.0
+
+    def _role(self, role: Role) -> dict[str, Any]:
+        return {
+            "kind": role.kind,
+            "threads": role.threads,
+            "steps": role.steps,
+            "steps_per_second": round(self.per_second(role), 1),
+            "finished": role.finished,
+        }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "message": finding.message,
+        "site": _site(finding.site),
+        "threads": [_thread(report) for report in finding.threads],
+        "state": dict(finding.state),
+    }
+
+
+def _thread(report: ThreadReport) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "doing": report.doing,
+        "step": report.step,
+        "lock": report.lock,
+        "mode": report.mode,
+        "seconds": round(report.seconds, 3),
+        "site": _site(report.site),
+        "held_by": [
+            {"thread": h.thread, "mode": h.mode, "site": _site(h.site)} for h in report.held_by
+        ],
+        "holds": [{"lock": lock, "site": _site(site)} for lock, site in report.holds],
+    }
+
+
+def _site(site: Site | None) -> dict[str, Any] | None:
+    return None if site is None else {"file": site.file, "line": site.line, "text": site.text}

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a scenario on real threads: the same classes that are checked, as ordinary Python.
+
+A scenario whose threads all return is started again, until the time is over: each *round* is one
+more interleaving. A run proves nothing; it shows that the protocol is a program, and it finds what
+is not rare.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from quiesce.errors import UsageError
+from quiesce.protocol import Scenario
+from quiesce.threads.marked import announced
+from quiesce.threads.result import Finding, Role, RunResult
+from quiesce.threads.runner import ThreadRunner
+from quiesce.threads.watch import End, Watch
+from quiesce.threads.world import Listener, Stop, World
+
+SWITCH_INTERVAL = 50e-6
+"""Seconds after which the interpreter turns to another thread; by default a hundred times that."""
+
+PATIENCE = 1.0
+
+_JOIN = 0.2
+"""Seconds that a thread gets to reach a protocol action and stop there."""
+
+_TRIES = 25
+
+
+def run(
+    scenario: Scenario,
+    seconds: float = 1.0,
+    seed: int = 0,
+    *,
+    patience: float = PATIENCE,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Run *scenario* on real threads for a while and tell what went wrong.
+
+    Ends early with the first finding. No thread is left behind, however the run ends.
+
+    :param scenario: built, not started. Its variables are reset; afterwards they are as the run
+        left them.
+    :param seconds: for how long, more than 0.
+    :param seed: decides what ``choose`` returns in each thread, and where threads yield. How the
+        threads interleave is up to the machine, and no seed repeats that.
+    :param patience: seconds without a step after which a thread counts as stuck.
+    :param listener: hears of every lock that is taken and released.
+    :raises UsageError: there is nothing to run, or the time is not positive.
+    """
+    if seconds <= 0:
+        raise UsageError(f"cannot run for {seconds} seconds", "give a number greater than 0")
+    begin = time.monotonic()
+    deadline = begin + seconds
+    totals = _Totals()
+    with _fast_switching():
+        end = End.FINISHED
+        while end is End.FINISHED and not totals.findings:
+            end = _round(scenario, deadline, f"{seed} {totals.rounds}", patience, listener, totals)
+    return RunResult(
+        scenario=type(scenario).__name__,
+        seed=seed,
+        seconds=time.monotonic() - begin,
+        rounds=totals.rounds,
+        looks=totals.looks,
+        roles=totals.roles(),
+        findings=tuple(totals.findings),
+        notes=tuple(totals.notes.values()),
+    )
+
+
+class _Totals:
+    """What is added up over the rounds."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.looks = 0
+        self.threads: Counter[str] = Counter()
+        self.steps: Counter[str] = Counter()
+        self.finished: Counter[str] = Counter()
+        self.findings: list[Finding] = []
+        self.notes: dict[str, Finding] = {}
+
+    def add(self, watch: Watch) -> None:
+        self.rounds += 1
+        self.looks += watch.looks
+        self.findings += watch.world.findings
+        self.notes.update(watch.notes)
+        self.threads = Counter(runner.spec.kind for runner in watch.world.runners)
+        for runner in watch.world.runners:
+            self.steps[runner.spec.kind] += runner.steps
+            self.finished[runner.spec.kind] += runner.returned
+
+    def roles(self) -> tuple[Role, ...]:
+        return tuple(
+            Role(kind, count, self.steps[kind], self.finished[kind])
+            for kind, count in self.threads.items()
+        )
+
+
+def _round(
+    scenario: Scenario,
+    deadline: float,
+    seed: str,
+    patience: float,
+    listener: Listener | None,
+    totals: _Totals,
+) -> End:
+    """Start the threads, watch them, and see them gone."""
+    specs = scenario.start()
+    if not specs:
+        raise UsageError(
+            f"{type(scenario).__name__} has no threads to run", "mark a method with @thread()"
+        )
+    world = World(listener)
+    world.runners = [ThreadRunner(world, scenario, s, f"{seed} {s.name}") for s in specs]
+    invariants = [p for p in scenario.properties() if p.kind == "always"]
+    with announced(scenario):
+        watch = Watch(world, scenario, invariants, patience)
+        try:
+            for runner in world.runners:
+                runner.thread.start()
+            end = watch.until_end(deadline)
+        finally:
+            with world.lock:
+                world.end()
+            _see_gone(world)
+    totals.add(watch)
+    return end
+
+
+def _see_gone(world: World) -> None:
+    """Wait until no thread of *world* is left."""
+    started = [runner.thread for runner in world.runners if runner.thread.ident is not None]
+    limit = time.monotonic() + _JOIN
+    for thread in started:
+        thread.join(max(0.0, limit - time.monotonic()))
+    for _ in range(_TRIES):
+        alive = [thread for thread in started if thread.is_alive()]
+        for thread in alive:
+            # It runs through plain statements only and meets no protocol action to stop at.
+            ident = ctypes.c_ulong(thread.ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Stop))
+        for thread in alive:
+            thread.join(_JOIN)
+    if any(thread.is_alive() for thread in started):
+        raise UsageError(
+            "a thread of the scenario cannot be stopped", "call nothing that blocks in a protocol"
+        )
+
+
+@contextmanager
+def _fast_switching() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One thread of the scenario: executes the protocol actions of ``quiesce.protocol`` for real.
+
+A step is tried under the scenario's lock. If it must wait (``NotYet``) nothing has happened, by the
+rule that an atomic method waits before it writes, and it is tried again later. Locks that it
+acquires or releases count only once it is complete.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from types import FrameType
+from typing import Any, TypeAlias, TypeVar
+
+from quiesce.protocol import Mode, Protocol, Scenario, Task
+from quiesce.protocol.actions import NotYet, install_runner
+from quiesce.protocol.scenario import ThreadSpec
+from quiesce.protocol.variables import RangeViolation
+from quiesce.threads import place
+from quiesce.threads.choices import Choices
+from quiesce.threads.holding import Hold, Want
+from quiesce.threads.place import Place
+from quiesce.threads.result import EXCEPTION, FAILED_ASSERT, OUT_OF_RANGE, Finding, Site
+from quiesce.threads.world import RECHECK, Stop, World
+
+R = TypeVar("R")
+TraceFunction: TypeAlias = Callable[[FrameType, str, Any], Any]
+
+YIELD_SHORT = 1 / 16
+"""How often a thread offers the processor to the others before a protocol action."""
+
+YIELD_LONG = 1 / 512
+"""How often it sleeps there, for long enough that the others run into what it holds."""
+
+NAP = 100e-6
+
+SLOW_MOTION = 1 / 8
+"""How often the plain statements after a protocol action run in slow motion."""
+
+MAX_CREDIT = 8
+"""Up to how many points a thread may pass when the world is to stop (exclusive), in slow motion."""
+
+SLOW_YIELD = 1 / 4
+"""How often a thread in slow motion offers the processor to the others before a bytecode."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What a thread waits for: the step, the lock that the step acquires, since when, and where."""
+
+    label: str
+    want: Want | None
+    since: float
+    place: Place
+
+
+@dataclass(frozen=True)
+class _LockEvent:
+    lock: Protocol
+    mode: Mode | None
+    """None: it is released."""
+    trylock: bool
+
+
+class ThreadRunner:
+    """Runs one thread, and is its ``quiesce.protocol.actions.Runner``.
+
+    :param seed: decides the thread's choices and where it yields.
+    """
+
+    def __init__(self, world: World, scenario: Scenario, spec: ThreadSpec, seed: str) -> None:
+        self.world = world
+        self.spec = spec
+        self.parked = False
+        self.finished = False
+        self.returned = False
+        self.wait: Wait | None = None
+        self.looked_at = -1
+        """``world.changes`` at the time of the last failed try."""
+        self.steps = 0
+        self._random = Random(f"{seed} choices")
+        self._yield_random = Random(f"{seed} yields").random
+        self._choices = Choices(self._random)
+        self._events: list[_LockEvent] = []
+        self._in_step = False
+        self._look = 0
+        self._credit = 0
+        self._slow = False
+        self._trace_before: Any = None
+        self.thread = threading.Thread(
+            target=self._run, args=(scenario,), name=f"quiesce {spec.name}", daemon=True
+        )
+
+    # What the protocol calls: the Runner interface.
+
+    def atomically(self, body: Callable[[], R], label: str) -> R:
+        """Run *body* as one step, once it can be taken."""
+        if self._in_step:
+            return body()
+        self._arrive()
+        with self.world.lock:
+            result = self._step(body, label)
+        self._leave()
+        return result
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait, as a step of its own, until *condition* is true."""
+
+        def body() -> None:
+            if not condition():
+                raise NotYet
+
+        self.atomically(body, "wait_until")
+
+    def choose(self, options: tuple[Any, ...]) -> Any:
+        """Decide for the environment."""
+        if self._in_step:
+            return self._choices.pick(options)
+        return self._random.choice(options)
+
+    def current(self) -> Task:
+        """Return the thread's task."""
+        return self.spec.task
+
+    def marked_access(self) -> None:
+        """Stand before a marked access, which is a step of its own."""
+        if self._in_step:
+            return
+        self._arrive()
+        self._pass_gate()
+        self.steps += 1
+        self._leave()
+
+    def acquires(self, lock: Protocol, mode: Mode, trylock: bool) -> None:
+        """Note that the step takes *lock*."""
+        self._lock_event(_LockEvent(lock, mode, trylock))
+
+    def releases(self, lock: Protocol) -> None:
+        """Note that the step lets go of *lock*."""
+        self._lock_event(_LockEvent(lock, None, False))
+
+    # One step.
+
+    def _arrive(self) -> None:
+        """Come to a protocol action."""
+        if self._slow:
+            self._end_slow_motion()
+        drawn = self._yield_random()
+        if drawn < YIELD_SHORT:
+            time.sleep(0)
+        elif drawn > 1 - YIELD_LONG:
+            time.sleep(NAP)
+
+    def _leave(self) -> None:
+        """Go on to plain statements after a protocol action."""
+        if self.world.stopping or self._yield_random() < SLOW_MOTION:
+            self._begin_slow_motion()
+
+    def goes_on(self, look: int) -> bool:
+        """Whether to go on to the next point at which it could stop, though the world is to stop.
+
+        Nearly always a thread is on its way to a protocol action when it is told to stop. If it
+        stopped there, the invariants would never see what lies behind.
+        """
+        if self._look != look:
+            self._look = look
+            self._credit = int(self._yield_random() * MAX_CREDIT)
+        self._credit -= 1
+        return self._credit >= 0
+
+    def _pass_gate(self) -> None:
+        if self.world.stopping or self.world.over:
+            with self.world.lock:
+                self.world.pass_gate(self)
+
+    # Slow motion: the interpreter calls _trace before each line of the protocol's own code,
+    # where the thread can stop, and before each bytecode, where others may come in.
+
+    def _begin_slow_motion(self) -> None:
+        self._slow = True
+        self._trace_before = sys.gettrace()
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if place.is_own(frame.f_code):
+                frame.f_trace = self._trace
+                frame.f_trace_opcodes = True
+            frame = frame.f_back
+        sys.settrace(self._trace)
+
+    def _end_slow_motion(self) -> None:
+        self._slow = False
+        sys.settrace(self._trace_before)
+
+    def _trace(self, frame: FrameType, event: str, arg: object) -> TraceFunction | None:
+        if not self._slow or not place.is_own(frame.f_code):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "line":
+            self._pass_gate()
+        elif event == "opcode" and self._yield_random() < SLOW_YIELD:
+            time.sleep(0)
+        return self._trace
+
+    def _step(self, body: Callable[[], R], label: str) -> R:
+        world = self.world
+        world.pass_gate(self)
+        self._choices.begin()
+        try:
+            while True:
+                try:
+                    result = self._try(body)
+                    break
+                except NotYet:
+                    self._sleep(label)
+        finally:
+            if self.wait is not None:
+                world.waiting -= 1
+                self.wait = None
+        self._commit()
+        self.steps += 1
+        world.step_taken()
+        return result
+
+    def _try(self, body: Callable[[], R]) -> R:
+        """Run *body*, with every combination of its choices if need be; NotYet if none goes."""
+        self._in_step = True
+        try:
+            while True:
+                self._events.clear()
+                try:
+                    return body()
+                except NotYet:
+                    if not self._choices.advance():
+                        raise
+        finally:
+            self._in_step = False
+
+    def _sleep(self, label: str) -> None:
+        world = self.world
+        if self.wait is None:
+            wants = [
+                Want(event.lock, self.spec.task, event.mode)
+                for event in self._events
+                if event.mode is not None
+            ]
+            want = wants[0] if wants else None
+            here = place.of_frame(sys._getframe(1))
+            self.wait = Wait(label, want, time.monotonic(), here)
+            world.begins_to_wait()
+            if want is not None and world.listener is not None:
+                world.listener.waits(self.spec.task, want.lock, want.mode)
+        self.looked_at = world.changes
+        if world.waiting == world.unfinished():
+            world.note_hang()
+        world.changed.wait(RECHECK)
+        world.pass_gate(self)
+
+    def _lock_event(self, event: _LockEvent) -> None:
+        self._events.append(event)
+        if not self._in_step:
+            with self.world.lock:
+                self._commit()
+
+    def _commit(self) -> None:
+        world, task = self.world, self.spec.task
+        for event in self._events:
+            if event.mode is None:
+                world.holdings.let_go(event.lock, task)
+                if world.listener is not None:
+                    world.listener.releases(task, event.lock)
+            else:
+                here = place.of_frame(sys._getframe(1))
+                hold = Hold(event.lock, task, event.mode, time.monotonic(), here)
+                world.holdings.take(hold)
+                if world.listener is not None:
+                    world.listener.acquires(task, event.lock, event.mode, event.trylock)
+        self._events.clear()
+
+    # The whole thread.
+
+    def _run(self, scenario: Scenario) -> None:
+        try:
+            self._live(scenario)
+        except Stop:
+            pass  # it came late, in the last lines of _live
+        finally:
+            self.finished = True
+
+    def _live(self, scenario: Scenario) -> None:
+        install_runner(self)
+        world = self.world
+        finding = None
+        try:
+            with world.lock:
+                world.pass_gate(self)
+            self._leave()
+            self.spec.method(scenario)
+            self.returned = True
+        except Stop:
+            pass
+        except Exception as error:
+            finding = _finding(self.spec.name, error)
+        if self._slow:
+            self._end_slow_motion()
+        with world.lock:
+            self.finished = True
+            if finding is not None:
+                world.report(finding)
+            world.thread_finished()
+
+
+def _finding(name: str, error: Exception) -> Finding:
+    """Return what an exception in thread *name* means: a violation, told with its place."""
+    assert error.__traceback__ is not None
+    at = site(place.of_traceback(error.__traceback__))
+    text = str(error)
+    if isinstance(error, RangeViolation):
+        return Finding(OUT_OF_RANGE, f"{name}: {text}", site=at)
+    if isinstance(error, AssertionError):
+        return Finding(FAILED_ASSERT, f"{name}: {text or at.text}", site=at)
+    shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return Finding(EXCEPTION, f"{name}: {shown}", site=at)
+
+
+def site(at: Place) -> Site:
+    """Return *at* as it is reported."""
+    return Site(at.file, at.line, at.text)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the threads of a running scenario share: one lock, who waits, and how to hold still.
+
+**Steps.** One lock per scenario makes atomic methods atomic. A thread whose step cannot be taken
+sleeps on ``changed`` and tries again whenever another thread has completed a step. A plain store
+wakes nobody, since Python does not tell us of it; for its sake every waiter also looks again after
+``RECHECK`` seconds, and at once when the last running thread has gone to wait.
+
+**Deadlock** is recognised exactly. Let *changes* count completed steps, threads that finished, and
+threads that stopped running and began to wait (their plain stores lie before that). When every
+thread that has not finished waits, and each has failed to take its step since the last change, then
+no thread will ever move: nobody is left who could change a variable.
+
+**Holding still.** An invariant holds in every state of the model, and there each statement is a
+step. Real threads have moments in between: a property that reads two variables one after the other
+may see an old value of the first and a new value of the second, a state that never was. So the
+invariants are evaluated only when every thread stands between two statements, or before a protocol
+action (an atomic method, a wait, a marked access), or has finished. What is seen then is a state of
+the model, and there are no false alarms. The explorers may let plain statements ride along with the
+step before them, but never one that writes what a property looks at; and where threads race, so
+that even their plain statements can be told apart, the race itself is a finding there.
+
+Protocol actions are calls, so a thread can stop there at no cost. Between plain statements it can
+only if Python tells it of each new line, which is slow; so a thread is told of them now and then,
+until its next protocol action (*slow motion*, see ``runner.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from typing import Protocol as Shape
+
+from quiesce.protocol import Mode, Protocol, Task
+from quiesce.threads.holding import Holdings
+from quiesce.threads.result import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from quiesce.threads.runner import ThreadRunner
+
+RECHECK = 0.005
+"""Seconds after which a waiting thread looks again, for the sake of plain stores."""
+
+
+class Listener(Shape):
+    """Hears of every lock, in the order in which it happens: lockdep over real threads.
+
+    Called on the thread concerned, under the scenario's lock: no other thread moves meanwhile.
+    """
+
+    def waits(self, task: Task, lock: Protocol, mode: Mode) -> None:
+        """*task* wants *lock* and does not get it yet."""
+
+    def acquires(self, task: Task, lock: Protocol, mode: Mode, trylock: bool) -> None:
+        """*task* has got *lock*."""
+
+    def releases(self, task: Task, lock: Protocol) -> None:
+        """*task* has let go of *lock*."""
+
+
+class Stop(BaseException):
+    """Raised in a thread at its next protocol action, or in its wait, when the run is over."""
+
+
+class World:
+    """The shared state of one round of a scenario. All methods are called under :attr:`lock`."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
+        self.resumed = threading.Condition(self.lock)
+        self.watcher = threading.Condition(self.lock)
+        self.listener = listener
+        self.holdings = Holdings()
+        self.runners: list[ThreadRunner] = []
+        self.changes = 0
+        self.waiting = 0
+        self.hung = False
+        self.stopping = True  # so that the threads start together, after a look at the first state
+        self.look = 0
+        self.over = False
+        self.findings: list[Finding] = []
+
+    def pass_gate(self, runner: ThreadRunner) -> None:
+        """Let *runner* go on, later if the world is to hold still; :class:`Stop` at the end."""
+        while self.stopping and not self.over and not runner.goes_on(self.look):
+            runner.parked = True
+            self.watcher.notify()
+            self.resumed.wait()
+        runner.parked = False
+        if self.over:
+            raise Stop
+
+    def step_taken(self) -> None:
+        """A step is complete: who waits may look again."""
+        self.changes += 1
+        if self.waiting:
+            self.changed.notify_all()
+
+    def begins_to_wait(self) -> None:
+        """A running thread cannot take its step."""
+        self.changes += 1
+        self.waiting += 1
+        if self.waiting == self.unfinished():
+            self.changed.notify_all()
+
+    def note_hang(self) -> None:
+        """Find out, after a failed try, whether no thread can ever move again."""
+        left = [runner for runner in self.runners if not runner.finished]
+        if left and all(r.wait is not None and r.looked_at == self.changes for r in left):
+            self.hung = True
+            self.watcher.notify()
+
+    def thread_finished(self) -> None:
+        """A thread has returned from its method, or was stopped."""
+        self.step_taken()
+        self.watcher.notify()
+
+    def report(self, finding: Finding) -> None:
+        """Something went wrong: the run ends here, before consequences are found as well."""
+        if not self.findings:
+            self.findings.append(finding)
+        self.end()
+        self.watcher.notify()
+
+    def unfinished(self) -> int:
+        """Return how many threads have not finished."""
+        return sum(not runner.finished for runner in self.runners)
+
+    @contextmanager
+    def holding_still(self, patience: float) -> Iterator[bool]:
+        """Stop every thread before its next protocol action, and let them go on afterwards.
+
+        Yields whether all of them stand; a thread that runs on without any protocol action for
+        *patience* seconds makes it False.
+        """
+        self.stopping = True
+        limit = time.monotonic() + patience
+        try:
+            while not (still := self._is_still()) and not self.findings:
+                left = limit - time.monotonic()
+                if left <= 0:
+                    break
+                self.watcher.wait(left)
+            yield still
+        finally:
+            self.stopping = False
+            self.look += 1
+            self.resumed.notify_all()
+
+    def _is_still(self) -> bool:
+        return all(r.finished or r.parked or r.wait is not None for r in self.runners)
+
+    def end(self) -> None:
+        """Make every thread stop."""
+        self.over = True
+        self.changed.notify_all()
+        self.resumed.notify_all()
