@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Case files: lock events written down as JSON, as they were recorded from a running kernel.
+
+A file is a list of cases. A case has a ``name``, its ``locks`` and a ``sequence`` of steps ``[op,
+lock, mode, context]``; docs/lockdep.md describes them all. A step may have a fifth entry, the stack
+that it happened on: a list of frames, innermost first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quiesce.errors import UsageError
+from quiesce.lockdep.classes import MAX_SUBCLASSES, LockType, WaitType
+from quiesce.lockdep.frames import Frame
+
+LOCK_OPS = ("acquire", "sync", "release", "downgrade", "init_map", "check_not_held")
+IRQ_OPS = ("irq_off", "irq_on", "bh_off", "bh_on")
+CONTEXT_OPS = ("hardirq_enter", "hardirq_exit", "softirq_enter", "softirq_exit")
+TASK_OPS = ("task_exit", "return_to_user", "rcu_suspicious")
+WW_OPS = (
+    "ww_acquire_init",
+    "ww_acquire_done",
+    "ww_acquire_fini",
+    "ww_lock",
+    "ww_lock_slow",
+    "ww_trylock",
+    "ww_unlock",
+    "ww_ret",
+)
+OPS = (*LOCK_OPS, *IRQ_OPS, *CONTEXT_OPS, *TASK_OPS, *WW_OPS)
+
+_CONTEXT = re.compile("[H-][S-][h-][s-]")
+
+READ_KINDS = {"W": 0, "r": 1, "R": 2}
+
+
+@dataclass(frozen=True)
+class LockSpec:
+    """One lock of a case. Locks of equal keys are of one class; a key of None was never set up."""
+
+    key: str | None
+    name: str
+    wait_inner: WaitType
+    wait_outer: WaitType
+    lock_type: LockType
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a lock is taken: ``W``, ``r`` or ``R``, and ``:try :nocheck :sub=N :nest=LOCK``.
+
+    :ivar read: 0 writer, 1 reader, 2 recursive reader.
+    :ivar nest: name of the lock that it nests under, or empty.
+    """
+
+    read: int = 0
+    trylock: bool = False
+    check: bool = True
+    subclass: int = 0
+    nest: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One event.
+
+    :ivar mode: how, for acquire and sync; *argument* is the same text, for the other ops.
+    :ivar context: ``Hs`` and so on, the interrupt state before the step; empty where not recorded.
+    """
+
+    op: str
+    lock: str
+    argument: str
+    context: str
+    stack: tuple[Frame, ...]
+    mode: Mode
+
+
+@dataclass(frozen=True)
+class Case:
+    """A named sequence of events over some locks."""
+
+    name: str
+    locks: dict[str, LockSpec]
+    steps: tuple[Step, ...]
+
+
+def load_cases(path: str) -> list[Case]:
+    """Read a case file.
+
+    :raises UsageError: the file cannot be read, is not JSON, or a case or step of it is wrong; the
+        text names the case and the step.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, list):
+        raise UsageError(f"{path} is not a list of cases", "put the cases between [ and ]")
+    return [_case(case, number) for number, case in enumerate(data)]
+
+
+def _case(data: Any, number: int) -> Case:
+    if not isinstance(data, dict) or not isinstance(data.get("name"), str):
+        raise UsageError(f"case number {number} is not an object with a name")
+    name = data["name"]
+    locks = data.get("locks", {})
+    if not isinstance(locks, dict):
+        raise UsageError(f"case {name}: locks is not an object")
+    sequence = data.get("sequence")
+    if not isinstance(sequence, list):
+        raise UsageError(f"case {name}: sequence is not a list of steps")
+    specs = {lock: _lock(spec, f"case {name}: lock {lock}") for lock, spec in locks.items()}
+    # The kernel's own name of a demo is demo_NAME; a self-test case is called as its function.
+    function = f"demo_{name}" if data.get("family") == "demo" else name
+    steps = tuple(
+        _step(step, specs, function, f"case {name}: step {index}")
+        for index, step in enumerate(sequence)
+    )
+    return Case(name, specs, steps)
+
+
+def _lock(data: Any, where: str) -> LockSpec:
+    if not isinstance(data, dict):
+        raise UsageError(f"{where} is not an object")
+    key = data.get("class_key")
+    name = data.get("map_name", key)
+    if not isinstance(key, str | None) or not isinstance(name, str):
+        raise UsageError(f"{where}: class_key and map_name must be strings")
+    try:
+        return LockSpec(
+            key,
+            name,
+            WaitType(data.get("wait_inner", "INV")),
+            WaitType(data.get("wait_outer", "INV")),
+            LockType(data.get("lock_type", "NORMAL")),
+        )
+    except ValueError as error:
+        waits = ", ".join(wait.value for wait in WaitType)
+        kinds = ", ".join(kind.value for kind in LockType)
+        raise UsageError(
+            f"{where}: {error}", f"a wait type is one of {waits}; a lock_type is one of {kinds}"
+        ) from error
+
+
+def _step(data: Any, locks: dict[str, LockSpec], function: str, where: str) -> Step:
+    if not isinstance(data, list) or not 1 <= len(data) <= 5:
+        raise UsageError(f"{where} is not a list [op, lock, mode, context]")
+    words = [*data[:4], *[""] * (4 - len(data))]
+    if not all(isinstance(word, str) for word in words):
+        raise UsageError(f"{where}: op, lock, mode and context must be strings")
+    op, lock, argument, context = words
+    if op not in OPS:
+        raise UsageError(f"{where}: unknown op {op!r}", f"one of {', '.join(OPS)}")
+    if op in LOCK_OPS and lock not in locks:
+        known = ", ".join(locks) or "none"
+        raise UsageError(f"{where}: unknown lock {lock!r}", f"the locks of this case: {known}")
+    stack = data[4] if len(data) == 5 else [function]
+    if not isinstance(stack, list) or not all(isinstance(frame, str) for frame in stack):
+        raise UsageError(f"{where}: the stack is not a list of strings")
+    if context and not _CONTEXT.fullmatch(context):
+        raise UsageError(f"{where}: context {context!r} is not four characters, H S h s or -")
+    mode = _mode(argument, where) if op in ("acquire", "sync") else Mode()
+    frames = tuple(Frame.parse(frame) for frame in stack)
+    return Step(op, lock, argument, context, frames, mode)
+
+
+def _mode(text: str, where: str) -> Mode:
+    kind, *options = (text or "W").split(":")
+    if kind not in READ_KINDS:
+        raise UsageError(
+            f"{where}: unknown mode {text!r}",
+            "W writer, r reader, R recursive reader; then :try :nocheck :sub=N :nest=LOCK",
+        )
+    trylock, check, subclass, nest = False, True, 0, ""
+    for option in options:
+        word, _, value = option.partition("=")
+        if option == "try":
+            trylock = True
+        elif option == "nocheck":
+            check = False
+        elif word == "sub" and value.isdecimal() and int(value) < MAX_SUBCLASSES:
+            subclass = int(value)
+        elif word == "nest" and value:
+            nest = value
+        else:
+            raise UsageError(
+                f"{where}: unknown option {option!r} in mode {text!r}",
+                f":try :nocheck :sub=N with N below {MAX_SUBCLASSES}, :nest=LOCK",
+            )
+    return Mode(READ_KINDS[kind], trylock, check, subclass, nest)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recording dependencies, and which classes lead to which.
+
+The second is what keeps the checks affordable: if no path of any strength leads from the class to
+be acquired to the one held, there is no circle, and no search is needed. Each class carries the set
+of classes that it leads to, and of those that lead to it, as a bit set in one Python integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quiesce.lockdep.classes import Dependency, LockClass
+from quiesce.lockdep.frames import Frame
+
+
+def leads_to(source: LockClass, target: LockClass) -> bool:
+    """Tell whether *source* is *target* or some path, strong or not, goes from one to the other."""
+    return source is target or bool(source.reach & target.bit)
+
+
+def record(
+    classes: Sequence[LockClass],
+    prev: LockClass,
+    next_class: LockClass,
+    kind: int,
+    trace: tuple[Frame, ...],
+    *,
+    linux: bool,
+) -> None:
+    """Add the dependency *prev* -> *next_class*, or the new *kind* to one that exists.
+
+    The trace kept is that of the first recording; of the first by Linux, once Linux records it.
+
+    :param classes: all classes, by index.
+    :param linux: Linux records it too.
+    """
+    edge = prev.after.get(next_class)
+    if edge is None:
+        edge = Dependency(prev, next_class, trace)
+        prev.after[next_class] = edge
+        next_class.before[prev] = edge
+        _close(classes, prev, next_class)
+    edge.dep |= kind
+    if linux:
+        if not edge.linux_dep:
+            edge.trace = trace
+            prev.linux_after.append(edge)
+            next_class.linux_before.append(edge)
+        edge.linux_dep |= kind
+
+
+def _close(classes: Sequence[LockClass], prev: LockClass, next_class: LockClass) -> None:
+    if prev.reach & next_class.bit:
+        return
+    reached = next_class.reach | next_class.bit
+    reaching = prev.ancestors | prev.bit
+    for cls in _members(classes, reaching):
+        cls.reach |= reached
+    for cls in _members(classes, reached):
+        cls.ancestors |= reaching
+
+
+def _members(classes: Sequence[LockClass], bits: int) -> list[LockClass]:
+    members = []
+    while bits:
+        lowest = bits & -bits
+        members.append(classes[lowest.bit_length() - 1])
+        bits ^= lowest
+    return members

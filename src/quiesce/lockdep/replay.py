@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``quiesce lockdep replay``: feed the cases of a file to a validator, one fresh one for each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TextIO
+
+from quiesce.lockdep.cases import Case, Step, load_cases
+from quiesce.lockdep.classes import LockdepMap
+from quiesce.lockdep.held import Task
+from quiesce.lockdep.reports import Report
+from quiesce.lockdep.validator import Validator
+from quiesce.lockdep.ww import WwMutexes
+from quiesce.verdict import Verdict
+
+COMM = "qemu-system-x86"
+"""Every case runs in one task of this name, with pid 1."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case.
+
+    :ivar report: the first report, or None.
+    :ivar step: index of the step that reported, or None.
+    """
+
+    name: str
+    report: Report | None
+    step: int | None
+
+    def to_json(self) -> str:
+        """Return the outcome as one line of JSON."""
+        return json.dumps(
+            {
+                "name": self.name,
+                "verdict": "pass" if self.report is None else "fail",
+                "report": None if self.report is None else self.report.title,
+                "step": self.step,
+            }
+        )
+
+
+def replay_case(case: Case, *, raw_nesting: bool = False, like_linux: bool = False) -> Outcome:
+    """Run one case from a pristine validator. See :class:`Validator` for the parameters."""
+    replay = _Replay(case, Validator(raw_nesting=raw_nesting, like_linux=like_linux))
+    for index, step in enumerate(case.steps):
+        report = replay.run(step)
+        if report is not None:
+            return Outcome(case.name, report, index)
+    return Outcome(case.name, None, None)
+
+
+def replay_file(path: str, *, text: bool, raw_nesting: bool, like_linux: bool, out: TextIO) -> int:
+    """Run every case of a file and write the outcomes.
+
+    :param text: write the kernel's text of each report instead of JSON, a blank line between them;
+        cases without a report write nothing. A note that is not the kernel's follows its report.
+    :return: the exit code: 0 if nothing was reported, else 1.
+    :raises UsageError: the file is wrong; nothing was run.
+    """
+    outcomes = [
+        replay_case(case, raw_nesting=raw_nesting, like_linux=like_linux)
+        for case in load_cases(path)
+    ]
+    if text:
+        reports = [outcome.report for outcome in outcomes if outcome.report is not None]
+        out.write("\n".join(_with_note(report) for report in reports))
+    else:
+        out.writelines(f"{outcome.to_json()}\n" for outcome in outcomes)
+    reported = any(outcome.report is not None for outcome in outcomes)
+    return (Verdict.VIOLATION if reported else Verdict.HOLDS).exit_code
+
+
+def _with_note(report: Report) -> str:
+    return report.text() + (f"{report.note}\n" if report.note else "")
+
+
+class _Replay:
+    """One case under way."""
+
+    def __init__(self, case: Case, validator: Validator) -> None:
+        self.validator = validator
+        self.task: Task = validator.task(COMM)
+        self.ww = WwMutexes()
+        self.locks = {
+            name: validator.lock(
+                spec.key,
+                spec.name,
+                wait_inner=spec.wait_inner,
+                wait_outer=spec.wait_outer,
+                lock_type=spec.lock_type,
+            )
+            for name, spec in case.locks.items()
+        }
+
+    def run(self, step: Step) -> Report | None:
+        """Do one step and return the report that it caused."""
+        self._set_context(step.context)
+        failed = self.ww.before(step)
+        if not failed:
+            report = self._event(step)
+            if report is not None:
+                return report
+            failed = self.ww.after(step)
+        return self.validator.warn(self.task, failed, stack=step.stack) if failed else None
+
+    def _set_context(self, context: str) -> None:
+        """Follow the recorded interrupt state, should some event not have been recorded."""
+        if not context:
+            return
+        task = self.task
+        in_hardirq, in_softirq, task.hardirqs_enabled, task.softirqs_enabled = (
+            character != "-" for character in context
+        )
+        if in_hardirq != bool(task.hardirq_context) or in_softirq != bool(task.softirq_context):
+            task.hardirq_context = int(in_hardirq)
+            task.softirq_context = int(in_softirq)
+            task.update_irq_context()
+
+    def _event(self, step: Step) -> Report | None:
+        validator, task, stack = self.validator, self.task, step.stack
+        match step.op:
+            case "acquire" | "sync":
+                return self._acquire(step)
+            case "release":
+                return validator.release(task, self.locks[step.lock], stack=stack)
+            case "downgrade":
+                return validator.downgrade(task, self.locks[step.lock], stack=stack)
+            case "init_map":
+                lock = self.locks[step.lock]
+                validator.init_map(lock, step.argument or lock.name)
+            case "check_not_held":
+                return validator.free(task, self.locks[step.lock], stack=stack)
+            case "irq_off":
+                validator.hardirqs_off(task, stack=stack)
+            case "irq_on":
+                return validator.hardirqs_on(task, stack=stack)
+            case "bh_off":
+                validator.softirqs_off(task, stack=stack)
+            case "bh_on":
+                return validator.softirqs_on(task, stack=stack)
+            case "hardirq_enter":
+                validator.hardirq_enter(task, threaded=step.argument == "threaded")
+            case "hardirq_exit":
+                validator.hardirq_exit(task)
+            case "softirq_enter":
+                validator.softirq_enter(task)
+            case "softirq_exit":
+                validator.softirq_exit(task)
+            case "task_exit":
+                return validator.task_exit(task, stack=stack)
+            case "return_to_user":
+                return validator.return_to_user(task, stack=stack)
+            case "rcu_suspicious":
+                return validator.rcu_suspicious(task, step.lock, step.argument, stack=stack)
+        return None
+
+    def _acquire(self, step: Step) -> Report | None:
+        mode = step.mode
+        return self.validator.acquire(
+            self.task,
+            self.locks[step.lock],
+            read=mode.read,
+            trylock=mode.trylock,
+            check=mode.check,
+            subclass=mode.subclass,
+            nest_lock=self._nest_lock(mode.nest) if mode.nest else None,
+            sync=step.op == "sync",
+            stack=step.stack,
+        )
+
+    def _nest_lock(self, name: str) -> LockdepMap:
+        # A recording lists the locks that were taken; a nest_lock need not be one of them.
+        return self.locks.setdefault(name, self.validator.lock(name))
