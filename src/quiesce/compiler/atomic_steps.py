@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where other threads can come in: operations are cut into steps.
 
-A step runs from one *location* to the next. A location lies before
+A step runs from one *location* to the next. What it must not share with anything else that others
+could see is called an *event* here: an atomic region (a primitive, a ``wait_until``), an operation with
+a marked access (``READ_ONCE``, ``WRITE_ONCE``, a variable declared marked), a write of a variable that
+a property looks at, the end of the thread.
 
-* the beginning of an atomic region: a primitive, a ``wait_until``;
-* an operation with a marked access (``READ_ONCE``, ``WRITE_ONCE``, a variable declared marked);
-* the first shared access of a statement, if every statement is to be a step of its own; with fusion,
-  only if it writes a variable that a property looks at, or if a loop would otherwise run without ever
-  letting another thread in.
+* With fusion a step is: plain accesses, then one event. The next location lies before the first shared
+  access after it; what touches no shared variable rides along with the step before.
+* Without fusion every statement that touches shared variables is a step, too.
 
-Everything else rides along with the step before it.
-
-Why fusion is sound. Plain accesses in a program without data races commute with every step of the
-other threads that can come next to them: they are both-movers, and a synchronisation followed by
-both-movers is one atomic action (R. J. Lipton, "Reduction", CACM 18(12), 1975). That there are no
-data races is checked on the very steps that are explored (see ``explorer/races.py``); a first race in
-the unfused program is also one there. What a property looks at is not moved, so every state that a
-property can tell apart is kept.
+Why fusion is sound. In a program without data races, plain accesses commute with every step that
+other threads can take in between: they are both-movers, and any number of them followed by one other
+action is one atomic action (R. J. Lipton, "Reduction", CACM 18(12), 1975). What a property looks at is
+not moved, so every state that a property can tell apart is kept. That there are no data races is
+checked on the very steps that are explored (``explorer/races.py``): a thread stands *before* its plain
+accesses until it takes its next event, so two accesses that nothing keeps apart are both next in some
+state that is visited.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from quiesce.compiler.ir import (
@@ -31,7 +32,6 @@ from quiesce.compiler.ir import (
     End,
     Expr,
     Halt,
-    Jump,
     Load,
     LockEvent,
     Op,
@@ -49,13 +49,15 @@ class Location:
     """A place where a thread can be between two steps.
 
     :param position: the operation that the next step begins with.
-    :param label: what the next step does first, as a trace shows it.
-    :param waits: the step can be held up by a ``wait_until``.
+    :param event: the operation of the one event of the next step; -1 if it has none.
+    :param label: the event's name, if it is an atomic region.
+    :param waits: the event can be held up by a ``wait_until``.
     :param queued: strong fairness: a thread that can go from here again and again does go.
     :param final: the thread has finished.
     """
 
     position: int
+    event: int
     label: str
     waits: bool
     queued: bool
@@ -67,26 +69,89 @@ def find_locations(
 ) -> list[Location]:
     """Return the locations of *code*; the first is the start, which a run leaves before it begins.
 
-    :param fuse: let plain accesses ride along with the synchronisation before them.
+    :param fuse: let plain accesses ride along with the event that follows them.
     :param visible_cells: the cells that properties look at.
     """
-    inside = _inside_atomic(code.ops)
+    ops = code.ops
+    inside = _inside_atomic(ops)
+    events = {
+        i
+        for i, op in enumerate(ops)
+        if not inside[i] and _is_event(op, visible_cells, visible_versions)
+    }
     starts = {0}
-    for i, op in enumerate(code.ops):
-        if inside[i]:
-            continue
-        if isinstance(op, Begin | Halt) or has_marked_access(op):
-            starts.add(i)
-        elif fuse:
-            if isinstance(op, Store) and _may_touch(op, visible_cells):
-                starts.add(i)
-            elif isinstance(op, Bump) and op.version in visible_versions:
-                starts.add(i)
-        elif _touches(op) and _first_of_statement(code.ops, inside, i):
-            starts.add(i)
     if fuse:
-        _break_loops(code.ops, inside, starts)
-    return [_location(code.ops, i) for i in sorted(starts)]
+        after_events = [0, *(_after_event(ops, i) for i in events if not isinstance(ops[i], Halt))]
+        for position in after_events:
+            starts |= _first_shared(ops, position, events)
+        _break_loops(ops, inside, events, starts)
+        _one_event_each(ops, events, starts)
+    else:
+        starts |= events
+        for i, op in enumerate(ops):
+            if not inside[i] and _touches(op) and _first_of_statement(ops, inside, i):
+                starts.add(i)
+        _break_loops(ops, inside, events, starts)
+    return [_location(ops, i, events, starts) for i in sorted(starts)]
+
+
+def _is_event(op: Op, cells: frozenset[int], versions: frozenset[int]) -> bool:
+    if isinstance(op, Begin | Halt) or has_marked_access(op):
+        return True
+    if isinstance(op, Store):
+        return _may_touch(op, cells)
+    return isinstance(op, Bump) and op.version in versions
+
+
+def _after_event(ops: list[Op], position: int) -> int:
+    """Return the position after the event at *position*."""
+    if isinstance(ops[position], Begin):
+        while not isinstance(ops[position], End):
+            position += 1
+    return position + 1
+
+
+def _first_shared(ops: list[Op], start: int, events: set[int]) -> set[int]:
+    """Return where control first meets shared memory or an event from *start*."""
+    return _explore(ops, start, lambda i: i in events or _touches(ops[i]))
+
+
+def _one_event_each(ops: list[Op], events: set[int], starts: set[int]) -> None:
+    """Where plain accesses may lead to different events, let the first of them be a step alone.
+
+    A location then has one event, so that it is known what a thread there waits for.
+    """
+    todo = list(starts - events - {0})
+    while todo:
+        position = todo.pop()
+        if len(_events_from(ops, position, events)) > 1:
+            for after in successors(ops, position):
+                new = _first_shared(ops, after, events) - starts
+                starts |= new
+                todo += new - events
+
+
+def _events_from(ops: list[Op], start: int, events: set[int]) -> set[int]:
+    """Return the events that control can meet next from *start*."""
+    return _explore(ops, start, lambda i: i in events)
+
+
+def _explore(ops: list[Op], start: int, stop: Callable[[int], bool]) -> set[int]:
+    """Return the positions where *stop* is first true on the ways from *start*."""
+    met: set[int] = set()
+    seen: set[int] = set()
+    todo = [start]
+    while todo:
+        i = todo.pop()
+        if i in seen:
+            continue
+        seen.add(i)
+        if stop(i):
+            met.add(i)
+        else:
+            # A branch or an assignment that reads nothing shared rides along.
+            todo += successors(ops, i)
+    return met
 
 
 def _inside_atomic(ops: list[Op]) -> list[bool]:
@@ -158,29 +223,41 @@ def expression_versions(expr: Expr) -> set[int]:
     return {e.version for e in walk(expr) if isinstance(e, VersionRead)}
 
 
-def _break_loops(ops: list[Op], inside: list[bool], starts: set[int]) -> None:
-    """Put a location at the head of each loop that touches memory and has none.
+def _break_loops(ops: list[Op], inside: list[bool], events: set[int], starts: set[int]) -> None:
+    """Put a location into each loop that touches memory and could run without passing one.
 
-    A jump backwards closes a loop, since the reader lays code out in source order.
+    Such a loop polls plain variables. Without a location others would never come in.
     """
     for i, op in enumerate(ops):
-        if inside[i] or not isinstance(op, Jump) or op.target.position > i:
+        if inside[i] or i in starts or i in events or not _touches(op):
             continue
-        body = range(op.target.position, i + 1)
-        if not any(j in starts for j in body) and any(_touches(ops[j]) for j in body):
-            starts.add(op.target.position)
-
-
-def _location(ops: list[Op], position: int) -> Location:
-    op = ops[position]
-    if isinstance(op, Begin):
-        waits = False
-        for later in ops[position + 1 :]:
-            if isinstance(later, End):
+        seen: set[int] = set()
+        todo = list(successors(ops, i))
+        while todo:
+            j = todo.pop()
+            if j == i:
+                starts.add(i)
                 break
-            waits = waits or isinstance(later, Await)
-        return Location(position, op.label, waits, op.queued, False)
-    return Location(position, "", False, False, isinstance(op, Halt))
+            if j not in seen and j not in starts and j not in events:
+                seen.add(j)
+                todo += successors(ops, j)
+
+
+def _location(ops: list[Op], position: int, events: set[int], starts: set[int]) -> Location:
+    reached = _explore(ops, position, lambda i: i in events or (i in starts and i != position))
+    event = -1
+    if position in events:
+        event = position
+    elif len(reached) == 1 and not reached <= starts:
+        (event,) = reached
+    label, waits, queued = "", False, False
+    if event >= 0:
+        begin = ops[event]
+        if isinstance(begin, Begin):
+            label, queued = begin.label, begin.queued
+            region = ops[event : _after_event(ops, event)]
+            waits = any(isinstance(op, Await) for op in region)
+    return Location(position, event, label, waits, queued, isinstance(ops[position], Halt))
 
 
 def lock_waited_for(ops: list[Op], position: int) -> LockEvent | None:
@@ -191,15 +268,3 @@ def lock_waited_for(ops: list[Op], position: int) -> LockEvent | None:
         if isinstance(op, End):
             return None
     return None
-
-
-def reachable(ops: list[Op], start: int) -> set[int]:
-    """Return the positions that control can get to from *start*."""
-    seen: set[int] = set()
-    todo = [start]
-    while todo:
-        i = todo.pop()
-        if i not in seen:
-            seen.add(i)
-            todo += successors(ops, i)
-    return seen

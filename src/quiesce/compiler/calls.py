@@ -22,7 +22,6 @@ from quiesce.compiler.ir import (
     Load,
     Local,
     LockEvent,
-    SetLocal,
     Store,
     Unary,
 )
@@ -34,7 +33,6 @@ from quiesce.compiler.values import (
     Marked,
     Method,
     Place,
-    Poison,
     Range,
     SetMethod,
     Static,
@@ -43,6 +41,7 @@ from quiesce.compiler.values import (
     Value,
     VersionPlace,
 )
+from quiesce.errors import Loc
 from quiesce.protocol import Mode, Protocol, actions
 
 
@@ -114,7 +113,9 @@ class CallReader(ExpressionReader):
                 return list(items)
             case Static(object=tuple() as objects):
                 return [self.static(o) for o in objects]
-        self.refuse(node, "starred", "`*` needs something of a length known when the scenario is built")
+        self.refuse(
+            node, "starred", "`*` needs something of a length known when the scenario is built"
+        )
 
     def _constant_call(self, function: Any, node: ast.Call) -> Value:
         """Call a builtin on constants: ``min(2, self.n)``, ``abs(-1)``, ``len(self.items)``."""
@@ -158,10 +159,25 @@ class CallReader(ExpressionReader):
         if mark is not None and not self.atomic_depth:
             # Calls of primitives are statements of their own: the trace names them.
             self.begin_statement(node)
+            self.loc = self._user_place()
         result = self._body(callee, mark)
         self.statement, self.loc = saved
         self.call_sites.pop()
         return result
+
+    def _user_place(self) -> Loc:
+        """Return the place outside the primitives that the call being read comes from.
+
+        A trace shows `with self.lock:`, not the line in the lock's ``__enter__``.
+        """
+        place = self.call_sites[-1]
+        for depth in range(len(self.frames) - 1, 0, -1):
+            frame = self.frames[depth]
+            module = getattr(frame.function, "__module__", "")
+            if frame.name not in ("__enter__", "__exit__") and not module.startswith(_PRIMITIVES):
+                break
+            place = self.call_sites[depth - 1]
+        return place
 
     def _body(self, callee: Frame, mark: tuple[str, bool] | None) -> Value:
         outermost = mark is not None and not self.atomic_depth
@@ -214,7 +230,9 @@ class CallReader(ExpressionReader):
         if parameters.vararg:
             args = args[: len(names)]
         if len(args) > len(names):
-            self.refuse(node, "arguments", f"`{callee.name}` takes {len(names)} arguments, not {len(args)}")
+            self.refuse(
+                node, "arguments", f"`{callee.name}` takes {len(names)} arguments, not {len(args)}"
+            )
         given = dict(zip(names, args, strict=False))
         for name, value in kwargs.items():
             if name not in names + keyword_only or name in given:
@@ -224,7 +242,9 @@ class CallReader(ExpressionReader):
         for name in names + keyword_only:
             if name not in given:
                 if name not in defaults:
-                    self.refuse(node, "arguments", f"`{callee.name}` needs an argument for `{name}`")
+                    self.refuse(
+                        node, "arguments", f"`{callee.name}` needs an argument for `{name}`"
+                    )
                 given[name] = self.static(defaults[name])
         for name in names + keyword_only:
             callee.env[name] = self._passed(callee, name, given[name], node)
@@ -359,7 +379,9 @@ class CallReader(ExpressionReader):
         mode = args[1] if len(args) > 1 else kwargs.get("mode", Static(Mode.EXCLUSIVE))
         trylock = kwargs.get("trylock", Static(False))
         if not isinstance(mode, Static) or not isinstance(trylock, Static):
-            self.refuse(node, "lock", "how a lock is taken must be known when the scenario is built")
+            self.refuse(
+                node, "lock", "how a lock is taken must be known when the scenario is built"
+            )
         lock = component_address(self.layout, args[0])
         self.emit(LockEvent(action, lock, mode.object.value, bool(trylock.object), **self.at))
         return Static(None)
@@ -442,6 +464,7 @@ class CallReader(ExpressionReader):
         return Static(None)
 
 
+_PRIMITIVES = "quiesce.primitives"
 _NOBODY = Component(Protocol())
 _FOLDABLE = (min, max, abs, len, sum, divmod)
 
@@ -466,5 +489,3 @@ def count_stores(node: ast.FunctionDef) -> dict[str, int]:
     for statement in node.body:
         visit(statement, 1)
     return counts
-
-

@@ -14,14 +14,16 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from quiesce.compiler.frames import ONE, ZERO, Emitter
+from quiesce.compiler.frames import ONE, ZERO, Emitter, Refused
 from quiesce.compiler.ir import (
     Address,
     Binary,
+    Branch,
     Const,
     Current,
     Expr,
     IfElse,
+    Label,
     Load,
     Local,
     Op,
@@ -76,6 +78,12 @@ _ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[Any, Any], Any]]] = {
     ast.BitXor: ("^", operator.xor),
     ast.LShift: ("<<", operator.lshift),
     ast.RShift: (">>", operator.rshift),
+}
+
+_SIGN: dict[type[ast.unaryop], Callable[[int], int]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Invert: operator.inv,
 }
 
 _COMPARISON: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any]]] = {
@@ -187,8 +195,6 @@ class ExpressionReader(Emitter):
         if node.id in frame.env:
             value = frame.env[node.id]
             if isinstance(value, Poison):
-                from quiesce.compiler.frames import Refused
-
                 raise Refused
             return value
         if node.id in frame.stores:
@@ -444,8 +450,7 @@ class ExpressionReader(Emitter):
                 return Static(not value.object)
             return Dynamic(negated(self.truth(value, node)), BoolType())
         if isinstance(value, Static) and isinstance(value.object, int):
-            fold = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Invert: operator.inv}
-            return Static(fold[type(node.op)](value.object))
+            return Static(_SIGN[type(node.op)](value.object))
         expr = self.integer(value, node)
         if isinstance(node.op, ast.UAdd):
             return Dynamic(expr, IntType(0, 0))
@@ -500,9 +505,6 @@ class ExpressionReader(Emitter):
         self, left: Expr, is_and: bool, emitted: list[Op], right: Value, operand: ast.AST
     ) -> Value:
         """Emit the operations of the right operand so that they only happen where Python's would."""
-        from quiesce.compiler.frames import Label
-        from quiesce.compiler.ir import Branch
-
         result = self.temporary(left, BoolType())
         end = Label()
         test: Expr = Local(result)

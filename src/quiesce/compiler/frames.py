@@ -125,7 +125,9 @@ class Emitter:
         self.emit(SetLocal(slot, value, **self.at))
         return slot
 
-    def refuse(self, node: ast.AST, code: str, message: str, why: str = "", help: str = "") -> NoReturn:
+    def refuse(
+        self, node: ast.AST, code: str, message: str, why: str = "", help: str = ""
+    ) -> NoReturn:
         """Record a complaint about *node* and give the statement up."""
         self.diagnostics.add(
             Diagnostic(self.where(node), code, message, why, help, tuple(self.call_sites))

@@ -194,9 +194,7 @@ def _cut_into_steps(
     versions = frozenset(v for x in exprs for v in expression_versions(x))
     kinds = {}
     for name, code in codes.items():
-        locations = find_locations(
-            code, fuse=fuse, visible_cells=cells, visible_versions=versions
-        )
+        locations = find_locations(code, fuse=fuse, visible_cells=cells, visible_versions=versions)
         live = live_slots(code)
         ranges = find_ranges(code, layout)
         stored, offsets = _stored_locals(code, locations, live, ranges)
@@ -283,4 +281,3 @@ def _digest(
     for file in sorted(files - {""}, key=lambda f: hashlib.sha256(file_text(f).encode()).digest()):
         hashed.update(file_text(file).encode())
     return hashed.hexdigest()[:16]
-

@@ -36,8 +36,8 @@ _COMPARISONS = frozenset(["==", "!=", "<", "<=", ">", ">=", "and", "or", "bit"])
 def find_ranges(code: Code, layout: Layout) -> list[Interval]:
     """Return the (lowest, highest) value of each slot of *code*."""
     ranges: list[Interval | None] = []
-    for slot in code.slots:
-        type_: Type = slot.type  # type: ignore[assignment]
+    for declared in code.slots:
+        type_: Type = declared.type  # type: ignore[assignment]
         ranges.append(None if isinstance(type_, IntType) else bounds(type_, layout.threads))
     integer = [r is None for r in ranges]
     for round_ in range(_ROUNDS_BEFORE_WIDENING + 3):

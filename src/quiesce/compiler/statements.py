@@ -11,7 +11,7 @@ import ast
 from collections.abc import Callable, Sequence
 
 from quiesce.compiler.calls import CallReader, count_stores
-from quiesce.compiler.frames import Frame, Label, Loop, Refused
+from quiesce.compiler.frames import Frame, Loop, Refused
 from quiesce.compiler.ir import (
     Binary,
     Branch,
@@ -22,6 +22,7 @@ from quiesce.compiler.ir import (
     Expr,
     Halt,
     Jump,
+    Label,
     Local,
     SetLocal,
     Store,
@@ -266,7 +267,9 @@ class Reader(CallReader):
         """Note which version a Snapshot variable follows; it follows only one."""
         given = self.type_of(value, node)
         if not isinstance(given, SnapshotType):
-            self.refuse(node, "snapshot", f"a Snapshot keeps a look at a Version, not {describe(given)}")
+            self.refuse(
+                node, "snapshot", f"a Snapshot keeps a look at a Version, not {describe(given)}"
+            )
         cells = {place.address.base}
         for term in place.address.terms:
             cells = {base + i * term.stride for base in cells for i in range(term.length)}
@@ -360,7 +363,9 @@ class Reader(CallReader):
         if isinstance(place, VersionPlace):
             amount = self.read(node.value)
             if not isinstance(node.op, ast.Add) or not isinstance(amount, Static):
-                self.refuse(node, "version-store", "a Version is only incremented", "", "self.seq += 1")
+                self.refuse(
+                    node, "version-store", "a Version is only incremented", "", "self.seq += 1"
+                )
             marked = place.marked or self.atomic_depth > 0
             self.emit(Bump(place.version, marked, **self.at))
             return
@@ -514,5 +519,3 @@ def _is_member(value: object) -> bool:
     import enum
 
     return isinstance(value, enum.Enum)
-
-

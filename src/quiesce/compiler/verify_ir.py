@@ -71,7 +71,9 @@ def verify(code: Code) -> None:
             assert 0 <= s < count, f"{code.name}: operation {i} leads to {s}"
         for name in type(op).__dataclass_fields__:
             value = getattr(op, name)
-            assert not isinstance(value, Label) or value.position >= 0, f"{code.name}: no label at {i}"
+            assert not isinstance(value, Label) or value.position >= 0, (
+                f"{code.name}: no label at {i}"
+            )
         for expr in operands(op):
             for e in walk(expr):
                 assert not isinstance(e, Local) or e.slot < len(code.slots)

@@ -60,7 +60,7 @@ class StepFailure(Exception):
         self.op = op
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Access:
     """One access to shared memory: *cell* (a version is -1 minus its number)."""
 
@@ -203,9 +203,7 @@ class Evaluator:
                 if not 0 <= i < term.length:
                     if term.deref and i == -1:
                         raise StepFailure("null", "None is used like a component", op)
-                    raise StepFailure(
-                        "index", f"the index {i} is not in 0..{term.length - 1}", op
-                    )
+                    raise StepFailure("index", f"the index {i} is not in 0..{term.length - 1}", op)
                 cell += i * term.stride
             return cell
 

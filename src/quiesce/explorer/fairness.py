@@ -79,7 +79,7 @@ class FairCycles:
         graph = self.graph
         best: Lasso | None = None
         region = [s for s in range(graph.expanded) if avoids[s]]
-        todo = [c for c in self._components(region, set(region), without)]
+        todo = list(self._components(region, set(region), without))
         while todo:
             component = todo.pop()
             entry = min(component)
@@ -106,7 +106,9 @@ class FairCycles:
                 return Lasso(state, ())
         return None
 
-    def _summary(self, component: Iterable[int], members: set[int], without: int) -> tuple[int, int, int]:
+    def _summary(
+        self, component: Iterable[int], members: set[int], without: int
+    ) -> tuple[int, int, int]:
         """Return the threads that move inside, those disabled somewhere, those queued-enabled somewhere."""
         graph = self.graph
         moved = disabled = strong = 0

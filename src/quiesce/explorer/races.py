@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data races: two accesses, one a write and at least one plain, that nothing keeps apart.
+"""Data races: two accesses, one a write and at least one plain, that are both next in some state.
 
-KCSAN's notion, as a property of two steps: thread A takes a step that makes a plain access, and right
-after it thread B can take a step that makes a conflicting one. Since the other accesses of A's step
-that follow the plain one are plain too, A could have stopped just before it; so the two accesses can
-stand next to each other. A step that only became possible through the end of A's (an unlock that
-let B in) begins with its own synchronisation, and A's plain accesses lie in an earlier step.
+KCSAN's notion. A thread stands before its plain accesses until it takes the step that they belong to
+(``compiler/atomic_steps.py``), so in each state the accesses of every thread's next step are compared,
+also where the step cannot be finished because its ``wait_until`` is false: up to there it happens.
 
 This is checked on the very steps that are explored, so it also justifies that plain accesses ride
-along with the synchronisation before them (``compiler/atomic_steps.py``).
+along with the event after them: if the unfused program has a race, its first one is met here, since
+up to it all plain accesses commute.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from quiesce.compiler.ir import (
 )
 from quiesce.compiler.program import Program, ThreadKind
 from quiesce.explorer.evaluate import Access, Record
-from quiesce.explorer.reference import State, Step, Stepper
+from quiesce.explorer.reference import State, Stepper
 
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """Two racing accesses: the first by *thread*, the second by *other* right after it."""
+    """Two racing accesses, both next in *state*: the first, plain, by *thread*, the second by *other*."""
 
     state: State
     thread: int
@@ -54,6 +53,11 @@ class _Footprint:
     reads: frozenset[int]
     writes: frozenset[int]
 
+    @property
+    def plain(self) -> bool:
+        """Whether there is any plain access."""
+        return bool(self.plain_reads or self.plain_writes)
+
 
 class RaceFinder:
     """Looks for races in the steps of a search; each pair of source places is reported once."""
@@ -61,66 +65,50 @@ class RaceFinder:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.races: list[Race] = []
-        self._seen: set[tuple[int, object, object]] = set()
+        self._seen: set[tuple[object, ...]] = set()
         self._stepper = Stepper(program, Record())
         self._base = [t.base for t in program.threads]
         prints = {id(k): [_footprint(k, i) for i in range(len(k.locations))] for k in program.kinds}
         self._prints = [prints[id(t.kind)] for t in program.threads]
         self._memo: dict[tuple[int, int, int, int], bool] = {}
 
-    def look(self, state: State, steps: list[Step]) -> bool:
-        """Look for races right after each of *steps* from *state*; true if a new one was found."""
+    def look(self, state: State) -> bool:
+        """Compare the next steps of all threads in *state*; true if a new race was found."""
         found = False
-        seen_threads: set[int] = set()
-        for step in steps:
-            thread = step.thread
-            if thread in seen_threads:
+        locations = [state[base] for base in self._base]
+        accesses: dict[int, list[Access]] = {}
+        for thread, location in enumerate(locations):
+            if not self._prints[thread][location].plain:
                 continue
-            seen_threads.add(thread)
-            location = state[self._base[thread]]
-            others = [
-                other
-                for other in range(len(self._base))
-                if other != thread
-                and self._may_race(thread, location, other, state[self._base[other]])
-            ]
-            if others:
-                found |= self._try(state, thread, others)
+            for other, other_location in enumerate(locations):
+                if other != thread and self._may_race(thread, location, other, other_location):
+                    for number in (thread, other):
+                        if number not in accesses:
+                            accesses[number] = self._next_accesses(state, number)
+                    found |= self._compare(state, thread, other, accesses)
         return found
+
+    def _next_accesses(self, state: State, thread: int) -> list[Access]:
+        """Return what the next step of *thread* touches, over all its choices."""
+        return self._stepper.accesses_of(state, thread)
 
     def _may_race(self, thread: int, location: int, other: int, other_location: int) -> bool:
         key = thread, location, other, other_location
         answer = self._memo.get(key)
         if answer is None:
             a, b = self._prints[thread][location], self._prints[other][other_location]
-            answer = bool(
-                a.plain_writes & (b.reads | b.writes) or a.plain_reads & b.writes
-            )
+            answer = bool(a.plain_writes & (b.reads | b.writes) or a.plain_reads & b.writes)
             self._memo[key] = answer
         return answer
 
-    def _try(self, state: State, thread: int, others: list[int]) -> bool:
-        found = False
-        for step in self._stepper.steps_of(state, thread):
-            if step.failure is not None or step.record is None:
-                continue
-            plain = [a for a in step.record.accesses if not a.marked]
-            if not plain:
-                continue
-            for other in others:
-                for after in self._stepper.steps_of(step.target, other):
-                    if after.record is not None:
-                        found |= self._compare(
-                            state, thread, other, plain, after.record.accesses
-                        )
-        return found
-
     def _compare(
-        self, state: State, thread: int, other: int, plain: list[Access], after: list[Access]
+        self, state: State, thread: int, other: int, accesses: dict[int, list[Access]]
     ) -> bool:
         found = False
-        for first in plain:
-            for second in after:
+        for first in accesses[thread]:
+            if first.marked:
+                continue
+            for second in accesses[other]:
                 if first.cell == second.cell and (first.write or second.write):
                     places = sorted([str(first.op.loc), str(second.op.loc)])
                     key = (first.cell, *places)

@@ -15,6 +15,7 @@ from quiesce.compiler.ir import Choose, Op
 from quiesce.compiler.program import Program
 from quiesce.explorer.evaluate import (
     BLOCKED,
+    Access,
     Evaluator,
     Record,
     StepFailure,
@@ -47,8 +48,11 @@ class Stepper:
         self._evaluators = [by_kind[id(t.kind)] for t in program.threads]
         longest = max((len(k.code.slots) for k in program.kinds), default=0)
         self._scratch = [0] * (1 + longest)
+        self.touched: list[Access] = []
         self._size = program.size
-        self._at = [_locations_by_position(t.kind.code.ops, t.kind.location_at) for t in program.threads]
+        self._at = [
+            _locations_by_position(t.kind.code.ops, t.kind.location_at) for t in program.threads
+        ]
         self._dead = [
             [
                 [t.base + s.offset for s in t.kind.stored if s.offset not in live]
@@ -95,6 +99,15 @@ class Stepper:
             return []
         return self._run(state, thread, self._positions[thread][location])
 
+    def accesses_of(self, state: State, thread: int) -> list[Access]:
+        """Return what the next step of *thread* touches, over all its choices; needs a record.
+
+        Where the step cannot be finished, because its ``wait_until`` is false, that is everything up to
+        there.
+        """
+        self.steps_of(state, thread)
+        return list(dict.fromkeys(self.touched))
+
     def finished(self, state: State, thread: int) -> bool:
         """Whether *thread* has run to its end."""
         return self._final[thread][state[self._bases[thread]]]
@@ -106,9 +119,11 @@ class Stepper:
         vector[self._size] = thread + 1
         steps: list[Step] = []
         todo: list[tuple[list[int], int, Record | None]] = [(vector, position, None)]
+        self.touched = []
         while todo:
             vector, here, so_far = todo.pop()
             if self.record is not None:
+                self.touched += self.record.accesses
                 self.record.resume(so_far)
             try:
                 for _ in range(STEP_BOUND):
@@ -135,6 +150,9 @@ class Stepper:
                     )
             except StepFailure as failure:
                 steps.append(Step(thread, state, failure, self._recorded()))
+        if self.record is not None:
+            self.touched += self.record.accesses
+            self.record.resume(None)
         return steps
 
     def _recorded(self) -> Record | None:

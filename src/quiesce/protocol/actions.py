@@ -19,7 +19,8 @@ import functools
 import threading
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, ParamSpec, Protocol as Shape, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
+from typing import Protocol as Shape
 
 from quiesce.protocol.component import Protocol, Task
 
@@ -56,14 +57,14 @@ class Runner(Shape):
 
 
 class NotYet(BaseException):
-    """Raised inside an atomic method whose ``wait_until`` is false: undo nothing, try again later."""
+    """Raised in an atomic method whose ``wait_until`` is false: nothing happened, try again."""
 
 
 class _NoRunner:
     """Runs code on the calling thread alone, for unit tests of a component."""
 
     def __init__(self) -> None:
-        self.task = Task()
+        self.task: Task = Task()
         self.task.elaborate(1)
         object.__setattr__(self.task, "tid", 0)
 

@@ -70,7 +70,7 @@ class Protocol:
             return
         declaration = self._declarations.get(name)
         if isinstance(declaration, Variable):
-            store_check(f"{self.path}.{name}", declaration, value, self._threads)
+            store_check(f"{self.path}.{name}".lstrip("."), declaration, value, self._threads)
             value = own_copy(value)
             held = self.__dict__.get(name)
             if isinstance(held, set):
@@ -143,7 +143,7 @@ class Protocol:
 
     def _set_initial_values(self) -> None:
         for name, declaration in self._declarations.items():
-            where = f"{self.path}.{name}"
+            where = f"{self.path}.{name}".lstrip(".")
             value: object
             if isinstance(declaration, Array):
                 if isinstance(declaration.element, Protocol):

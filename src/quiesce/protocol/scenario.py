@@ -21,7 +21,7 @@ class ThreadMark:
     """What ``@thread`` says of a method.
 
     :param count: how many such threads run: a number, or the name of an attribute that holds it.
-    :param daemon: the thread may wait for ever without that being a deadlock: a worker, an idle loop.
+    :param daemon: the thread may wait for ever without that being a deadlock: a worker, say.
     """
 
     count: int | str
@@ -117,7 +117,7 @@ class Scenario(Protocol):
         total = sum(count for *_, count in marked)
         self.tasks = tuple(Task() for _ in range(total))
         self.elaborate(total)
-        specs = []
+        specs: list[ThreadSpec] = []
         for name, method, mark, count in marked:
             for i in range(count):
                 task = self.tasks[len(specs)]
@@ -138,7 +138,9 @@ class Scenario(Protocol):
                     )
         names = [spec.name for spec in found]
         return [
-            PropertySpec(f"{s.component.path}.{s.name}", s.kind, s.component, s.method, s.informational)
+            PropertySpec(
+                f"{s.component.path}.{s.name}", s.kind, s.component, s.method, s.informational
+            )
             if names.count(s.name) > 1
             else s
             for s in found

@@ -46,8 +46,8 @@ DEFAULT_HIGH = 255
 class Variable(Generic[V]):
     """Base of all declarations.
 
-    :param marked: every access is marked (``READ_ONCE``/``WRITE_ONCE``, ``atomic_t``), so that it is
-        never one half of a data race and is always a step of its own.
+    :param marked: every access is marked (``READ_ONCE``/``WRITE_ONCE``, ``atomic_t``): it is never
+        one half of a data race and always a step of its own.
     """
 
     def __init__(self, initial: V, *, marked: bool = False) -> None:
@@ -134,7 +134,7 @@ class Ref(Variable["C | None"]):
 
     if TYPE_CHECKING:
 
-        @overload  # type: ignore[override]
+        @overload
         def __get__(self, obj: None, owner: type[object]) -> Ref[C]: ...
         @overload
         def __get__(self, obj: object, owner: type[object]) -> C: ...
@@ -179,7 +179,7 @@ class Snapshot(Variable[int]):
 
 
 class SetValue(set[V]):
-    """The run-time value of a :class:`Set` or :class:`TaskSet`: owned by its variable, never shared."""
+    """The run-time value of a set variable, which owns it: it is never shared."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         raise TypeError("a Set variable cannot be kept elsewhere; copy it with an assignment")
@@ -322,7 +322,9 @@ def store_check(name: str, declaration: Variable[Any], value: object, threads: i
         extent = ""
         if isinstance(declaration, Int):
             extent = " from {} to {}".format(*declaration.bounds(threads))
-        raise RangeViolation(f"{name} = {value!r}: not {'an' if kind in _AN else 'a'} {kind}{extent}")
+        raise RangeViolation(
+            f"{name} = {value!r}: not {'an' if kind in _AN else 'a'} {kind}{extent}"
+        )
 
 
 _AN = {"Int", "Enum"}

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A check with the reference explorer: from a compiled program to verdicts and findings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from quiesce.compiler.program import Program, Thread
+from quiesce.explorer.evaluate import StepFailure
+from quiesce.explorer.fairness import FairCycles, Lasso
+from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
+from quiesce.explorer.graph import Bounds, FailedStep, Graph, Progress, explore
+from quiesce.explorer.paths import path_to
+from quiesce.explorer.races import Race, RaceFinder
+from quiesce.explorer.reference import PropertyReader, State, Step, Stepper
+from quiesce.explorer.waiting import find_deadlock, find_stuck, lost_wakeup, unfinished
+from quiesce.verdict import Verdict
+
+_FAILURES = {
+    "assertion": ("assertions", "failed assert"),
+    "range": ("ranges", "out of range"),
+    "index": ("ranges", "out of range"),
+    "null": ("ranges", "out of range"),
+    "division": ("ranges", "out of range"),
+    "endless step": ("ranges", "endless step"),
+}
+
+BUILT_IN = [
+    ("no_deadlock", "deadlock"),
+    ("no_stuck_thread", "stuck thread"),
+    ("no_data_race", "data race"),
+    ("assertions", "assert"),
+    ("ranges", "range"),
+    ("no_starvation", "starvation"),
+]
+"""What is always looked for: (name, kind)."""
+
+
+@dataclass(slots=True)
+class Options:
+    """How to check.
+
+    :param keep_going: explore the whole space although a violation was found, so that every property
+        gets its verdict.
+    :param fairness: ``strong``, ``weak`` or ``none``: see ``fairness.py``.
+    """
+
+    keep_going: bool = False
+    fairness: str = "strong"
+    bounds: Bounds = field(default_factory=Bounds)
+    progress: Callable[[Progress], None] | None = None
+
+
+def check_reference(program: Program, options: Options) -> CheckResult:
+    """Check *program* with the plain-Python explorer."""
+    return _Check(program, options).run()
+
+
+class _Check:
+    def __init__(self, program: Program, options: Options) -> None:
+        self.program = program
+        self.options = options
+        self.stepper = Stepper(program)
+        self.readers = [PropertyReader(program, i) for i in range(len(program.properties))]
+        self.races = RaceFinder(program)
+        self.broken: dict[int, tuple[int, str]] = {}
+        self.seen_true: set[int] = set()
+        self.false_in: dict[int, list[bool]] = {
+            i: [] for i, p in enumerate(program.properties) if p.spec.kind == "eventually"
+        }
+
+    def run(self) -> CheckResult:
+        started = time.monotonic()
+        graph = explore(self.stepper, self._on_state, self.options.bounds, self.options.progress)
+        results = self._built_in(graph)
+        results += [self._declared(graph, i) for i in range(len(self.program.properties))]
+        if graph.incomplete:
+            for result in results:
+                if result.verdict is Verdict.HOLDS:
+                    result.verdict = Verdict.INCOMPLETE
+        depth = max(graph.depth, default=0)
+        return CheckResult(
+            self.program, results, len(graph.states), graph.transitions, depth,
+            time.monotonic() - started, "reference", self.options.fairness, graph.incomplete,
+        )  # fmt: skip
+
+    # --- While exploring --------------------------------------------------------------------------
+
+    def _on_state(self, number: int, state: State, steps: list[Step]) -> bool:
+        """Look at one state; true if something wrong was found and the search need not go deeper."""
+        wrong = any(s.failure is not None for s in steps)
+        for i, prop in enumerate(self.program.properties):
+            wrong |= self._look(i, prop.spec.kind, number, state)
+        wrong |= self.races.look(state)
+        wrong |= not steps and bool(unfinished(self.program, state))
+        return wrong and not self.options.keep_going
+
+    def _look(self, i: int, kind: str, number: int, state: State) -> bool:
+        if i in self.seen_true or (kind == "always" and i in self.broken):
+            return False
+        try:
+            value = self.readers[i].holds(state)
+            message = ""
+        except StepFailure as failure:
+            value, message = False, failure.message
+            if i not in self.broken:
+                self.broken[i] = number, message
+        if kind == "eventually":
+            self.false_in[i].append(not value)
+        elif kind == "sometimes":
+            if value:
+                self.seen_true.add(i)
+        elif not value:
+            self.broken.setdefault(i, (number, message))
+            return True
+        return False
+
+    # --- Afterwards -------------------------------------------------------------------------------
+
+    def _built_in(self, graph: Graph) -> list[PropertyResult]:
+        cycles = FairCycles(self.program, graph, self.options.fairness)
+        self.cycles = cycles
+        found = {
+            "no_deadlock": self._deadlock(graph),
+            "no_stuck_thread": self._stuck(graph),
+            "no_data_race": self._race(graph),
+            "assertions": self._failure(graph, "assertions"),
+            "ranges": self._failure(graph, "ranges"),
+            "no_starvation": self._starvation(graph),
+        }
+        return [_result(name, kind, found[name]) for name, kind in BUILT_IN]
+
+    def _deadlock(self, graph: Graph) -> Finding | None:
+        state = find_deadlock(self.program, graph)
+        if state is None:
+            return None
+        values = graph.states[state]
+        waiting = unfinished(self.program, values)
+        sleepers = [t for t in waiting if lost_wakeup(self.program, values, t)]
+        names = _listed([self.program.threads[t].name for t in waiting])
+        if sleepers:
+            return Finding(
+                "lost wakeup", "no_deadlock",
+                f"{self.program.threads[sleepers[0]].name} sleeps though what it waits for is already so, "
+                f"and nobody is left to wake it",
+                path_to(graph, state), thread=sleepers[0],
+            )  # fmt: skip
+        return Finding(
+            "deadlock",
+            "no_deadlock",
+            f"nobody can move: {names} wait for ever",
+            path_to(graph, state),
+        )
+
+    def _stuck(self, graph: Graph) -> Finding | None:
+        if graph.incomplete:
+            return None
+        stuck = min(find_stuck(self.program, graph), key=lambda s: s.state, default=None)
+        if stuck is None:
+            return None
+        name = self.program.threads[stuck.thread].name
+        lost = lost_wakeup(self.program, graph.states[stuck.state], stuck.thread)
+        message = f"{name} can never move again, while others run on"
+        if lost:
+            message = (
+                f"{name} sleeps though what it waits for is already so, and nobody will wake it"
+            )
+        kind = "lost wakeup" if lost else "stuck thread"
+        path = path_to(graph, stuck.state)
+        return Finding(kind, "no_stuck_thread", message, path, thread=stuck.thread)
+
+    def _race(self, graph: Graph) -> Finding | None:
+        if not self.races.races:
+            return None
+        race = min(self.races.races, key=lambda r: graph.index[r.state])
+        state = graph.index[race.state]
+        message = self.describe_race(race)
+        return Finding(
+            "data race", "no_data_race", message, path_to(graph, state), thread=race.thread
+        )
+
+    def describe_race(self, race: Race) -> str:
+        """Say in one sentence what races with what."""
+        program = self.program
+        cell = race.first.cell
+        name = program.cells[cell].name if cell >= 0 else program.layout.versions[-1 - cell]
+        first = f"{program.threads[race.thread].name} {_verb(race.first.write)} it at {race.first.op.loc}"
+        second = f"{program.threads[race.other].name} {_verb(race.second.write)} it at {race.second.op.loc}"
+        return f"{name}: {first} and {second}, with nothing to keep them apart"
+
+    def _failure(self, graph: Graph, name: str) -> Finding | None:
+        of_name = [f for f in graph.failures if _FAILURES[f.failure.kind][0] == name]
+        if not of_name:
+            return None
+        failed: FailedStep = min(of_name, key=lambda f: graph.depth[f.source])
+        kind = _FAILURES[failed.failure.kind][1]
+        path = (*path_to(graph, failed.source, failed.thread), failed.action)
+        message = failed.failure.message
+        thread = self.program.threads[failed.thread].name
+        return Finding(
+            kind,
+            name,
+            f"{thread} at {failed.failure.op.loc}: {message}",
+            path,
+            thread=failed.thread,
+        )
+
+    def _starvation(self, graph: Graph) -> Finding | None:
+        """A thread that waits at one step for ever, in a fair run, though it could be let go."""
+        if graph.incomplete:
+            return None
+        best: Finding | None = None
+        done: set[int] = set()
+        for number, thread in enumerate(self.program.threads):
+            # Threads of one kind run the same code: if one can be starved, so can the others.
+            if thread.daemon or id(thread.kind) in done:
+                continue
+            done.add(id(thread.kind))
+            found = self._starved(graph, number, thread)
+            if found is not None and (best is None or len(found.path) < len(best.path)):
+                best = found
+        return best
+
+    def _starved(self, graph: Graph, number: int, thread: Thread) -> Finding | None:
+        stuck = {s.state for s in find_stuck(self.program, graph) if s.thread == number}
+        if stuck:
+            return None
+        waits = [at.waits for at in thread.kind.locations]
+        avoids = [waits[s[thread.base]] for s in graph.states[: graph.expanded]]
+        lasso = self.cycles.find(avoids, without=number)
+        if lasso is None:
+            return None
+        label = thread.kind.locations[graph.states[lasso.entry][thread.base]].label
+        return self._lasso_finding(
+            graph, lasso, "no_starvation", f"{thread.name} waits in {label} for ever", number
+        )
+
+    def _lasso_finding(
+        self, graph: Graph, lasso: Lasso, name: str, message: str, thread: int = -1
+    ) -> Finding:
+        stem = path_to(graph, lasso.entry)
+        loop = tuple(graph.actions[e] for e in lasso.loop)
+        return Finding("starvation", name, message, stem + loop, len(stem) - 1, thread)
+
+    def _declared(self, graph: Graph, i: int) -> PropertyResult:
+        prop = self.program.properties[i]
+        kind, name, informational = prop.spec.kind, prop.name, prop.spec.informational
+        finding: Finding | None = None
+        if i in self.broken:
+            state, message = self.broken[i]
+            text = f"`{name}` is false here" + (f": {message}" if message else "")
+            finding = Finding("broken invariant", name, text, path_to(graph, state))
+        elif kind == "sometimes" and i not in self.seen_true and not graph.incomplete:
+            text = f"`{name}` is true in no reachable state: the scenario proves nothing about it"
+            finding = Finding("vacuous", name, text)
+        elif kind == "eventually" and not graph.incomplete:
+            finding = self._never_again(graph, i, name)
+        return _result(name, kind, finding, informational)
+
+    def _never_again(self, graph: Graph, i: int, name: str) -> Finding | None:
+        avoids = self.false_in[i]
+        lasso = self.cycles.find(avoids)
+        if lasso is not None:
+            text = f"`{name}` need never be true again: a fair run goes round for ever without it"
+            return self._lasso_finding(graph, lasso, name, text)
+        end = self.cycles.find_dead_end(avoids)
+        if end is not None:
+            text = f"`{name}` is false where the run ends"
+            return self._lasso_finding(graph, end, name, text)
+        return None
+
+
+def _result(
+    name: str, kind: str, finding: Finding | None, informational: bool = False
+) -> PropertyResult:
+    verdict = Verdict.HOLDS if finding is None else Verdict.VIOLATION
+    return PropertyResult(name, kind, verdict, informational, finding)
+
+
+def _verb(write: bool) -> str:
+    return "writes" if write else "reads"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a check can find, and the result it hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from quiesce.compiler.program import Program
+from quiesce.verdict import Verdict
+
+Path = tuple[int, ...]
+"""How a state is reached: which initial state, then which of the successors at each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    :param kind: ``deadlock``, ``stuck thread``, ``lost wakeup``, ``data race``, ``broken invariant``, ``failed
+        assert``, ``out of range``, ``starvation``, ``vacuous``.
+    :param property: the name of the property that it breaks.
+    :param message: one sentence.
+    :param path: the shortest way there; for starvation, the stem and once round the loop.
+    :param loop_start: for starvation, the number of steps in the stem; else None.
+    :param thread: the number of the thread it is about, or -1.
+    """
+
+    kind: str
+    property: str
+    message: str
+    path: Path = ()
+    loop_start: int | None = None
+    thread: int = -1
+
+
+@dataclass(slots=True)
+class PropertyResult:
+    """The verdict on one property."""
+
+    name: str
+    kind: str
+    verdict: Verdict
+    informational: bool = False
+    finding: Finding | None = None
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """Everything a check found out about a program.
+
+    :param engine: ``reference`` or ``native``.
+    :param incomplete: why the space was not exhausted; empty if it was.
+    :param seconds: wall-clock time.
+    """
+
+    program: Program
+    properties: list[PropertyResult]
+    states: int
+    transitions: int
+    depth: int
+    seconds: float
+    engine: str
+    fairness: str
+    incomplete: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every reachable state was seen."""
+        return not self.incomplete
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict over all properties that decide: VIOLATION, else INCOMPLETE, else HOLDS."""
+        deciding = [p.verdict for p in self.properties if not p.informational]
+        if Verdict.VIOLATION in deciding:
+            return Verdict.VIOLATION
+        return Verdict.HOLDS if self.complete else Verdict.INCOMPLETE
+
+    @property
+    def finding(self) -> Finding | None:
+        """The finding to show: of those that decide, the one with the shortest path."""
+        found = [p.finding for p in self.properties if p.finding and not p.informational]
+        return min(found, key=lambda f: (_rank(f), len(f.path)), default=None)
+
+    def of_kind(self, *kinds: str) -> list[Finding]:
+        """Return the findings of these kinds."""
+        return [p.finding for p in self.properties if p.finding and p.finding.kind in kinds]
+
+    def property(self, name: str) -> PropertyResult:
+        """Return the result of the property *name*; KeyError if there is none."""
+        for result in self.properties:
+            if result.name == name:
+                return result
+        raise KeyError(name)
+
+
+_WEAKER = {"starvation": 1, "vacuous": 2}
+
+
+def _rank(finding: Finding) -> int:
+    """Safety before liveness before vacuity, as the first is the easiest to believe."""
+    return _WEAKER.get(finding.kind, 0)
