@@ -104,8 +104,17 @@ def load_cases(path: str) -> list[Case]:
         data = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
+    return parse_cases(data, path)
+
+
+def parse_cases(data: Any, source: str) -> list[Case]:
+    """Return the cases of parsed JSON.
+
+    :param source: what to call it in errors.
+    :raises UsageError: a case or step is wrong.
+    """
     if not isinstance(data, list):
-        raise UsageError(f"{path} is not a list of cases", "put the cases between [ and ]")
+        raise UsageError(f"{source} is not a list of cases", "put the cases between [ and ]")
     return [_case(case, number) for number, case in enumerate(data)]
 
 

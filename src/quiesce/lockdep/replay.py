@@ -45,7 +45,7 @@ class Outcome:
 
 def replay_case(case: Case, *, raw_nesting: bool = False, like_linux: bool = False) -> Outcome:
     """Run one case from a pristine validator. See :class:`Validator` for the parameters."""
-    replay = _Replay(case, Validator(raw_nesting=raw_nesting, like_linux=like_linux))
+    replay = Replay(case, Validator(raw_nesting=raw_nesting, like_linux=like_linux))
     for index, step in enumerate(case.steps):
         report = replay.run(step)
         if report is not None:
@@ -78,8 +78,8 @@ def _with_note(report: Report) -> str:
     return report.text() + (f"{report.note}\n" if report.note else "")
 
 
-class _Replay:
-    """One case under way."""
+class Replay:
+    """One case under way: the steps of a case, one by one, into a validator."""
 
     def __init__(self, case: Case, validator: Validator) -> None:
         self.validator = validator
