@@ -14,6 +14,7 @@ from quiesce.lockdep.frames import Frame, Stack
 from quiesce.lockdep.held import Task
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
+from quiesce.lockdep.watch import watch
 
 __all__ = [
     "LOCKDEP_NO_TRACK",
@@ -28,4 +29,5 @@ __all__ = [
     "Task",
     "Validator",
     "WaitType",
+    "watch",
 ]

@@ -76,6 +76,14 @@ class Core:
         self.report = self.make_report(kind, task, **fields)
         self.reports.append(self.report)
 
+    def resume(self) -> None:
+        """Check on after a report, for who wants to hear of more than the first finding.
+
+        What the reported event would have done was not done: a lock that it took is not held.
+        """
+        self.debug_locks = True
+        self.report = None
+
     def warn(self, task: Task, condition: str, *, stack: Stack | None = None) -> Report | None:
         """Report a ``DEBUG_LOCKS_WARN_ON(condition)``.
 
@@ -120,11 +128,16 @@ class Core:
         if lock.key is None:
             self.fail(NonStaticKeyReport, task, lock=lock.name)
             return None
+        full = self.like_linux and len(self.classes) >= MAX_LOCKDEP_KEYS
+        if full and (lock.key, subclass) not in self._by_key:
+            self.fail(LimitsReport, task, limit="MAX_LOCKDEP_KEYS too low!")
+            return None
+        return self.register_class(lock, subclass)
+
+    def register_class(self, lock: LockdepMap, subclass: int) -> LockClass:
+        """Return the class of a lock that has a key, new or known."""
         cls = self._by_key.get((lock.key, subclass))
         if cls is None:
-            if self.like_linux and len(self.classes) >= MAX_LOCKDEP_KEYS:
-                self.fail(LimitsReport, task, limit="MAX_LOCKDEP_KEYS too low!")
-                return None
             cls = LockClass(len(self.classes), lock, subclass, self._name_version(lock))
             self.classes.append(cls)
             self._by_key[lock.key, subclass] = cls

@@ -144,6 +144,7 @@ class RecursiveReport(Report):
     """A lock is waited for while one of the same class is held.
 
     :ivar comparison: what the class's comparison function said of the two, if it has one.
+    :ivar earlier: where the two were taken in the other order, if that is known.
     """
 
     kind: ClassVar[str] = "recursive"
@@ -151,6 +152,16 @@ class RecursiveReport(Report):
     next: HeldInfo
     prev: HeldInfo
     comparison: int | None
+    earlier: Trace = ()
+
+    @property
+    def note(self) -> str:
+        """A remark of ours; with *earlier*, on several lines."""
+        if not self.earlier:
+            return super().note
+        return "\n".join(
+            ["note: these two were taken in the other order at:", *trace_lines(self.earlier, 2)]
+        )
 
     @property
     def title(self) -> str:

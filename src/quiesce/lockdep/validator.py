@@ -114,15 +114,14 @@ class Validator(InterruptEvents):
         cmp_fn: Callable[[LockdepMap, LockdepMap], int],
         print_fn: Callable[[LockdepMap], str] | None = None,
     ) -> None:
-        """Allow locks of the class of *lock* to nest in the order that *cmp_fn* gives.
+        """Allow locks of the class of *lock*, which has a key, to nest as *cmp_fn* says.
 
         :param cmp_fn: negative where its first lock may be held when its second is taken.
         :param print_fn: what tells the instances apart in reports.
         """
-        cls = self.class_of(lock, 0, self.tasks[0] if self.tasks else self.task("swapper/0", 0))
-        if cls is not None:
-            cls.cmp_fn = cmp_fn
-            cls.print_fn = print_fn
+        cls = self.register_class(lock, 0)
+        cls.cmp_fn = cmp_fn
+        cls.print_fn = print_fn
 
     # Taking and releasing.
 
