@@ -48,8 +48,11 @@ def find_missing(reader: Reader) -> None:
         reader.lack(f"the links of the chain above #{top}", links[top].line)
     if wanted is not None and 0 in links and not links[0].lock.same_class(wanted):
         reader.lack("link #0 of the chain: it names another lock than the headline", links[0].line)
-    for number in range(top + 1):
-        if number not in links:
-            reader.lack(f"link #{number} of the chain", reader.end_line)
-        elif not links[number].frames:
-            reader.lack(f"the stack of link #{number}", links[number].line)
+    numbers = sorted(links)
+    for before, after in zip([-1, *numbers], numbers, strict=False):
+        if after - before == 2:
+            reader.lack(f"link #{after - 1} of the chain", reader.end_line)
+        elif after - before > 2:
+            reader.lack(f"links #{before + 1} to #{after - 1} of the chain", reader.end_line)
+        if not links[after].frames:
+            reader.lack(f"the stack of link #{after}", links[after].line)

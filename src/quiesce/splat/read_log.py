@@ -138,7 +138,7 @@ def _lack_common(reader: Reader, kind: str) -> None:
 
 
 def _prints_scenario(kernel: str) -> bool:
-    """The table exists since 3.0 (48702ecf308e, f4185812aa04); unknown releases are taken as new."""
+    """lockdep prints the table since 3.0; unknown releases are taken as new."""
     match = _VERSION.match(kernel)
     return match is None or int(match.group(1)) >= 3
 

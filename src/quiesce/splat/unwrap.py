@@ -3,7 +3,7 @@
 
 lockdep prints a lock in several ``printk`` calls (address, "(", name, "){usage}", ", at: ",
 function); a message of another CPU may fall between two of them, and old kernels gave each a line
-and a time stamp of its own. Mail programs wrap at 72 columns, mostly before ``at:`` or the function.
+and a time stamp of its own. Mail programs wrap at 72 columns, mostly before ``at:``.
 Either way the text of a lock ends too early, which its grammar shows; the following lines are then
 added until it is whole, or until the next line clearly starts something else.
 """

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a log and explain each report in it: the entry for programs."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+
+from quiesce.splat.explain_circular import explain_cycle
+from quiesce.splat.explain_irq import explain_inconsistent, explain_irq_order
+from quiesce.splat.explain_others import explain_other
+from quiesce.splat.explanation import Explanation
+from quiesce.splat.fingerprint import fingerprint
+from quiesce.splat.model import Report
+from quiesce.splat.prove import ProofResult, prove
+from quiesce.splat.read_log import read_stream, read_text
+
+EXIT_COMPLETE = 0
+"""Every report was read whole; also when the log has none, which is said on standard error."""
+
+EXIT_MISSING = 3
+"""Something of a report was not in the text."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One report of a log with all that we say about it.
+
+    :param report: what was read.
+    :param explanation: what it means.
+    :param proof: whether the cycle can hang.
+    :param fingerprint: equal for reports of the same problem.
+    :param count: how many reports of the log have this fingerprint.
+    :param same_as: index of the first of them in the log's list; None for the first itself.
+    """
+
+    report: Report
+    explanation: Explanation
+    proof: ProofResult
+    fingerprint: str
+    count: int = 1
+    same_as: int | None = None
+
+
+@dataclass(frozen=True)
+class ExplainedLog:
+    """All reports of a log, in the order of their headlines."""
+
+    reports: tuple[Explained, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every report was read whole, 3 when something was missing."""
+        whole = all(one.report.complete for one in self.reports)
+        return EXIT_COMPLETE if whole else EXIT_MISSING
+
+    @property
+    def problems(self) -> tuple[Explained, ...]:
+        """The reports without repetitions: the first of each fingerprint."""
+        return tuple(one for one in self.reports if one.same_as is None)
+
+
+def explain_text(text: str) -> ExplainedLog:
+    """Return every report in *text*, explained. Never raises on any text."""
+    return _explain(read_text(text))
+
+
+def explain_stream(stream: io.TextIOBase) -> ExplainedLog:
+    """Return every report in *stream*, explained; the stream is read in blocks."""
+    return _explain(read_stream(stream))
+
+
+def explain_report(report: Report) -> Explanation:
+    """Return the explanation of one *report*."""
+    if report.kind in ("circular", "recursive"):
+        return explain_cycle(report)
+    if report.kind == "inconsistent":
+        return explain_inconsistent(report)
+    if report.kind in ("safe-unsafe", "irq-inversion"):
+        return explain_irq_order(report)
+    return explain_other(report)
+
+
+def _explain(reports: tuple[Report, ...]) -> ExplainedLog:
+    names = [fingerprint(report) for report in reports]
+    counts = Counter(names)
+    first: dict[str, int] = {}
+    explained = []
+    for index, (report, name) in enumerate(zip(reports, names, strict=True)):
+        same_as = first.get(name)
+        first.setdefault(name, index)
+        explained.append(
+            Explained(report, explain_report(report), prove(report), name, counts[name], same_as)
+        )
+    return ExplainedLog(tuple(explained))

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Explain the kinds about interrupts: inconsistent, X-safe -> X-unsafe, irq lock inversion.
+
+In all of them an interrupt comes while its CPU holds a lock, and the interrupt handler wants that
+lock, or one whose holder waits for it. The interrupted task cannot go on before the handler ends.
+"""
+
+from __future__ import annotations
+
+from quiesce.splat.explanation import Explanation, Interleaving, LockNote, Reason
+from quiesce.splat.lock_notes import lock_note
+from quiesce.splat.model import Frame, Lock, Report
+from quiesce.splat.modes import of_trace
+from quiesce.splat.reasons import not_shown
+
+_CONTEXTS = {"HARDIRQ": "hard interrupt", "SOFTIRQ": "soft interrupt", "RECLAIM_FS": "reclaim"}
+_DISABLE = {"HARDIRQ": "spin_lock_irqsave()", "SOFTIRQ": "spin_lock_bh()"}
+
+
+def explain_inconsistent(report: Report) -> Explanation:
+    """One lock is taken in interrupts, and elsewhere with these interrupts on."""
+    lock = report.wanted
+    if lock is None:
+        return Explanation("A lock is used in two ways that do not fit; it is not in this text.")
+    was, becomes = report.facts.get("was", ""), report.facts.get("becomes", "")
+    state = _state(was or becomes)
+    context = _CONTEXTS.get(state, "interrupt")
+    now_inside = becomes.startswith("IN-")
+    here = lock.where.function if lock.where else ""
+    registered = _caller(report.traces.get("registered", ()))
+    inside, outside = (here, registered) if now_inside else (registered, here)
+    table = (
+        f" CPU0\n ----\n lock({lock.name})          in {outside or '?'}(), {_plain(state)} on\n"
+        f" <{context}>\n   lock({lock.name})        in {inside or '?'}(): waits for ever"
+    )
+    what = "reclaim" if state == "RECLAIM_FS" else f"{context}s"
+    return Explanation(
+        summary=(
+            f"{lock.name} is taken in {what} ({inside or 'see below'}()), and elsewhere "
+            f"({outside or 'see below'}()) while they can come: a {context} that comes there waits "
+            "for the lock that its own CPU holds."
+        ),
+        locks=(lock_note(report, lock, "wanted", of_trace(report.backtrace)),),
+        interleavings=(Interleaving("How it hangs", table, ()),),
+        assessment="only-if",
+        because=f"Real only if the {context} comes on the CPU that holds {lock.name} at {outside}().",
+        real=(
+            Reason(
+                "", f"{{{was}}} and {{{becomes}}}: both usages have been seen in this boot.", True
+            ),
+        ),
+        false=_false(report, context, (lock,)),
+        not_shown=tuple(not_shown(report, None)),
+        fixes=_irq_fixes(state, lock.name, outside, inside),
+    )
+
+
+def explain_irq_order(report: Report) -> Explanation:
+    """A lock taken in interrupts leads, over others, to one taken with interrupts on."""
+    safe, unsafe, middle = _ends(report)
+    state = report.facts.get("context", "HARDIRQ")
+    context = _CONTEXTS.get(state, "interrupt")
+    locks = _irq_locks(report, safe, unsafe, state)
+    if safe is None or unsafe is None:
+        return Explanation(
+            f"A lock taken in {context}s leads to one that is taken with them on; which, this text "
+            "does not show.",
+            locks=locks,
+            not_shown=tuple(not_shown(report, None)),
+        )
+    second = middle or safe
+    rows = [
+        " CPU0                              CPU1",
+        " ----                              ----",
+        f" lock({unsafe.name})",
+        f"{'':35}lock({safe.name})",
+        f"{'':35}... lock({unsafe.name})",
+        f"{'':35}  waits for CPU0",
+        f" <{context}>",
+        f"   lock({safe.name})",
+        "     waits for CPU1",
+    ]
+    chain = " -> ".join(dict.fromkeys((safe.name, second.name, unsafe.name)))
+    outside = _caller(report.traces.get("became unsafe", ())) or _block_caller(report, unsafe)
+    inside = _caller(report.traces.get("became safe", ())) or _block_caller(report, safe)
+    return Explanation(
+        summary=(
+            f"{safe.name} is taken in {context}s and leads to {unsafe.name} ({chain}), which is "
+            f"taken with {_plain(state)} on: a {context} on the CPU that holds {unsafe.name} and "
+            f"wants {safe.name} closes the circle."
+        ),
+        locks=locks,
+        interleavings=(Interleaving("How it hangs", "\n".join(rows), ()),),
+        assessment="only-if",
+        because=(
+            f"Real only if the {context} that takes {safe.name} comes on a CPU that holds "
+            f"{unsafe.name}, while another CPU holds {safe.name} and wants {unsafe.name}."
+        ),
+        real=(Reason("", "All three usages and the order have been seen in this boot.", True),),
+        false=_false(report, context, (safe, unsafe)),
+        not_shown=tuple(not_shown(report, None)),
+        fixes=(
+            *_irq_fixes(state, unsafe.name, outside, inside)[:1],
+            f"Do not take {unsafe.name} inside {second.name}, or let go of the latter first.",
+            f"Take {safe.name} no longer in {context}s{_in(inside)}: move that work to a thread or "
+            "a work item.",
+        ),
+    )
+
+
+def _ends(report: Report) -> tuple[Lock | None, Lock | None, Lock | None]:
+    """The lock taken in interrupts, the one taken with them on, and one in between."""
+    if report.kind == "safe-unsafe":
+        holding = report.holding
+        safe, unsafe = report.subjects.get("safe"), report.subjects.get("unsafe")
+        middle = holding if holding and safe and holding.name != safe.name else report.wanted
+        return safe, unsafe, middle
+    other = report.subjects.get("other")
+    if report.facts.get("direction") == "backwards":
+        return other, report.wanted, None
+    return report.wanted, other, None
+
+
+def _irq_locks(
+    report: Report, safe: Lock | None, unsafe: Lock | None, state: str
+) -> tuple[LockNote, ...]:
+    notes: list[LockNote] = []
+    names: set[str] = set()
+    for lock, role in (
+        (safe, f"{state}-safe"),
+        (unsafe, f"{state}-unsafe"),
+        (report.holding, "held"),
+        (report.wanted, "wanted"),
+    ):
+        if lock is not None and lock.name not in names:
+            names.add(lock.name)
+            notes.append(lock_note(report, lock, role))
+    return tuple(notes)
+
+
+def _false(report: Report, context: str, locks: tuple[Lock, ...]) -> tuple[Reason, ...]:
+    reasons = [
+        Reason("g", f"Can the {context} come there at all (device off, boot, one CPU)?", False)
+    ]
+    for lock in locks:
+        note = lock_note(report, lock, "")
+        if note.annotation:
+            reasons.append(Reason("i", f"{lock.name} is no lock. {note.blocks}", True))
+        elif lock.name.startswith("&"):
+            reasons.append(
+                Reason("c", f"Is it the same {lock.name} in both places, or two of a class?", False)
+            )
+    return tuple(reasons)
+
+
+def _irq_fixes(state: str, name: str, outside: str, inside: str) -> tuple[str, ...]:
+    if state == "RECLAIM_FS":
+        return (f"Do not allocate with {name} held{_in(outside)}, or use GFP_NOFS there.",)
+    disable = _DISABLE.get(state, "spin_lock_irqsave()")
+    context = _CONTEXTS.get(state, "interrupt")
+    return (
+        f"Take {name} with {disable}{_in(outside)}, so that the {context} cannot come there.",
+        f"Do not take {name} in the {context}{_in(inside)}: defer that to a thread or a work item.",
+    )
+
+
+def _state(usage: str) -> str:
+    for state in ("HARDIRQ", "SOFTIRQ", "RECLAIM_FS"):
+        if state in usage.upper():
+            return state
+    return "HARDIRQ"
+
+
+def _plain(state: str) -> str:
+    return {"HARDIRQ": "hardirqs", "SOFTIRQ": "softirqs"}.get(state, "reclaim")
+
+
+def _in(function: str) -> str:
+    return f" in {function}()" if function else ""
+
+
+def _caller(frames: tuple[Frame, ...]) -> str:
+    caller = of_trace(frames).caller
+    return caller.function if caller else ""
+
+
+def _block_caller(report: Report, lock: Lock) -> str:
+    for block in report.blocks:
+        if block.lock.same_class(lock):
+            for usage in block.usages:
+                return _caller(usage.frames)
+    return ""
