@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import linecache
 import os
-import threading
+import sysconfig
 from types import CodeType, FrameType, TracebackType
 from typing import NamedTuple
 
@@ -18,9 +18,9 @@ import quiesce
 _PACKAGE = os.path.dirname(quiesce.__file__)
 _MACHINERY = (
     *(os.path.join(_PACKAGE, part) + os.sep for part in ("protocol", "threads", "primitives")),
-    threading.__file__,
     "<",
 )
+_STDLIB = sysconfig.get_path("stdlib") + os.sep
 
 
 class Place(NamedTuple):
@@ -52,7 +52,9 @@ def is_own(code: CodeType) -> bool:
     """Whether *code* is the protocol's own, neither ours nor a library lock's."""
     own = _own.get(code)
     if own is None:
-        own = _own[code] = not code.co_filename.startswith(_MACHINERY)
+        path = code.co_filename
+        installed = path.startswith(_STDLIB) and "site-packages" not in path
+        own = _own[code] = not installed and not path.startswith(_MACHINERY)
     return own
 
 
@@ -76,3 +78,10 @@ def of_traceback(traceback: TracebackType) -> Place:
             place = Place(seen.tb_frame.f_code, seen.tb_lineno)
         seen = seen.tb_next
     return place
+
+
+def of_body(code: CodeType) -> Place:
+    """Return the place of a function's first statement."""
+    first = code.co_firstlineno
+    later = [line for _, _, line in code.co_lines() if line is not None and line > first]
+    return Place(code, min(later, default=first))

@@ -32,6 +32,7 @@ _JOIN = 0.2
 """Seconds that a thread gets to reach a protocol action and stop there."""
 
 _TRIES = 25
+"""How often it is asked to."""
 
 
 def run(
@@ -92,7 +93,8 @@ class _Totals:
         self.rounds += 1
         self.looks += watch.looks
         self.findings += watch.world.findings
-        self.notes.update(watch.notes)
+        found = {report.name for finding in self.findings for report in finding.threads}
+        self.notes.update((n, note) for n, note in watch.notes.items() if n not in found)
         self.threads = Counter(runner.spec.kind for runner in watch.world.runners)
         for runner in watch.world.runners:
             self.steps[runner.spec.kind] += runner.steps
@@ -129,8 +131,6 @@ def _round(
                 runner.thread.start()
             end = watch.until_end(deadline)
         finally:
-            with world.lock:
-                world.end()
             _see_gone(world)
     totals.add(watch)
     return end
@@ -139,17 +139,21 @@ def _round(
 def _see_gone(world: World) -> None:
     """Wait until no thread of *world* is left."""
     started = [runner.thread for runner in world.runners if runner.thread.ident is not None]
-    limit = time.monotonic() + _JOIN
-    for thread in started:
-        thread.join(max(0.0, limit - time.monotonic()))
+    world.over = True
+    told = False
     for _ in range(_TRIES):
-        alive = [thread for thread in started if thread.is_alive()]
-        for thread in alive:
-            # It runs through plain statements only and meets no protocol action to stop at.
-            ident = ctypes.c_ulong(thread.ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Stop))
-        for thread in alive:
-            thread.join(_JOIN)
+        if not told and (told := world.lock.acquire(timeout=_JOIN)):
+            world.end()
+            world.lock.release()
+        limit = time.monotonic() + _JOIN
+        for thread in started:
+            thread.join(max(0.0, limit - time.monotonic()))
+        for thread in started:
+            if thread.is_alive():
+                # It meets no protocol action to stop at: it runs through plain statements only,
+                # or loops in a step.
+                ident = ctypes.c_ulong(thread.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Stop))
     if any(thread.is_alive() for thread in started):
         raise UsageError(
             "a thread of the scenario cannot be stopped", "call nothing that blocks in a protocol"

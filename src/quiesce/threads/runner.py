@@ -213,7 +213,7 @@ class ThreadRunner:
         try:
             while True:
                 try:
-                    result = self._try(body)
+                    result = self._try(body, label)
                     break
                 except NotYet:
                     self._sleep(label)
@@ -226,9 +226,10 @@ class ThreadRunner:
         world.step_taken()
         return result
 
-    def _try(self, body: Callable[[], R]) -> R:
+    def _try(self, body: Callable[[], R], label: str) -> R:
         """Run *body*, with every combination of its choices if need be; NotYet if none goes."""
         self._in_step = True
+        self.world.stepping = (self, label)
         try:
             while True:
                 self._events.clear()
@@ -318,8 +319,8 @@ def _finding(name: str, error: Exception) -> Finding:
     """Return what an exception in thread *name* means: a violation, told with its place."""
     assert error.__traceback__ is not None
     at = site(place.of_traceback(error.__traceback__))
-    text = str(error)
-    if isinstance(error, RangeViolation):
+    text = str(error).partition("\n")[0]
+    if isinstance(error, RangeViolation | IndexError):
         return Finding(OUT_OF_RANGE, f"{name}: {text}", site=at)
     if isinstance(error, AssertionError):
         return Finding(FAILED_ASSERT, f"{name}: {text or at.text}", site=at)

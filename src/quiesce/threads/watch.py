@@ -10,6 +10,7 @@ note: it may be starved, or stuck for a reason that only an exhaustive check can
 from __future__ import annotations
 
 import enum
+import inspect
 import sys
 import time
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from quiesce.threads.result import (
     ThreadReport,
 )
 from quiesce.threads.runner import ThreadRunner, site
-from quiesce.threads.world import World
+from quiesce.threads.world import EndlessStep, World
 
 TICK = 0.02
 """Seconds between two looks at the clock and at who has moved."""
@@ -39,6 +40,9 @@ LOOK_SHARE = 10
 
 LOOK_PATIENCE = 0.1
 """Seconds until a look is given up, because a thread runs on without any protocol action."""
+
+ENDLESS = 2.0
+"""Seconds, at least, after which a step that goes on counts as one that does not end."""
 
 DAEMON_GRACE = 0.05
 """Seconds for which daemons may run on after all other threads have finished."""
@@ -76,6 +80,7 @@ class Watch:
         self._scenario = scenario
         self._invariants = invariants
         self._patience = patience
+        self._endless = max(patience, ENDLESS)
         self._initial = dict(_variables(scenario))
         self._steps = [0] * len(world.runners)
         self._quiet = [0.0] * len(world.runners)
@@ -84,33 +89,52 @@ class Watch:
 
     def until_end(self, deadline: float) -> End:
         """Let the threads run until something is found, all have finished, or it is *deadline*."""
+        try:
+            return self._until_end(deadline)
+        except EndlessStep:
+            stepping = self.world.stepping
+            assert stepping is not None
+            runner, label = stepping
+            message = f"{runner.spec.name}: the step {label} does not end"
+            self.world.findings.append(Finding(STUCK, message, site=_running_at(runner)))
+            return End.FINISHED
+
+    def _until_end(self, deadline: float) -> End:
+        world = self.world
         before = time.monotonic()
         while True:
             spent = self._look()
-            with self.world.lock:
+            with world.locked(self._endless):
                 end = self._state_of_round()
-                if end is None and time.monotonic() >= deadline:
-                    end = End.TIME
-                if end is not None:
-                    return end
-                rest = max(0.0, deadline - time.monotonic())
-                self.world.watcher.wait(min(max(spent * LOOK_SHARE, TICK / 10), TICK, rest))
-                # A machine that stood still as a whole must not look like threads that do.
-                now = time.monotonic()
+            if end is not None:
+                return end
+            rest = deadline - time.monotonic()
+            if rest <= 0:
+                return End.TIME
+            world.attention.wait(min(max(spent * LOOK_SHARE, TICK / 10), TICK, rest))
+            world.attention.clear()
+            # A machine that stood still as a whole must not look like threads that do.
+            now = time.monotonic()
+            with world.locked(self._endless):
                 self._note_quiet(min(now - before, LOOK_PATIENCE + 2 * TICK))
-                before = now
+            before = now
 
     def _look(self) -> float:
         """Evaluate the invariants while the world stands still; return the seconds that it took."""
         world = self.world
         start = time.monotonic()
-        with world.lock:
-            if world.findings:
-                return 0.0
-            with world.holding_still(LOOK_PATIENCE) as still:
-                if still:
+        world.stopping = True
+        while True:
+            with world.locked(self._endless):
+                still = world.is_still()
+                if still and not world.findings:
                     self._evaluate()
-        return time.monotonic() - start
+                spent = time.monotonic() - start
+                if still or world.findings or spent > LOOK_PATIENCE:
+                    world.resume()
+                    return spent
+            world.attention.wait(LOOK_PATIENCE)
+            world.attention.clear()
 
     def _evaluate(self) -> None:
         """Report the first invariant that is false. The world stands still."""
@@ -122,8 +146,7 @@ class Watch:
                 return
 
     def _broken(self, invariant: PropertySpec) -> Finding | None:
-        code = invariant.method.__code__
-        at = site(place.Place(code, code.co_firstlineno))
+        at = site(place.of_body(inspect.unwrap(invariant.method).__code__))
         try:
             if invariant.method(invariant.component):
                 return None

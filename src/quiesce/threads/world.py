@@ -28,7 +28,6 @@ until its next protocol action (*slow motion*, see ``runner.py``).
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from typing import Protocol as Shape
@@ -66,6 +65,10 @@ class Stop(BaseException):
     """Raised in a thread at its next protocol action, or in its wait, when the run is over."""
 
 
+class EndlessStep(Exception):
+    """An atomic method does not end: it loops, and whoever loops in a step stops the world."""
+
+
 class World:
     """The shared state of one round of a scenario. All methods are called under :attr:`lock`."""
 
@@ -73,13 +76,14 @@ class World:
         self.lock = threading.Lock()
         self.changed = threading.Condition(self.lock)
         self.resumed = threading.Condition(self.lock)
-        self.watcher = threading.Condition(self.lock)
+        self.attention = threading.Event()  # for the thread that watches
         self.listener = listener
         self.holdings = Holdings()
         self.runners: list[ThreadRunner] = []
         self.changes = 0
         self.waiting = 0
         self.hung = False
+        self.stepping: tuple[ThreadRunner, str] | None = None
         self.stopping = True  # so that the threads start together, after a look at the first state
         self.look = 0
         self.over = False
@@ -89,7 +93,7 @@ class World:
         """Let *runner* go on, later if the world is to hold still; :class:`Stop` at the end."""
         while self.stopping and not self.over and not runner.goes_on(self.look):
             runner.parked = True
-            self.watcher.notify()
+            self.attention.set()
             self.resumed.wait()
         runner.parked = False
         if self.over:
@@ -113,47 +117,46 @@ class World:
         left = [runner for runner in self.runners if not runner.finished]
         if left and all(r.wait is not None and r.looked_at == self.changes for r in left):
             self.hung = True
-            self.watcher.notify()
+            self.attention.set()
 
     def thread_finished(self) -> None:
         """A thread has returned from its method, or was stopped."""
         self.step_taken()
-        self.watcher.notify()
+        self.attention.set()
 
     def report(self, finding: Finding) -> None:
         """Something went wrong: the run ends here, before consequences are found as well."""
         if not self.findings:
             self.findings.append(finding)
         self.end()
-        self.watcher.notify()
+        self.attention.set()
 
     def unfinished(self) -> int:
         """Return how many threads have not finished."""
         return sum(not runner.finished for runner in self.runners)
 
     @contextmanager
-    def holding_still(self, patience: float) -> Iterator[bool]:
-        """Stop every thread before its next protocol action, and let them go on afterwards.
+    def locked(self, patience: float) -> Iterator[None]:
+        """Hold the lock, for the thread that watches.
 
-        Yields whether all of them stand; a thread that runs on without any protocol action for
-        *patience* seconds makes it False.
+        :raises EndlessStep: some thread did not give it back for *patience* seconds.
         """
-        self.stopping = True
-        limit = time.monotonic() + patience
+        if not self.lock.acquire(timeout=patience):
+            raise EndlessStep
         try:
-            while not (still := self._is_still()) and not self.findings:
-                left = limit - time.monotonic()
-                if left <= 0:
-                    break
-                self.watcher.wait(left)
-            yield still
+            yield
         finally:
-            self.stopping = False
-            self.look += 1
-            self.resumed.notify_all()
+            self.lock.release()
 
-    def _is_still(self) -> bool:
+    def is_still(self) -> bool:
+        """Whether every thread stands where it may be looked at."""
         return all(r.finished or r.parked or r.wait is not None for r in self.runners)
+
+    def resume(self) -> None:
+        """Let the threads go on after a look."""
+        self.stopping = False
+        self.look += 1
+        self.resumed.notify_all()
 
     def end(self) -> None:
         """Make every thread stop."""
