@@ -130,7 +130,7 @@ class CallReader(ExpressionReader):
         name = getattr(function, "__name__", repr(function))
         self.refuse(
             node, "call", f"`{name}` is outside the language",
-            "only methods of components, functions written in Python and the language's actions are understood",
+            "only components' methods, functions written in Python and the language's actions are understood",
             "write it out",
         )  # fmt: skip
 
@@ -383,8 +383,24 @@ class CallReader(ExpressionReader):
                 node, "lock", "how a lock is taken must be known when the scenario is built"
             )
         lock = component_address(self.layout, args[0])
-        self.emit(LockEvent(action, lock, mode.object.value, bool(trylock.object), **self.at))
+        read = mode.object.value
+        self.emit(
+            LockEvent(action, lock, read, bool(trylock.object), self._stack(), **self.at)
+        )
         return Static(None)
+
+    def _stack(self) -> tuple[str, ...]:
+        """Return the names of the functions around this place, innermost first.
+
+        A primitive goes by its label, and what only serves `with` is left out: `spin_lock`, then the
+        function that has the `with` statement.
+        """
+        names = []
+        for frame in reversed(self.frames):
+            mark = getattr(frame.function, "__quiesce_atomic__", None)
+            if frame.name not in ("__enter__", "__exit__"):
+                names.append(mark[0] if mark is not None else frame.name)
+        return tuple(names)
 
     def _range(self, node: ast.Call) -> Value:
         args, _ = self._arguments(node)

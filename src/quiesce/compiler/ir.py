@@ -255,12 +255,16 @@ class End(Op):
 
 @dataclass(slots=True)
 class LockEvent(Op):
-    """What lockdep is told: *action* is ``acquire`` or ``release``; *read* 0, 1 or 2."""
+    """What lockdep is told: *action* is ``acquire`` or ``release``; *read* 0, 1 or 2.
+
+    :param stack: the names of the functions around it, innermost first, the thread's own last.
+    """
 
     action: str
     lock: Address
     read: int = 0
     trylock: bool = False
+    stack: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

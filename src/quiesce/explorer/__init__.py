@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Explorers: every reachable state of a compiled protocol, and what is wrong in it."""
 
-from quiesce.explorer.check import Options, check_reference
+from quiesce.explorer.checker import Options, check_reference
+from quiesce.explorer.engine import check
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
 from quiesce.explorer.graph import Bounds, Progress
 
@@ -12,5 +13,6 @@ __all__ = [
     "Options",
     "Progress",
     "PropertyResult",
+    "check",
     "check_reference",
 ]

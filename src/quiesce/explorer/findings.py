@@ -16,8 +16,8 @@ Path = tuple[int, ...]
 class Finding:
     """One thing that is wrong.
 
-    :param kind: ``deadlock``, ``stuck thread``, ``lost wakeup``, ``data race``, ``broken invariant``, ``failed
-        assert``, ``out of range``, ``starvation``, ``vacuous``.
+    :param kind: ``deadlock``, ``stuck thread``, ``lost wakeup``, ``data race``, ``broken invariant``,
+        ``failed assert``, ``out of range``, ``starvation``, ``vacuous``.
     :param property: the name of the property that it breaks.
     :param message: one sentence.
     :param path: the shortest way there; for starvation, the stem and once round the loop.

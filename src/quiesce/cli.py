@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: ``quiesce`` and its subcommands.
+
+Exit codes: 0 everything asked for holds on the whole space; 1 a violation was found; 2 the request
+or the source is wrong; 3 incomplete; 4 an error of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from quiesce import __version__
+from quiesce.errors import QuiesceError
+from quiesce.verdict import EXIT_USAGE, Verdict
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that *argv* names; return the process's exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        code = args.run(args)
+        sys.stdout.flush()
+        return int(code)
+    except QuiesceError as error:
+        print(f"quiesce: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("quiesce: interrupted; nothing is proved", file=sys.stderr)
+        return Verdict.INCOMPLETE.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`: not an error, but stay silent at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Verdict.HOLDS.exit_code
+    except Exception as error:
+        if os.environ.get("QUIESCE_DEBUG"):
+            traceback.print_exc()
+        print(
+            f"quiesce: this is an error of ours: {type(error).__name__}: {error}\n"
+            "  help: please report it, with the command; QUIESCE_DEBUG=1 shows where it happened",
+            file=sys.stderr,
+        )
+        return Verdict.ERROR.exit_code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="quiesce",
+        description="Run, prove and explain locking protocols. Without a command: the story of KVM's "
+        "memslot updates against the MMU notifier, five designs checked and compared.",
+        epilog="exit codes: 0 holds, 1 violation, 2 wrong request or source, 3 incomplete, 4 our error",
+    )
+    parser.add_argument("--version", action="version", version=f"quiesce {__version__}")
+    parser.add_argument("--quiet", "-q", action="store_true", help="show no progress")
+    parser.set_defaults(run=_story)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_check(commands)
+    _add_replay(commands)
+    _add_run(commands)
+    _add_explain(commands)
+    _add_lockdep(commands)
+    _add_kvm(commands)
+    return parser
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from quiesce.commands.options import add_search_options
+
+    check = commands.add_parser("check", help="explore every interleaving of a scenario")
+    _add_target(check)
+    check.add_argument(
+        "--show-steps", action="store_true", help="print the source with its steps marked"
+    )
+    check.add_argument(
+        "--all", action="store_true", help="go on after a violation: a verdict for each property"
+    )
+    add_search_options(check)
+    check.set_defaults(run=_check)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="FILE[:CLASS]", help="a Python file with a scenario")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the scenario",
+    )
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    replay = commands.add_parser("replay", help="repeat a counterexample exactly")
+    replay.add_argument("token", metavar="TOKEN")
+    replay.add_argument("--json", action="store_true")
+    replay.set_defaults(run=_replay)
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="run a scenario on real threads")
+    _add_target(run)
+    _add_thread_options(run)
+    run.set_defaults(run=_run)
+
+
+def _add_thread_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for how long (5)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the random choices (0)"
+    )
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quiet", "-q", action="store_true")
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    explain = commands.add_parser("explain", help="explain every lockdep report in a log")
+    explain.add_argument(
+        "file", metavar="FILE", nargs="?", default="-", help="a log; - is standard input"
+    )
+    explain.add_argument("--json", action="store_true")
+    explain.add_argument("--markdown", action="store_true", help="for a mail or an issue")
+    explain.add_argument("--html", metavar="FILE", help="also write one HTML page")
+    explain.add_argument(
+        "--model", metavar="FILE", help="write the report as a scenario to edit and check"
+    )
+    explain.add_argument("--quiet", "-q", action="store_true")
+    explain.set_defaults(run=_explain)
+
+
+def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    lockdep = commands.add_parser("lockdep", help="lockdep as a library: replay event lists")
+    actions = lockdep.add_subparsers(title="actions", metavar="ACTION", required=True)
+    replay = actions.add_parser("replay", help="feed the cases of a file to lockdep")
+    replay.add_argument("file", metavar="FILE.json")
+    replay.add_argument(
+        "--text", action="store_true", help="print the kernel's report of each case"
+    )
+    replay.add_argument(
+        "--raw-nesting", action="store_true", help="number wait types as PROVE_RAW_LOCK_NESTING"
+    )
+    replay.add_argument(
+        "--like-linux", action="store_true", help="search as Linux does, misses included"
+    )
+    replay.set_defaults(run=_lockdep_replay)
+
+
+def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from quiesce.commands.options import add_search_options
+
+    kvm = commands.add_parser("kvm", help="KVM's memslots against the MMU notifier")
+    actions = kvm.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="check the designs")
+    check.add_argument("--design", default="all", metavar="NAME|all")
+    check.add_argument("--notifiers", type=int, metavar="N")
+    check.add_argument("--updaters", type=int, metavar="U")
+    check.add_argument("--vcpus", type=int, metavar="V")
+    check.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    check.add_argument(
+        "--lockdep",
+        action="store_true",
+        help="print lockdep's report in the kernel's format, alone",
+    )
+    check.add_argument(
+        "--first", action="store_true", help="stop at the first violation of each design"
+    )
+    add_search_options(check)
+    check.set_defaults(run=_kvm_check)
+    run = actions.add_parser("run", help="run a design on real threads")
+    run.add_argument("--design", required=True, metavar="NAME")
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    _add_thread_options(run)
+    run.set_defaults(run=_kvm_run)
+
+
+# Commands are imported when they are called: `explain` needs no explorer, and no command all of them.
+
+
+def _story(args: argparse.Namespace) -> int:
+    from quiesce.commands.story import story_command
+
+    return story_command(args)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from quiesce.commands.check import check_command
+
+    return check_command(args)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from quiesce.commands.check import replay_command
+
+    return replay_command(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from quiesce.commands.run import run_command
+
+    return run_command(args)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from quiesce.commands.explain import explain
+
+    return explain(args)
+
+
+def _lockdep_replay(args: argparse.Namespace) -> int:
+    from quiesce.lockdep.replay import replay_file
+
+    return replay_file(
+        args.file,
+        text=args.text,
+        raw_nesting=args.raw_nesting,
+        like_linux=args.like_linux,
+        out=sys.stdout,
+    )
+
+
+def _kvm_check(args: argparse.Namespace) -> int:
+    from quiesce.commands.kvm import kvm_check_command
+
+    return kvm_check_command(args)
+
+
+def _kvm_run(args: argparse.Namespace) -> int:
+    from quiesce.commands.run import kvm_run_command
+
+    return kvm_run_command(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``quiesce check`` and ``quiesce replay``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from quiesce.commands.options import search_options, write_file
+from quiesce.compiler.program import Program, compile_scenario
+from quiesce.errors import UsageError
+from quiesce.explorer import CheckResult, check
+from quiesce.explorer.replay import make_token, read_token, require_same_source
+from quiesce.explorer.trace import StalePath, follow
+from quiesce.loading import load_scenario
+from quiesce.protocol import Scenario
+from quiesce.report.check_json import check_to_json, trace_to_json
+from quiesce.report.check_text import render_check
+from quiesce.report.interleaving import render_interleaving
+from quiesce.report.progress import ProgressLine
+from quiesce.report.show_steps import render_steps
+
+
+def check_command(args: argparse.Namespace) -> int:
+    """Check the scenario that ``args.target`` names; return the exit code."""
+    scenario = load_scenario(args.target, args.set)
+    program = compile_scenario(scenario, fuse=not args.no_fusion)
+    if args.show_steps:
+        print(render_steps(program), end="")
+        return 0
+    result = run_check(program, args, args.target)
+    token = replay_token(args.target, tuple(args.set), program, result)
+    name = type(scenario).__name__
+    if args.json:
+        print(json.dumps(check_to_json(result, name, None, token)))
+    else:
+        again = f"quiesce replay {token}" if token else None
+        print(render_check(result, f"{args.target}", again), end="")
+    if args.html:
+        from quiesce.report.html import render_html
+
+        write_file(args.html, render_html([check_to_json(result, name, None, token)]))
+    return result.verdict.exit_code
+
+
+def run_check(program: Program, args: argparse.Namespace, title: str) -> CheckResult:
+    """Check *program* with progress shown, as *args* ask."""
+    progress = ProgressLine(title, args.quiet or args.json)
+    try:
+        return check(program, search_options(args, progress, keep_going=args.all))
+    finally:
+        progress.clear()
+
+
+def replay_token(
+    target: str, settings: tuple[str, ...], program: Program, result: CheckResult
+) -> str | None:
+    """Return the token that repeats the finding that is shown, if it has a path."""
+    finding = result.finding
+    if finding is None or not finding.path:
+        return None
+    return make_token(target, settings, program, finding)
+
+
+def replay_command(args: argparse.Namespace) -> int:
+    """Walk the counterexample of a token again; exit code 1, as when it was found."""
+    token = read_token(args.token)
+    program = compile_scenario(_scenario(token.target, token.settings), fuse=token.fuse)
+    require_same_source(token, program)
+    try:
+        trace = follow(program, token.finding)
+    except StalePath as error:
+        raise UsageError(f"this token does not fit {token.target}: {error}") from error
+    if args.json:
+        print(json.dumps({"schema": 1, "counterexample": trace_to_json(trace)}))
+    else:
+        print(f"{token.finding.kind}: {token.finding.message}\n")
+        print(render_interleaving(trace), end="")
+    return 1
+
+
+def _scenario(target: str, settings: tuple[str, ...]) -> Scenario:
+    if target == "kvm":
+        from quiesce.kvm.scenarios import MemslotUpdates
+        from quiesce.loading import build
+
+        return build(MemslotUpdates, settings)
+    return load_scenario(target, settings)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that several commands share, and their meaning."""
+
+from __future__ import annotations
+
+import argparse
+
+from quiesce.errors import UsageError
+from quiesce.explorer import Bounds, Options
+from quiesce.report.progress import ProgressLine
+
+FAIRNESS = ("strong", "weak", "none")
+
+
+def add_search_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that explores."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--html", metavar="FILE", help="also write the result as one HTML page")
+    parser.add_argument("--quiet", "-q", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--max-states",
+        type=_count,
+        metavar="N",
+        help="stop after N states: the verdict is then incomplete",
+    )
+    parser.add_argument(
+        "--max-memory",
+        type=memory_size,
+        metavar="SIZE",
+        help="stop when memory reaches SIZE: 500M, 8G",
+    )
+    parser.add_argument(
+        "--fairness", choices=FAIRNESS, default="strong",
+        help="what starvation is judged under (default: weak for all, strong for queued locks)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-fusion", action="store_true", help="let every statement be a step of its own"
+    )
+
+
+def search_options(args: argparse.Namespace, progress: ProgressLine, keep_going: bool) -> Options:
+    """Return the search options that *args* ask for."""
+    bounds = Bounds(args.max_states, args.max_memory)
+    return Options(keep_going, args.fairness, bounds, progress)
+
+
+def _count(text: str) -> int:
+    if not text.replace("_", "").isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of 1 or more")
+    return int(text)
+
+
+def memory_size(text: str) -> int:
+    """Return the number of bytes that ``500M`` or ``8G`` stands for."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+    number, unit = text.rstrip("Bb"), 1
+    if number[-1:].upper() in units:
+        unit, number = units[number[-1].upper()], number[:-1]
+    if not number.isdigit() or not int(number):
+        raise argparse.ArgumentTypeError(f"{text} is no amount of memory; write 500M or 8G")
+    return int(number) * unit
+
+
+def write_file(path: str, text: str) -> None:
+    """Write *text* to *path*.
+
+    :raises UsageError: it cannot be written.
+    """
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A counterexample, step by step: who did what, where, what changed, and who waits in the end.
+
+A finding is a path of step numbers; here it is walked again with a recording stepper. What lockdep is
+told on the way is kept, so that reports know who holds what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from quiesce.compiler.ir import Begin, LockEvent, SetLocal, Store, operands, touches_memory
+from quiesce.compiler.names import display_name
+from quiesce.compiler.program import Program
+from quiesce.compiler.types import Type, show
+from quiesce.errors import Loc, source_line
+from quiesce.explorer.evaluate import LockCall, Record, StepFailure
+from quiesce.explorer.findings import Finding
+from quiesce.explorer.reference import State, Step, Stepper
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A shared variable that a step changed, its values as people read them."""
+
+    name: str
+    old: object
+    new: object
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that a step did: a primitive, or a statement that touched shared memory."""
+
+    text: str
+    loc: Loc
+
+
+@dataclass(slots=True)
+class TraceStep:
+    """One step of a counterexample.
+
+    :param thread: number of the thread.
+    :param actions: what it did, in order; the last is the event that ends the step.
+    :param locks: what lockdep was told.
+    :param state: the state after it.
+    """
+
+    thread: int
+    actions: list[Action]
+    changes: list[Change]
+    locks: list[LockCall]
+    state: State
+    failure: StepFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock that a thread holds: the component's number, how, and where it was taken."""
+
+    component: int
+    read: int
+    loc: Loc
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A thread that waits at the end of a trace.
+
+    :param label: the step that it waits in.
+    :param lock: the name of the lock that it waits for, or empty.
+    :param holders: numbers of the threads that hold it.
+    """
+
+    thread: int
+    label: str
+    loc: Loc
+    lock: str
+    holders: list[int]
+
+
+@dataclass(slots=True)
+class Trace:
+    """A finding's run, from an initial state."""
+
+    program: Program
+    finding: Finding
+    initial: State
+    steps: list[TraceStep]
+    held: dict[int, list[Held]] = field(default_factory=dict)
+    waiting: list[Waiting] = field(default_factory=list)
+
+    @property
+    def last(self) -> State:
+        """The state that the run ends in."""
+        return self.steps[-1].state if self.steps else self.initial
+
+
+class StalePath(ValueError):
+    """A path does not fit the program: at some step there are fewer successors than it says."""
+
+
+def follow(program: Program, finding: Finding) -> Trace:
+    """Walk the path of *finding* and say what happens on it.
+
+    :raises StalePath: the path is not one of this program.
+    """
+    stepper = Stepper(program, Record())
+    initial_states = stepper.initial_states()
+    path = finding.path or (0,)
+    if path[0] >= len(initial_states):
+        raise StalePath(f"there are {len(initial_states)} initial states, not {path[0] + 1}")
+    state = initial_states[path[0]]
+    trace = Trace(program, finding, state, [])
+    for number, action in enumerate(path[1:], 1):
+        successors = stepper.successors(state)
+        if action >= len(successors):
+            raise StalePath(
+                f"at step {number} there are {len(successors)} ways on, not {action + 1}"
+            )
+        step = successors[action]
+        trace.steps.append(_describe(program, state, step))
+        _note_locks(trace, step)
+        state = step.target
+    _find_waiting(trace, stepper)
+    return trace
+
+
+def _describe(program: Program, before: State, step: Step) -> TraceStep:
+    record = step.record or Record()
+    changes = [
+        Change(cell.name, shown(program, cell.type, before[i]), shown(program, cell.type, after))
+        for i, cell in enumerate(program.cells)
+        if before[i] != (after := step.target[i])
+    ]
+    return TraceStep(
+        step.thread, _actions(record), changes, list(record.locks), step.target, step.failure
+    )
+
+
+def shown(program: Program, type_: Type, value: int) -> object:
+    """Return a value as people read it."""
+    return show(value, type_, program.task_names)
+
+
+def _actions(record: Record) -> list[Action]:
+    """Return the primitives and the statements with shared accesses, each once, in order."""
+    found: list[Action] = []
+    inside = False
+    seen: set[int] = set()
+    for op in record.ops:
+        if isinstance(op, Begin):
+            found.append(Action(op.label, op.loc))
+            inside = True
+        elif type(op).__name__ == "End":
+            inside = False
+        elif not inside and op.statement not in seen:
+            touches = isinstance(op, Store) or any(touches_memory(x) for x in operands(op))
+            if touches or type(op).__name__ in ("Bump", "Check"):
+                seen.add(op.statement)
+                found.append(Action(statement_text(op.loc), op.loc))
+    if not found and record.ops:
+        op = next((o for o in record.ops if isinstance(o, SetLocal)), record.ops[0])
+        found.append(Action(statement_text(op.loc), op.loc))
+    return found
+
+
+def statement_text(loc: Loc) -> str:
+    """Return the first line of the statement at *loc*, without what a reader does not need."""
+    text = (source_line(loc.file, loc.line) or "").strip()
+    if loc.end_line == loc.line and loc.end_column:
+        line = source_line(loc.file, loc.line) or ""
+        text = line[loc.column : loc.end_column] or text
+    return text.rstrip(":").replace("self.", "")
+
+
+def _note_locks(trace: Trace, step: Step) -> None:
+    if step.record is None:
+        return
+    held = trace.held.setdefault(step.thread, [])
+    # A step has one atomic region at most; where that was called is where the lock was taken.
+    places = [op.loc for op in step.record.ops if isinstance(op, Begin)]
+    for call in step.record.locks:
+        if call.action == "acquire":
+            held.append(Held(call.component, call.read, places[-1] if places else call.op.loc))
+        else:
+            for i in range(len(held) - 1, -1, -1):
+                if held[i].component == call.component:
+                    del held[i]
+                    break
+
+
+def _find_waiting(trace: Trace, stepper: Stepper) -> None:
+    """Find the threads that cannot move in the last state, and what they wait for.
+
+    A lock that is taken in two steps, queue and take, is declared taken by the first; a thread that
+    still waits for it does not hold it.
+    """
+    program, state = trace.program, trace.last
+    pending: list[tuple[int, int | None]] = []
+    for number, thread in enumerate(program.threads):
+        location = thread.kind.locations[state[thread.base]]
+        if location.final or location.event < 0 or stepper.steps_of(state, number):
+            continue
+        lock = _awaited(program, number, state, location.event)
+        held = trace.held.get(number, [])
+        if lock is not None and held and held[-1].component == lock:
+            held.pop()
+        pending.append((number, lock))
+    for number, lock in pending:
+        thread = program.threads[number]
+        location = thread.kind.locations[state[thread.base]]
+        holders = [
+            other
+            for other, held in trace.held.items()
+            if other != number and any(h.component == lock for h in held)
+        ]
+        name = display_name(program.layout.components[lock]) if lock is not None else ""
+        loc = thread.kind.code.ops[location.event].loc
+        trace.waiting.append(Waiting(number, location.label, loc, name, holders))
+
+
+def _awaited(program: Program, number: int, state: State, event: int) -> int | None:
+    """Return the number of the component whose step *number* waits in, if it is a lock."""
+    from quiesce.explorer.evaluate import kind_evaluator
+
+    thread = program.threads[number]
+    ops = thread.kind.code.ops
+    begin = ops[event]
+    if not isinstance(begin, Begin) or begin.receiver is None:
+        return None
+    evaluator = kind_evaluator(program, thread.kind)
+    vector = [*state, number + 1, *[0] * len(thread.kind.code.slots)]
+    try:
+        component = evaluator.address(begin.receiver, begin)(vector, thread.base)
+    except StepFailure:
+        return None
+    return component if _is_lock(program, component) else None
+
+
+def _is_lock(program: Program, component: int) -> bool:
+    """Whether any thread declares that it acquires this component, or one of its array."""
+    for kind in program.kinds:
+        for op in kind.code.ops:
+            if isinstance(op, LockEvent) and op.action == "acquire":
+                numbers = {op.lock.base}
+                for term in op.lock.terms:
+                    numbers = {n + i * term.stride for n in numbers for i in range(term.length)}
+                if component in numbers:
+                    return True
+    return False
+
+
+def state_dict(program: Program, state: State) -> dict[str, object]:
+    """Return *state* as names and values: shared variables, and where each thread is."""
+    cells = {cell.name: shown(program, cell.type, state[i]) for i, cell in enumerate(program.cells)}
+    threads: dict[str, object] = {}
+    for thread in program.threads:
+        kind = thread.kind
+        number = state[thread.base]
+        location = kind.locations[number]
+        op = kind.code.ops[location.position]
+        at = "finished" if location.final else location.label or statement_text(op.loc)
+        local = {
+            kind.code.slots[slot].name: shown(
+                program, _type(kind.code.slots[slot].type), state[thread.base + offset]
+            )
+            for offset, slot in kind.live[number].items()
+            if kind.code.slots[slot].name
+        }
+        threads[thread.name] = {"at": at, "line": op.loc.line, "locals": local}
+    return {"shared": cells, "threads": threads}
+
+
+def _type(type_: object) -> Type:
+    return type_  # type: ignore[return-value]

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A check's result for the terminal: the verdict, the counterexample as a story, what to do next."""
+
+from __future__ import annotations
+
+import textwrap
+
+from quiesce.compiler.names import display_name
+from quiesce.errors import Loc
+from quiesce.explorer.findings import CheckResult, Finding
+from quiesce.explorer.trace import Trace, follow
+from quiesce.report.interleaving import render_interleaving
+from quiesce.verdict import Verdict
+
+FAIRNESS_TEXT = {
+    "strong": "weak fairness for every thread, strong fairness for queued locks",
+    "weak": "weak fairness for every thread",
+    "none": "no fairness at all",
+}
+
+
+def render_check(result: CheckResult, title: str, replay: str | None) -> str:
+    """Return the result as text of at most 80 columns.
+
+    :param title: what was checked.
+    :param replay: the command that repeats the counterexample, or None.
+    """
+    lines = [f"{result.verdict.name}  {title}", f"  {summary(result)}"]
+    if result.incomplete and result.verdict is not Verdict.VIOLATION:
+        lines.append(f"  not a proof: {result.incomplete}")
+    lines += [f"  note: {note}" for note in result.notes]
+    lines += ["", *_properties(result), ""]
+    finding = result.finding
+    if finding is not None:
+        lines.append(render_finding(result, finding))
+        if replay and finding.kind != "vacuous":
+            lines += [f"again:  {replay}", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def summary(result: CheckResult) -> str:
+    """Return the size of the search in one line."""
+    coverage = "the whole space" if result.complete else "a part of the space"
+    return (
+        f"{result.states:,} states, {result.transitions:,} steps, depth {result.depth}, "
+        f"{coverage}, {result.seconds:.2f} s"
+    )
+
+
+_MARKS = {
+    Verdict.HOLDS: "holds",
+    Verdict.VIOLATION: "VIOLATED",
+    Verdict.INCOMPLETE: "not decided",
+    Verdict.ERROR: "error",
+}
+
+
+def _properties(result: CheckResult) -> list[str]:
+    width = max(len(p.name) for p in result.properties)
+    lines = []
+    for p in result.properties:
+        kind = p.finding.kind if p.finding else p.kind
+        note = "   (for information)" if p.informational else ""
+        lines.append(f"  {p.name:{width}}  {_MARKS[p.verdict]:11}  {kind}{note}")
+    lines.append(f"  fairness assumed: {FAIRNESS_TEXT[result.fairness]}")
+    return lines
+
+
+def render_finding(result: CheckResult, finding: Finding) -> str:
+    """Return one finding as a story: what it is, the interleaving, who waits for whom, what changed."""
+    lines = textwrap.wrap(
+        f"{finding.kind}: {finding.message}", 78, break_long_words=False, break_on_hyphens=False
+    )
+    if finding.kind == "vacuous":
+        return "\n".join([*lines, ""])
+    trace = follow(result.program, finding)
+    lines += ["", render_interleaving(trace).rstrip("\n"), ""]
+    lines += _who_waits(trace)
+    lines += _last_changes(trace)
+    return "\n".join(lines) + "\n"
+
+
+def _who_waits(trace: Trace) -> list[str]:
+    if trace.finding.kind not in ("deadlock", "stuck thread", "lost wakeup", "starvation"):
+        return []
+    program = trace.program
+    lines = []
+    for waiting in trace.waiting:
+        name = program.threads[waiting.thread].name
+        what = waiting.lock or waiting.label
+        lines.append(f"  {name} waits for {what} at {place(waiting.loc)}")
+        for other in waiting.holders:
+            for held in trace.held.get(other, []):
+                if display_name(program.layout.components[held.component]) == waiting.lock:
+                    how = " as a reader" if held.read else ""
+                    lines.append(
+                        f"    held{how} by {program.threads[other].name} since {place(held.loc)}"
+                    )
+    return [*lines, ""] if lines else []
+
+
+def _last_changes(trace: Trace) -> list[str]:
+    """Return the last few changes of shared variables before an invariant or an assertion failed."""
+    if trace.finding.kind not in ("broken invariant", "failed assert", "out of range"):
+        return []
+    lines = []
+    for number, step in enumerate(trace.steps, 1):
+        for change in step.changes:
+            name = trace.program.threads[step.thread].name
+            lines.append(
+                f"  step {number:2d}  {name}: {change.name} = {change.new} (was {change.old})"
+            )
+    kept = lines[-6:]
+    return ["what changed last", *kept, ""] if kept else []
+
+
+def place(loc: Loc) -> str:
+    """Return ``file.py:12``, without the folders above."""
+    return f"{loc.file.rpartition('/')[2]}:{loc.line}"

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A counterexample as kernel people draw it: one column a thread, time going down.
+
+Meant to be pasted into a mail or a commit message, so two threads fit into 72 columns and more into
+80. A row has one thread's text only, so a long text may run on to the right of its column; what still
+does not fit is broken after a comma or a blank and continued below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quiesce.explorer.trace import Trace, Waiting
+
+_WIDEST_COLUMN = 32
+_NARROWEST_COLUMN = 10
+
+
+@dataclass(slots=True)
+class _Row:
+    """A text in the column of *thread*; thread -1: a remark across the table."""
+
+    thread: int
+    text: str
+
+
+def render_interleaving(trace: Trace) -> str:
+    """Return the run of *trace* as a table, one column for each thread that takes part in it."""
+    rows = _rows(trace)
+    taking_part = sorted({r.thread for r in rows if r.thread >= 0})
+    if not taking_part:
+        return ""
+    width = 72 if len(taking_part) <= 2 else 80
+    columns = _columns(rows, taking_part, width)
+    names = [trace.program.threads[t].name for t in taking_part]
+    lines = [
+        _line([(columns[t], n) for t, n in zip(taking_part, names, strict=True)]),
+        _line([(columns[t], "-" * len(n)) for t, n in zip(taking_part, names, strict=True)]),
+    ]
+    for row in rows:
+        if row.thread < 0:
+            lines.append(f" {row.text}")
+            continue
+        start = columns[row.thread]
+        for i, part in enumerate(_broken(row.text, width - start)):
+            lines.append(_line([(start + 2 * (i > 0), part)]))
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _rows(trace: Trace) -> list[_Row]:
+    rows: list[_Row] = []
+    loop = trace.finding.loop_start
+    starved = _never_moving(trace)
+    for number, step in enumerate(trace.steps):
+        if loop is not None and number == loop:
+            for waiting in starved:
+                _add_remark(rows, waiting, "never gets any further")
+            rows.append(_Row(-1, "... and from here on, over and over:"))
+        texts = [a.text for a in step.actions]
+        if step.failure is not None:
+            texts[-1] += f"   <- {step.failure.message}"
+        rows += [_Row(step.thread, text) for text in texts]
+    if loop is not None and loop < len(trace.steps):
+        rows.append(_Row(-1, "... and so on for ever."))
+    elif trace.finding.kind in _ABOUT_WAITING or loop is not None:
+        for waiting in trace.waiting:
+            _add_remark(rows, waiting, waits_for(trace, waiting))
+    return rows
+
+
+_ABOUT_WAITING = ("deadlock", "stuck thread", "lost wakeup")
+
+
+def _never_moving(trace: Trace) -> list[Waiting]:
+    """Return the threads that wait all through the loop of a lasso."""
+    loop = trace.finding.loop_start
+    if loop is None or loop >= len(trace.steps):
+        return []
+    moving = {s.thread for s in trace.steps[loop:]}
+    return [w for w in trace.waiting if w.thread not in moving]
+
+
+def _add_remark(rows: list[_Row], waiting: Waiting, text: str) -> None:
+    """Show that a thread waits: on its last row if that is where it began to, else on a new one."""
+    remark = f"   <- {text}"
+    mine = [r for r in rows if r.thread == waiting.thread]
+    if mine and mine[-1].text == waiting.label:
+        mine[-1].text += remark
+    else:
+        rows.append(_Row(waiting.thread, waiting.label + remark))
+
+
+def waits_for(trace: Trace, waiting: Waiting) -> str:
+    """Say whom a thread waits for."""
+    names = [trace.program.threads[t].name for t in waiting.holders]
+    if names:
+        return f"waits for {' and '.join(names)}"
+    if not waiting.lock:
+        return "sleeps" if waiting.label.startswith("schedule") else "waits"
+    queued = [
+        trace.program.threads[w.thread].name
+        for w in trace.waiting
+        if w.lock == waiting.lock and w.thread != waiting.thread
+    ]
+    return f"waits behind {' and '.join(queued)}" if queued else "waits"
+
+
+def _columns(rows: list[_Row], threads: list[int], width: int) -> dict[int, int]:
+    """Return where each thread's column begins: evenly spaced, so that the longest texts fit."""
+    step = _WIDEST_COLUMN
+    for place, thread in enumerate(threads):
+        if place:
+            longest = max(len(r.text) for r in rows if r.thread == thread)
+            step = min(step, (width - longest) // place)
+    step = max(step, _NARROWEST_COLUMN, *(len(str(t)) for t in threads))
+    return {thread: 1 + place * step for place, thread in enumerate(threads)}
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """Break *text* into lines of at most *width* columns, the remark about waiting first of all."""
+    if len(text) <= width:
+        return [text]
+    head, arrow, tail = text.partition("   <- ")
+    if arrow and len(head) <= width:
+        return [head, *_broken(f"<- {tail}", width - 2)]
+    cut = max(
+        text.rfind(" ", 0, width), text.rfind(",", 0, width - 1) + 1, text.rfind("(", 0, width) + 1
+    )
+    if cut <= 0:
+        cut = width
+    return [text[:cut].rstrip(), *_broken(text[cut:].lstrip(), width - 2)]
+
+
+def _line(parts: list[tuple[int, str]]) -> str:
+    line = ""
+    for start, text in parts:
+        line = line.ljust(start) if len(line) < start else line + " "
+        line += text
+    return line
