@@ -7,7 +7,7 @@ from quiesce.splat.annotations import Nature
 from quiesce.splat.cycle import Blocking, Cycle, Party, Path, Task, build_cycle
 from quiesce.splat.explanation import Explanation, Interleaving, LockNote, PathNote
 from quiesce.splat.fixes import fixes
-from quiesce.splat.interleaving import call, draw, letter
+from quiesce.splat.interleaving import call, draw, holding, letter
 from quiesce.splat.lock_notes import lock_note, mode_words
 from quiesce.splat.model import Frame, Report
 from quiesce.splat.modes import Mode, plain_name
@@ -132,11 +132,16 @@ def _path_note(index: int, path: Path) -> PathNote:
         wanted_mode=mode_words(path.wants.how.mode)
         if path.wants.how.mode is not Mode.UNKNOWN
         else "",
-        call=call(path.wants),
+        call=holding(path.wants) if _only_enters(path) else call(path.wants),
         function=caller.function if caller else "",
         entry=_entry(path.frames),
         line=path.wants.lock.line,
     )
+
+
+def _only_enters(path: Path) -> bool:
+    """A worker that runs its item, a reader that comes in: it is inside, and waited for nobody."""
+    return path.passes and path.wants.note.nature is not Nature.CONTEXT
 
 
 def _entry(frames: tuple[Frame, ...]) -> str:

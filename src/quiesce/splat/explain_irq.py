@@ -14,7 +14,10 @@ from quiesce.splat.modes import of_trace
 from quiesce.splat.reasons import not_shown
 
 _CONTEXTS = {"HARDIRQ": "hard interrupt", "SOFTIRQ": "soft interrupt", "RECLAIM_FS": "reclaim"}
-_DISABLE = {"HARDIRQ": "spin_lock_irqsave()", "SOFTIRQ": "spin_lock_bh()"}
+_DISABLE = {
+    "HARDIRQ": "the _irqsave() variant of the lock function, or local_irq_save()",
+    "SOFTIRQ": "the _bh() variant of the lock function, or local_bh_disable()",
+}
 
 
 def explain_inconsistent(report: Report) -> Explanation:
@@ -68,6 +71,8 @@ def explain_irq_order(report: Report) -> Explanation:
             locks=locks,
             not_shown=tuple(not_shown(report, None)),
         )
+    if unsafe.base == "fs_reclaim":
+        return _allocation(report, safe, middle, context, locks)
     second = middle or safe
     rows = [
         " CPU0                              CPU1",
@@ -104,6 +109,37 @@ def explain_irq_order(report: Report) -> Explanation:
             f"Do not take {unsafe.name} inside {second.name}, or let go of the latter first.",
             f"Take {safe.name} no longer in {context}s{_in(inside)}: move that work to a thread or "
             "a work item.",
+        ),
+    )
+
+
+def _allocation(
+    report: Report, safe: Lock, middle: Lock | None, context: str, locks: tuple[LockNote, ...]
+) -> Explanation:
+    """The irq-unsafe "lock" is memory reclaim: somebody allocates where nobody may sleep."""
+    held = safe if middle is None or middle.base == "fs_reclaim" else middle
+    where = _caller(report.backtrace) or _block_caller(report, safe)
+    if report.kind == "safe-unsafe":
+        order = "" if held.name == safe.name else f", which is taken inside {safe.name}"
+    else:
+        order = ""
+    return Explanation(
+        summary=(
+            f"Memory is allocated in a way that may reclaim, and so sleep, with {held.name} held"
+            f"{order}; {safe.name} is taken in {context}s."
+        ),
+        locks=locks,
+        assessment="real",
+        because=(
+            "Nobody waits for fs_reclaim, so the circle that lockdep draws is none; but an "
+            f"allocation that may reclaim must not be made where {context}s are off, and there "
+            "the task would sleep, or reclaim would take locks that are not irq-safe."
+        ),
+        false=_false(report, context, (safe,)),
+        not_shown=tuple(not_shown(report, None)),
+        fixes=(
+            f"Allocate before {held.name} is taken{_in(where)}.",
+            "Use GFP_ATOMIC or GFP_NOWAIT there, and expect that it fails.",
         ),
     )
 
@@ -156,10 +192,10 @@ def _false(report: Report, context: str, locks: tuple[Lock, ...]) -> tuple[Reaso
 def _irq_fixes(state: str, name: str, outside: str, inside: str) -> tuple[str, ...]:
     if state == "RECLAIM_FS":
         return (f"Do not allocate with {name} held{_in(outside)}, or use GFP_NOFS there.",)
-    disable = _DISABLE.get(state, "spin_lock_irqsave()")
     context = _CONTEXTS.get(state, "interrupt")
     return (
-        f"Take {name} with {disable}{_in(outside)}, so that the {context} cannot come there.",
+        f"Take {name} with {_plain(state)} off{_in(outside)} ({_DISABLE[state]}), so that the "
+        f"{context} cannot come there.",
         f"Do not take {name} in the {context}{_in(inside)}: defer that to a thread or a work item.",
     )
 

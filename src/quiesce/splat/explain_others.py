@@ -13,7 +13,19 @@ from quiesce.splat.reasons import not_shown
 
 _LOCKDEP = ("lockdep_", "dump_", "show_stack", "__dump", "print_", "debug_", "panic", "__warn",
             "report_bug", "fixup_bug", "do_error_trap", "do_invalid_op", "invalid_op", "register_lock",
-            "arch_", "unwind_")  # fmt: skip
+            "arch_", "unwind_", "___might_", "__might_", "rcu_preempt_sleep_check")  # fmt: skip
+
+
+_FREEING = (
+    "kfree",
+    "kvfree",
+    "vfree",
+    "kmem_cache_free",
+    "free_",
+    "__free",
+    "slab_free",
+    "__vunmap",
+)
 
 
 def explain_other(report: Report) -> Explanation:
@@ -39,13 +51,19 @@ def _wait_context(report: Report) -> Explanation:
         if both_spin
         else "A task that sleeps there sleeps with preemption or interrupts off, and its CPU stops."
     )
+    if blocker is not None and blocker.base.startswith("rcu_read_lock"):
+        because = (
+            "A task must not sleep inside an RCU read-side section: the grace period ends then."
+        )
     fixes = [
         f"Make {lock.name} a raw_spinlock_t, if what it protects is short and bounded."
         if both_spin
         else f"Take {lock.name} before, or leave that section first.",
         "Move the work to a thread or a work item, where sleeping is allowed.",
     ]
-    if blocker is not None and blocker.inner in (2, 3):
+    if blocker is not None and blocker.base.startswith("rcu_read_lock"):
+        fixes.insert(0, "Leave the RCU read-side section before, or use SRCU, which may sleep.")
+    elif blocker is not None and blocker.inner in (2, 3):
         fixes.insert(1, f"Make {blocker.name} a lock that may be held while sleeping (a mutex).")
     return Explanation(
         summary=f"{report.task or 'A task'} takes {lock.name} ({wanted.wait_type or 'a lock'}) {why}.",
@@ -131,7 +149,9 @@ def _nested(report: Report) -> Explanation:
 
 def _freed(report: Report) -> Explanation:
     name = report.wanted.name if report.wanted else "a lock"
-    where = _first_outside(report.backtrace)
+    where = _first_outside(
+        tuple(f for f in report.backtrace if not plain_name(f.function).startswith(_FREEING))
+    )
     return Explanation(
         summary=(
             f"{report.task or 'A task'} frees memory ({report.facts.get('memory', 'see below')}) "
@@ -183,7 +203,7 @@ def _rcu(report: Report) -> Explanation:
         why = "An RCU-protected pointer or list is read, and no read-side section is open."
         cure = "Open one (rcu_read_lock()), or name the lock that protects it (rcu_dereference_protected())."
     return Explanation(
-        summary=f"{place or 'A line'}{f', reached from {where}(),' if where else ''}: {what}. {why}",
+        summary=f"{place or 'A line'}{f', in {where}()' if where else ''}: {what}. {why}",
         locks=_all_notes(report),
         because=f"Locks held: {held}." if report.declared_held is not None else "",
         false=(
@@ -241,7 +261,9 @@ def _all_notes(report: Report) -> tuple[LockNote, ...]:
     first = () if report.wanted is None else (lock_note(report, report.wanted, "wanted"),)
     nest = report.subjects.get("nest lock")
     second = () if nest is None else (lock_note(report, nest, "not held"),)
-    return (*first, *second, *_held_notes(report))
+    shown = {(report.wanted.name, report.wanted.address)} if report.wanted else set()
+    rest = (n for n in _held_notes(report) if (n.name, n.address) not in shown)
+    return (*first, *second, *rest)
 
 
 def _held_notes(report: Report) -> tuple[LockNote, ...]:

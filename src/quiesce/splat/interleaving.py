@@ -113,7 +113,7 @@ def draw(tasks: Sequence[Task], waits: Sequence[Wait], caught: str, as_drawn: bo
         rows.append(Row(wait.waiter, call(wait.wanted, as_drawn)))
         rows.append(Row(wait.waiter, f"  waits for {letter(target)}"))
         sentences.append(_sentence(wait, column_of.get(id(wait)), as_drawn))
-    return Table(_layout(heads, rows), tuple(sentences))
+    return Table(_layout(heads, rows), tuple(sorted(sentences)))
 
 
 def _head(index: int, task: Task, caught: str) -> str:

@@ -49,7 +49,8 @@ def lock_note(
         nature=note.nature.value,
         usage=lock.usage,
         usage_text=usage_words(lock, note),
-        wait_type=wait_words(lock, raw_nesting(report)),
+        # A spinlock with the number 3 proves the option as well.
+        wait_type=wait_words(lock, raw_nesting(report) or how.primitive == "spinlock"),
         where=place,
         stands_for=note.stands_for,
         blocks=note.blocks,
@@ -84,10 +85,14 @@ def usage_words(lock: Lock, note: Note) -> str:
 
 
 def raw_nesting(report: Report) -> bool:
-    """True when the report proves CONFIG_PROVE_RAW_LOCK_NESTING, by a wait type of 4 or context 5."""
+    """True when the report proves CONFIG_PROVE_RAW_LOCK_NESTING: a wait type of 4, RCU with 3."""
     locks = (report.wanted, report.holding, *report.held, *(link.lock for link in report.links))
-    sleeping = any(lock is not None and lock.inner == 4 for lock in locks)
-    return sleeping or report.facts.get("context") == "5"
+    for lock in locks:
+        if lock is not None and (
+            lock.inner == 4 or (lock.inner == 3 and lock.base.startswith("rcu_read_lock"))
+        ):
+            return True
+    return report.facts.get("context") == "5"
 
 
 def wait_words(lock: Lock, nesting: bool) -> str:

@@ -34,7 +34,7 @@ class ProofResult:
 def prove(report: Report) -> ProofResult:
     """Return whether *report*'s cycle can hang."""
     if report.kind not in ("circular", "recursive"):
-        return ProofResult("not_modelled", f"a {report.kind} report is about no cycle of tasks")
+        return ProofResult("not_modelled", "only circular and recursive reports have a model")
     if build_cycle(report) is None:
         return ProofResult("incomplete", "the dependency chain is not whole")
     return ProofResult("not_modelled", "the model of a report is not built yet")

@@ -55,7 +55,8 @@ def _sections(one: Explained) -> Iterator[list[str]]:
         table = [f"  {line}" for line in interleaving.text.splitlines()]
         waits = [line for sentence in interleaving.waits for line in _wrap(sentence, "  ")]
         yield [interleaving.title, "", *table, *([""] if waits else []), *waits]
-    yield ["Can it happen?", *_verdict(one)]
+    if explanation.because or explanation.assessment:
+        yield ["Can it happen?", *_verdict(one)]
     if explanation.real:
         yield ["For it", *(line for reason in explanation.real for line in _reason(reason))]
     if explanation.false:
