@@ -19,6 +19,7 @@ from quiesce.protocol.variables import (
     Array,
     ArrayValue,
     Enum,
+    Int,
     PerTask,
     PerTaskValue,
     Ref,
@@ -199,6 +200,9 @@ class Task(Protocol):
     """``struct task_struct`` of one thread of the scenario: what another thread may do to it."""
 
     state = Enum(TASK_RUNNING)
+
+    non_block_count = Int(0, high=7)
+    """How many sections that must not sleep it is in (``non_block_start()``)."""
 
     tid: int = -1
     """0-based number of the thread in its scenario."""
