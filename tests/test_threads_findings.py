@@ -347,8 +347,8 @@ class Slot(Protocol):
 
 class Faulty(Scenario):
     small = Int(0, high=2)
-    three = Array(Int(0), 3)
-    slots = Array(Slot(), 2)
+    three: Array[int] = Array(Int(0), 3)
+    slots: Array[Slot] = Array(Slot(), 2)
     active = Ref(slots)
 
     def __init__(self, fault: str = "range") -> None:
@@ -403,7 +403,7 @@ def test_a_worker_that_does_nothing_wrong_is_not_accused() -> None:
 
 
 class BrokenProperty(Scenario):
-    slots = Array(Slot(), 2)
+    slots: Array[Slot] = Array(Slot(), 2)
     active = Ref(slots)
 
     @thread()

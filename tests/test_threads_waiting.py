@@ -93,7 +93,7 @@ def test_a_wait_for_what_never_comes_is_a_deadlock() -> None:
 class Chooser(Scenario):
     """A step that goes with one of its options only."""
 
-    taken = Array(Bool(), 3)
+    taken: Array[bool] = Array(Bool(), 3)
     turns = Int(0, high=3)
 
     def __init__(self, free: int = 1) -> None:
@@ -234,7 +234,7 @@ class Spinner(Scenario):
     """Loops that meet no atomic step."""
 
     flag = Bool(marked=True)
-    flags = Array(Bool(marked=True), 2)
+    flags: Array[bool] = Array(Bool(marked=True), 2)
     mine = PerTask(Int(0, marked=True))
     plain = Bool()
     spins = Int(0)

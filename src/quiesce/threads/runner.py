@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 from quiesce.protocol import Mode, Protocol, Scenario, Task
 from quiesce.protocol.actions import NotYet, install_runner
 from quiesce.protocol.scenario import ThreadSpec
-from quiesce.protocol.variables import RangeViolation
+from quiesce.protocol.variables import ArrayValue, RangeViolation
 from quiesce.threads import place
 from quiesce.threads.choices import Choices
 from quiesce.threads.holding import Hold, Want
@@ -46,7 +46,9 @@ MAX_CREDIT = 8
 """Up to how many points a thread may pass when the world is to stop (exclusive), in slow motion."""
 
 SLOW_YIELD = 1 / 4
-"""How often a thread in slow motion offers the processor to the others before a bytecode."""
+"""How often a thread in slow motion offers the processor to the others in a store."""
+
+_STORES = {Protocol.__setattr__.__code__, ArrayValue.__setitem__.__code__}
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,8 @@ class ThreadRunner:
                 self.world.pass_gate(self)
 
     # Slow motion: the interpreter calls _trace before each line of the protocol's own code,
-    # where the thread can stop, and before each bytecode, where others may come in.
+    # where the thread can stop, and in each store, after what the statement has read, where others
+    # may come in.
 
     def _begin_slow_motion(self) -> None:
         self._slow = True
@@ -188,7 +191,6 @@ class ThreadRunner:
         while frame is not None:
             if place.is_own(frame.f_code):
                 frame.f_trace = self._trace
-                frame.f_trace_opcodes = True
             frame = frame.f_back
         sys.settrace(self._trace)
 
@@ -197,14 +199,14 @@ class ThreadRunner:
         sys.settrace(self._trace_before)
 
     def _trace(self, frame: FrameType, event: str, arg: object) -> TraceFunction | None:
-        if not self._slow or not place.is_own(frame.f_code):
+        if not self._slow:
             return None
-        frame.f_trace_opcodes = True
-        if event == "line":
+        if event == "call":
+            if frame.f_code in _STORES and self._yield_random() < SLOW_YIELD:
+                time.sleep(0)
+        elif event == "line":
             self._pass_gate()
-        elif event == "opcode" and self._yield_random() < SLOW_YIELD:
-            time.sleep(0)
-        return self._trace
+        return self._trace if place.is_own(frame.f_code) else None
 
     def _step(self, body: Callable[[], R], label: str) -> R:
         world = self.world
