@@ -25,7 +25,7 @@ def explain_cycle(report: Report) -> Explanation:
     cycle = build_cycle(report)
     if cycle is None:
         return _partial(report)
-    assessment, because = assess(cycle)
+    assessment, because = assess(report, cycle)
     return Explanation(
         summary=_summary(report, cycle),
         locks=_locks(report, cycle),

@@ -13,6 +13,7 @@ quotation depths are left out; a reply written into the middle of a quoted repor
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -28,18 +29,15 @@ _BLOCK = 1 << 20
 _IDLE_LINES = 120
 _PROOF_LINES = 16
 _HEADLESS = ("is trying to acquire lock", "existing dependency chain")
-_PROOFS = (
-    "ainted",
-    "is trying to",
-    "is freeing memory",
-    "is leaving the kernel",
-    "lock held by",
-    "locks held by",
-    "just changed the state of lock",
-    "turning off the locking correctness",
-    "the code is fine but needs",
-    "rcu_scheduler_active",
+_PROOFS = re.compile(
+    r"\S #\S{1,40} {1,2}(?:Not tainted|Tainted: )|\S{1,120} #\d{1,9}(?: |$)"
+    r"|.{1,80} is trying to (?:acquire|lock|release)\b.{0,300}:$|.{1,80} is freeing memory [0-9a-f(]"
+    r"|.{1,80} is leaving the kernel with locks|(?:\d+ locks?|no locks) held by \S"
+    r"|.{1,80} just changed the state of lock:|turning off the locking correctness validator"
+    r"|the code is fine but needs lockdep annotation|rcu_scheduler_active = \d"
 )
+"""Lines that only the kernel prints; one of them must follow a headline without a rule above."""
+
 _REPORT_LIKE = ("+0x", "[<", "){", "lock(", ".c:", ".h:", "-> ", "inline]", " at:", "held by")
 _TERMINATORS = (
     "------------[ cut here ]",
@@ -253,7 +251,7 @@ class _Collector:
         else:
             draft.lines.append(line)
         if not draft.proved and len(draft.lines) <= _PROOF_LINES:
-            draft.proved = any(proof in text for proof in _PROOFS)
+            draft.proved = _PROOFS.match(stripped) is not None
         if like and find_usage(text) is not None:
             draft.usages += 1
         if len(draft.lines) >= MAX_REPORT_LINES:

@@ -21,6 +21,7 @@ from quiesce.splat import (
 from quiesce.splat.find_reports import Draft, find_drafts, read_blocks, text_blocks
 from quiesce.splat.model import Missing, Report
 from quiesce.splat.reader import COMMON, Reader
+from quiesce.splat.titles import is_rule
 from quiesce.splat.unwrap import join_wrapped
 
 MAX_REPORTS = 2000
@@ -89,9 +90,10 @@ def read_draft(draft: Draft) -> Report:
         reader.lack("the headline", draft.lines[0].number)
     elif kind == "held-at-exit":
         reader.task_line(title, draft.lines[0].number)
-    if not reader.kernel:
+    early = _early_layout(draft)
+    if not reader.kernel and not early:
         reader.lack("the kernel release")
-    _lack_common(reader, kind)
+    _lack_common(reader, kind, early)
     family.find_missing(reader)
     return Report(
         kind=kind,
@@ -116,7 +118,13 @@ def read_draft(draft: Draft) -> Report:
     )
 
 
-def _lack_common(reader: Reader, kind: str) -> None:
+def _early_layout(draft: Draft) -> bool:
+    """True for the layout of 2.6 kernels: the rule follows the headline, no release in between."""
+    following = next((line.text for line in draft.lines[1:] if line.text.strip()), "")
+    return "INFO:" in draft.lines[0].text and is_rule(following, "-")
+
+
+def _lack_common(reader: Reader, kind: str, early: bool) -> None:
     if kind in _TWO_LOCKS or kind in _ONE_LOCK:
         wanted = reader.subjects.get("wanted")
         if wanted is None:
@@ -129,7 +137,8 @@ def _lack_common(reader: Reader, kind: str) -> None:
             reader.lack("the lock that is already held")
         elif not holding.at:
             reader.lack(f"where {holding.name} was taken", holding.line)
-    if kind in _WITH_SCENARIO and not reader.scenario and _prints_scenario(reader.kernel):
+    prints_table = not early and _prints_scenario(reader.kernel)
+    if kind in _WITH_SCENARIO and not reader.scenario and prints_table:
         reader.lack("lockdep's scenario table", reader.end_line)
     if kind not in _NO_HELD_LIST and reader.declared_held is None:
         reader.lack("the list of held locks", reader.end_line)

@@ -28,14 +28,14 @@ _LIFETIME = (
 _EVICTION = ("evict", "prune_", "shrink_", "reclaim_inode", "xfs_icwalk", "dispose_list")
 
 
-def assess(cycle: Cycle) -> tuple[str, str]:
+def assess(report: Report, cycle: Cycle) -> tuple[str, str]:
     """Return (assessment, sentence): ``real``, ``only-if`` or ``artefact`` and why."""
     if not cycle.tasks:
         return "artefact", "Nobody waits: every path of the cycle only enters a context."
     never = [w for w in cycle.waits if w.blocking is Blocking.NEVER]
     if never:
         return "artefact", f"{_never(never[0])} So the circle is not closed."
-    conditions = list(_conditions(cycle))
+    conditions = [*_two_objects(report), *_conditions(cycle)]
     if conditions:
         return "only-if", "Real only if " + "; and if ".join(conditions) + "."
     count = len(cycle.tasks)
@@ -45,6 +45,24 @@ def assess(cycle: Cycle) -> tuple[str, str]:
         f"Real, if these {count} paths can run at the same time on the same objects: every wait is "
         "for a lock that the other task holds."
     )
+
+
+def _two_objects(report: Report) -> Iterator[str]:
+    """Two locks of one class at two addresses: one task alone does not hang on them."""
+    wanted, holding = report.wanted, report.holding
+    if report.kind != "recursive" or wanted is None or holding is None:
+        return
+    if _addresses(report) and wanted.address != holding.address:
+        yield (
+            f"another task takes the two objects ({holding.address} and {wanted.address}) in the "
+            "other order at the same time"
+        )
+
+
+def _addresses(report: Report) -> bool:
+    """True when both locks have an address that can be compared."""
+    both = (report.wanted, report.holding)
+    return all(lock is not None and lock.address and "ptrval" not in lock.address for lock in both)
 
 
 def _never(wait: Wait) -> str:
@@ -148,7 +166,7 @@ def _annotations(cycle: Cycle) -> Iterator[Reason]:
 def _instances(report: Report, cycle: Cycle) -> Iterator[Reason]:
     wanted, holding = report.wanted, report.holding
     if report.kind == "recursive" and wanted is not None and holding is not None:
-        if not wanted.address or not holding.address or "ptrval" in wanted.address:
+        if not _addresses(report):
             yield Reason("c", "Is it the same object both times? No address is printed.", False)
         elif wanted.address != holding.address:
             yield Reason(
