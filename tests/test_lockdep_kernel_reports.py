@@ -244,9 +244,7 @@ def kernel_lines(path: Path) -> list[str]:
 @pytest.mark.parametrize("folder", CONFIGURATIONS)
 @pytest.mark.parametrize("name", DEMOS)
 @pytest.mark.parametrize("like_linux", [False, True])
-def test_text_equals_the_kernels(
-    reference: Path, folder: str, name: str, like_linux: bool
-) -> None:
+def test_text_equals_the_kernels(reference: Path, folder: str, name: str, like_linux: bool) -> None:
     path = reference / folder / f"{name}.txt"
     expected = kernel_lines(path)
     report = report_of(name, CONFIGURATIONS[folder], like_linux)

@@ -8,8 +8,6 @@ of classes that it leads to, and of those that lead to it, as a bit set in one P
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from quiesce.lockdep.classes import Dependency, LockClass
 from quiesce.lockdep.frames import Frame
 
@@ -20,7 +18,6 @@ def leads_to(source: LockClass, target: LockClass) -> bool:
 
 
 def record(
-    classes: Sequence[LockClass],
     prev: LockClass,
     next_class: LockClass,
     kind: int,
@@ -32,7 +29,6 @@ def record(
 
     The trace kept is that of the first recording; of the first by Linux, once Linux records it.
 
-    :param classes: all classes, by index.
     :param linux: Linux records it too.
     """
     edge = prev.after.get(next_class)
@@ -40,7 +36,7 @@ def record(
         edge = Dependency(prev, next_class, trace)
         prev.after[next_class] = edge
         next_class.before[prev] = edge
-        _close(classes, prev, next_class)
+        _close(prev, next_class)
     edge.dep |= kind
     if linux:
         if not edge.linux_dep:
@@ -50,21 +46,22 @@ def record(
         edge.linux_dep |= kind
 
 
-def _close(classes: Sequence[LockClass], prev: LockClass, next_class: LockClass) -> None:
+def _close(prev: LockClass, next_class: LockClass) -> None:
+    """Spread what the new dependency connects, as far as it is news."""
     if prev.reach & next_class.bit:
         return
     reached = next_class.reach | next_class.bit
+    stack = [prev]
+    while stack:
+        cls = stack.pop()
+        # Whoever leads to a class leads to all that it leads to, so that the news stops here.
+        if reached & ~cls.reach:
+            cls.reach |= reached
+            stack.extend(cls.before)
     reaching = prev.ancestors | prev.bit
-    for cls in _members(classes, reaching):
-        cls.reach |= reached
-    for cls in _members(classes, reached):
-        cls.ancestors |= reaching
-
-
-def _members(classes: Sequence[LockClass], bits: int) -> list[LockClass]:
-    members = []
-    while bits:
-        lowest = bits & -bits
-        members.append(classes[lowest.bit_length() - 1])
-        bits ^= lowest
-    return members
+    stack = [next_class]
+    while stack:
+        cls = stack.pop()
+        if reaching & ~cls.ancestors:
+            cls.ancestors |= reaching
+            stack.extend(cls.after)

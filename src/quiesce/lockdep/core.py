@@ -52,6 +52,7 @@ class Core:
         self.classes: list[LockClass] = []
         self.tasks: list[Task] = []
         self.stack: Stack = ()
+        self._missed: Report | None = None
         self.chains = ChainNode()
         self.chain_count = 0
         self.dependency_count = 0
@@ -70,11 +71,34 @@ class Core:
         """Build a report about *task*, now."""
         return kind(ident=self.ident, task=task_info(task), stack=self.trace(), **fields)
 
-    def fail(self, kind: type[Report], task: Task, **fields: Any) -> None:
-        """Report, and turn the validator off."""
+    def fail(
+        self, kind: type[Report], task: Task, *, linux_would_miss: bool = False, **fields: Any
+    ) -> bool:
+        """Report; return whether to go on with the event.
+
+        What Linux would miss is kept until the event is over, since Linux would go on and may find
+        something else in it; then that is the report.
+        """
+        if linux_would_miss:
+            if self._missed is None:
+                self._missed = self.make_report(kind, task, linux_would_miss=True, **fields)
+            return True
+        self._publish(self.make_report(kind, task, **fields))
+        return False
+
+    def end_event(self) -> Report | None:
+        """Finish an event; return its report, or None."""
+        missed = self._missed
+        if missed is not None:
+            self._missed = None
+            if self.debug_locks:
+                self._publish(missed)
+        return self.report
+
+    def _publish(self, report: Report) -> None:
         self.debug_locks = False
-        self.report = self.make_report(kind, task, **fields)
-        self.reports.append(self.report)
+        self.report = report
+        self.reports.append(report)
 
     def resume(self) -> None:
         """Check on after a report, for who wants to hear of more than the first finding.

@@ -33,7 +33,7 @@ class InterruptEvents(Core):
         if self.debug_locks:
             task.hardirqs_enabled = True
             task.hardirq_enable = task.stamp(ip_of(stack))
-        return self.report
+        return self.end_event()
 
     def softirqs_off(self, task: Task, *, stack: Stack = ()) -> None:
         """Soft interrupts (bottom halves) are off from here on."""
@@ -50,7 +50,7 @@ class InterruptEvents(Core):
         task.softirq_enable = task.stamp(ip_of(stack))
         if task.hardirqs_enabled:
             mark_held_locks(self, task, ENABLED_SOFTIRQ)
-        return self.report
+        return self.end_event()
 
     def hardirq_enter(self, task: Task, *, threaded: bool = False) -> None:
         """A hard interrupt starts on *task*.

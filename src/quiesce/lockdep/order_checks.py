@@ -36,8 +36,7 @@ def validate_chain(core: Core, task: Task, hlock: HeldLock, chain: ChainNode, he
     linux = not chain.cached
     if linux:
         if core.like_linux and core.chain_count >= MAX_LOCKDEP_CHAINS:
-            core.fail(LimitsReport, task, limit="MAX_LOCKDEP_CHAINS too low!")
-            return False
+            return core.fail(LimitsReport, task, limit="MAX_LOCKDEP_CHAINS too low!")
         chain.cached = True
         core.chain_count += 1
     elif core.like_linux:
@@ -66,16 +65,16 @@ def _check_deadlock(core: Core, task: Task, hlock: HeldLock, linux: bool) -> _Re
             continue
         if nested:
             return _Recursion.SERIALISED
-        _report_recursion(core, task, prev, hlock, not linux)
-        return _Recursion.REPORTED
+        going_on = _report_recursion(core, task, prev, hlock, not linux)
+        return _Recursion.NONE if going_on else _Recursion.REPORTED
     return _Recursion.NONE
 
 
 def _report_recursion(
     core: Core, task: Task, prev: HeldLock, hlock: HeldLock, missed: bool
-) -> None:
+) -> bool:
     cmp_fn = prev.cls.cmp_fn
-    core.fail(
+    return core.fail(
         RecursiveReport,
         task,
         next=held_info(hlock),
@@ -116,7 +115,7 @@ def _check_prev_add(core: Core, task: Task, prev: HeldLock, hlock: HeldLock, lin
     if edge is not None and not kind & ~edge.dep and not core.like_linux:
         # Known, hence checked when it was new, as was all that came later.
         if linux and kind & ~edge.linux_dep:
-            record(core.classes, prev.cls, cls, kind, core.trace(), linux=True)
+            record(prev.cls, cls, kind, core.trace(), linux=True)
         return True
     if not _check_noncircular(core, task, prev, hlock, linux):
         return False
@@ -125,10 +124,9 @@ def _check_prev_add(core: Core, task: Task, prev: HeldLock, hlock: HeldLock, lin
     if edge is None:
         # Each dependency takes two entries of Linux's table, one for each direction.
         if core.like_linux and 2 * core.dependency_count >= MAX_LOCKDEP_ENTRIES:
-            core.fail(LimitsReport, task, limit="MAX_LOCKDEP_ENTRIES too low!")
-            return False
+            return core.fail(LimitsReport, task, limit="MAX_LOCKDEP_ENTRIES too low!")
         core.dependency_count += 1
-    record(core.classes, prev.cls, cls, kind, core.trace(), linux=linux)
+    record(prev.cls, cls, kind, core.trace(), linux=linux)
     return True
 
 
@@ -148,31 +146,37 @@ def _check_noncircular(
     if target is None:
         return True
     if prev.cls is hlock.cls:
-        _report_recursion(core, task, prev, hlock, missed)
-    else:
-        core.fail(
-            CircularReport,
-            task,
-            next=held_info(hlock),
-            prev=held_info(prev),
-            chain=links(target.path(), core.trace()),
-            linux_would_miss=missed,
-        )
-    return False
+        return _report_recursion(core, task, prev, hlock, missed)
+    return core.fail(
+        CircularReport,
+        task,
+        next=held_info(hlock),
+        prev=held_info(prev),
+        chain=links(target.path(), core.trace()),
+        linux_would_miss=missed,
+    )
+
+
+def _may_connect_irqs(core: Core, prev: HeldLock, hlock: HeldLock) -> bool:
+    """Tell whether any path at all could lead from a safe class over these two to an unsafe one."""
+    hardirq, softirq = core.used_in
+    if not hardirq and not softirq:
+        return False
+    before = prev.cls.ancestors | prev.cls.bit
+    after = hlock.cls.reach | hlock.cls.bit
+    return bool(
+        (before & hardirq and after & core.enabled[0])
+        or (before & softirq and after & core.enabled[1])
+    )
 
 
 def _check_irq_order(core: Core, task: Task, prev: HeldLock, hlock: HeldLock, linux: bool) -> bool:
-    before = prev.cls.ancestors | prev.cls.bit
-    after = hlock.cls.reach | hlock.cls.bit
-    if not any(
-        before & used_in and after & enabled
-        for used_in, enabled in zip(core.used_in, core.enabled, strict=True)
-    ):
+    if not _may_connect_irqs(core, prev, hlock):
         return True
     bad, missed = core.find(lambda search: find_bad_order(search, prev, hlock), linux=linux)
     if bad is None:
         return True
-    core.fail(
+    return core.fail(
         SafeUnsafeReport,
         task,
         next=held_info(hlock),
@@ -184,4 +188,3 @@ def _check_irq_order(core: Core, task: Task, prev: HeldLock, hlock: HeldLock, li
         unsafe_trace=bad.unsafe.cls.usage_traces[bad.unsafe_bit],
         linux_would_miss=missed,
     )
-    return False

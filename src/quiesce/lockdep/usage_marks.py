@@ -89,7 +89,7 @@ def _mark_lock(core: Core, task: Task, hlock: HeldLock, bit: int) -> bool:
 
     conflict = conflicting_bit(cls.usage, bit)
     if conflict is not None:
-        core.fail(
+        return core.fail(
             InconsistentReport,
             task,
             lock=held_info(hlock),
@@ -97,11 +97,10 @@ def _mark_lock(core: Core, task: Task, hlock: HeldLock, bit: int) -> bool:
             new=USAGE_NAMES[bit],
             old_trace=cls.usage_traces[conflict],
         )
-        return False
 
     inversion, missed = core.find(lambda search: find_inversion(search, hlock, bit))
     if inversion is not None:
-        core.fail(
+        return core.fail(
             InversionReport,
             task,
             lock=held_info(hlock),
@@ -110,5 +109,4 @@ def _mark_lock(core: Core, task: Task, hlock: HeldLock, bit: int) -> bool:
             path=links(inversion.other.path(), core.trace()),
             linux_would_miss=missed,
         )
-        return False
     return True

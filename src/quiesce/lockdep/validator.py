@@ -162,7 +162,7 @@ class Validator(InterruptEvents):
             0,
             sync,
         )
-        return self.report
+        return self.end_event()
 
     def _lock_acquire(
         self,
@@ -279,7 +279,7 @@ class Validator(InterruptEvents):
             if hlock.references:
                 return None
         self._reacquire(task, index, index + 1)
-        return self.report
+        return self.end_event()
 
     def downgrade(self, task: Task, lock: LockdepMap, *, stack: Stack = ()) -> Report | None:
         """*task* turns a lock that it holds as a writer into a reader's (``lock_downgrade()``)."""
@@ -296,7 +296,7 @@ class Validator(InterruptEvents):
         task.held[index].read = 1
         task.held[index].stack = stack
         self._reacquire(task, index, index)
-        return self.report
+        return self.end_event()
 
     def _find_held(self, task: Task, lock: LockdepMap) -> int | None:
         """Return the index of *lock* on the stack of *task* (``find_held_lock()``).

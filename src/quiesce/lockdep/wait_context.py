@@ -27,8 +27,8 @@ def wait_context_allows(task: Task, next_lock: HeldLock, numbers: dict[WaitType,
     A trylock does not wait and may be taken anywhere; once held it narrows the context all the
     same.
     """
-    wanted = next_lock.cls.wait_outer or next_lock.cls.wait_inner
-    if not next_lock.cls.wait_inner or next_lock.trylock:
+    cls = next_lock.cls
+    if not cls.wait_inner or next_lock.trylock:
         return True
     allowed = task_wait_context(task, numbers)
     held = task.held
@@ -37,7 +37,6 @@ def wait_context_allows(task: Task, next_lock: HeldLock, numbers: dict[WaitType,
         start -= 1
     for hlock in held[start:]:
         inner = hlock.cls.wait_inner
-        if inner:
-            if inner < allowed or hlock.cls.lock_type is LockType.WAIT_OVERRIDE:
-                allowed = inner
-    return wanted <= allowed
+        if inner and (inner < allowed or hlock.cls.lock_type is LockType.WAIT_OVERRIDE):
+            allowed = inner
+    return (cls.wait_outer or cls.wait_inner) <= allowed

@@ -31,10 +31,12 @@ class LiveStack:
     __slots__ = ("_code", "_frame", "_line")
 
     def __init__(self, frame: FrameType) -> None:
-        while _is_ours(frame.f_code) and frame.f_back is not None:
+        code = frame.f_code
+        while code.co_filename == threading.__file__ and frame.f_back is not None:
             frame = frame.f_back
+            code = frame.f_code
         self._frame: FrameType | None = frame
-        self._code = frame.f_code
+        self._code = code
         self._line = frame.f_lineno
 
     def forget(self) -> None:
@@ -136,19 +138,22 @@ class Watch:
         ident = _thread.get_ident()
         if not self.watching or self._inside == ident:
             return
-        stack = LiveStack(frame)
         self._guard.acquire()
         self._inside = ident
         try:
+            held = task.held
+            if held and held[-1].instance is lock:
+                self._validator.release(task, lock)
             # A lock whose acquire was reported is not on the stack.
-            if self._validator.is_held(task, lock):
+            elif self._validator.is_held(task, lock):
+                stack = LiveStack(frame)
                 report = self._validator.release(task, lock, stack=stack)
                 if report is not None:
                     self._reported_now(report)
+                stack.forget()
         finally:
             self._inside = 0
             self._guard.release()
-            stack.forget()
 
     def current_task(self) -> Task:
         """Return the calling thread as a task."""

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lockdep over what an explorer runs: the lock events of a protocol, fed to the validator.
+
+As in the kernel, no deadlock has to happen for a report: it is enough that each order occurred once.
+First every thread is run alone, as far as it gets, since that is how a kernel usually meets its
+locks and gives the shortest stories; then everything else that the explorer can reach is added: what
+a thread takes, with what it holds at that time, each such context once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from quiesce.compiler.ir import LockEvent
+from quiesce.compiler.names import display_name
+from quiesce.compiler.program import Program
+from quiesce.explorer.evaluate import LockCall, Record
+from quiesce.explorer.graph import Bounds, Graph, explore
+from quiesce.explorer.reference import State, Step, Stepper
+from quiesce.lockdep.classes import LockdepMap, WaitType
+from quiesce.lockdep.frames import Frame
+from quiesce.lockdep.held import Task
+from quiesce.lockdep.reports import Report
+from quiesce.lockdep.validator import Validator
+from quiesce.protocol import Protocol
+
+DEFAULT_STATES = 20_000
+"""How many states are looked at after the threads have run alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A lock that is held or taken: the component, how, and the functions around it."""
+
+    component: int
+    read: int
+    trylock: bool
+    stack: tuple[str, ...]
+
+
+_Held = tuple[_Entry, ...]
+
+
+class ExploredLockdep:
+    """Feeds a validator with the lock events of a program.
+
+    :param validator: options and the report are its; see :class:`Validator`.
+    """
+
+    def __init__(self, program: Program, validator: Validator) -> None:
+        self.program = program
+        self.validator = validator
+        self._stepper = Stepper(program, Record())
+        self._plain = Stepper(program)
+        self._locks: dict[int, LockdepMap] = {}
+        self._tasks: dict[int, Task] = {}
+        self._seen: set[tuple[int, _Held, _Entry]] = set()
+
+    def run(self, max_states: int = DEFAULT_STATES) -> Report | None:
+        """Feed the validator until it reports or nothing new is left; return the report, if any.
+
+        :param max_states: how many states to look at with all threads running.
+        """
+        if not self._run_alone():
+            graph = explore(
+                self._plain, lambda number, state, steps: False, Bounds(max_states=max_states)
+            )
+            self.add_graph(graph)
+        return self.validator.report
+
+    def over(self, graph: Graph) -> Report | None:
+        """The same for a graph that is explored already."""
+        if not self._run_alone():
+            self.add_graph(graph)
+        return self.validator.report
+
+    def _run_alone(self) -> bool:
+        """Run each thread by itself; return whether there is a report already."""
+        for thread in range(len(self.program.threads)):
+            self._alone(thread)
+            if self.validator.report is not None:
+                return True
+        return False
+
+    def _alone(self, thread: int) -> None:
+        """Run *thread* by itself, through each of its choices, until it repeats itself or waits."""
+        for initial in self._stepper.initial_states():
+            seen: set[State] = {initial}
+            todo: deque[tuple[State, _Held]] = deque([(initial, ())])
+            while todo:
+                state, held = todo.popleft()
+                for step in self._stepper.steps_of(state, thread):
+                    after = self._feed(thread, held, step)
+                    if step.failure is None and step.target not in seen:
+                        seen.add(step.target)
+                        todo.append((step.target, after))
+
+    def add_graph(self, graph: Graph) -> None:
+        """Feed what each step of *graph* takes, with what its thread holds there.
+
+        What a thread holds in a state is what it took and did not release on the way there; it is the
+        same on every way, since a thread's place in its code and the locks' owners are in the state.
+        Steps of one kind of thread between the same two locations with the same locks held are alike.
+        """
+        count = len(self.program.threads)
+        bases = [t.base for t in self.program.threads]
+        kinds = [id(t.kind) for t in self.program.threads]
+        held: list[tuple[_Held, ...] | None] = [None] * len(graph.states)
+        held[: graph.initial] = [((),) * count] * graph.initial
+        alike: dict[tuple[int, int, int, _Held], _Held] = {}
+        for number in range(graph.expanded):
+            before = held[number]
+            assert before is not None
+            state = graph.states[number]
+            for edge in graph.edges(number):
+                thread, target = graph.threads[edge], graph.targets[edge]
+                base = bases[thread]
+                arrives = graph.states[target][base]
+                key = kinds[thread], state[base], arrives, before[thread]
+                after = alike.get(key)
+                if after is None:
+                    step = self._recorded(state, thread, graph.states[target])
+                    after = alike[key] = self._feed(thread, before[thread], step)
+                    if self.validator.report is not None:
+                        return
+                if held[target] is None:
+                    held[target] = (*before[:thread], after, *before[thread + 1 :])
+
+    def _recorded(self, state: State, thread: int, target: State) -> Step:
+        return next(s for s in self._stepper.steps_of(state, thread) if s.target == target)
+
+    def _feed(self, thread: int, held: _Held, step: Step) -> _Held:
+        """Tell the validator what *step* takes and releases; return what is held after it."""
+        for call in step.record.locks if step.record is not None else []:
+            if call.action == "release":
+                held = _without(held, call.component)
+                continue
+            entry = _entry(call)
+            context = id(self.program.threads[thread].kind), held, entry
+            if context not in self._seen and self.validator.report is None:
+                self._seen.add(context)
+                self._take(thread, held, entry)
+            held = (*held, entry)
+        return held
+
+    def _take(self, thread: int, held: _Held, entry: _Entry) -> None:
+        """Let a task take *entry* while it holds *held*, and put everything back."""
+        task = self._task(thread)
+        taken: list[LockdepMap] = []
+        for each in (*held, entry):
+            if self.validator.report is not None:
+                return
+            lock = self._lock(each.component)
+            stack = tuple(Frame(name) for name in each.stack)
+            self.validator.acquire(task, lock, read=each.read, trylock=each.trylock, stack=stack)
+            taken.append(lock)
+        if self.validator.report is None:
+            for lock in reversed(taken):
+                self.validator.release(task, lock)
+
+    def _task(self, thread: int) -> Task:
+        if thread not in self._tasks:
+            default = self.program.threads[thread].kind.name
+            comm = getattr(self.program.scenario, "comm", default)
+            self._tasks[thread] = self.validator.task(comm, 1 + thread)
+        return self._tasks[thread]
+
+    def _lock(self, number: int) -> LockdepMap:
+        if number not in self._locks:
+            component = self.program.layout.components[number]
+            self._locks[number] = self.validator.lock(
+                class_key(component),
+                display_name(component),
+                wait_inner=WaitType[getattr(component, "wait_type_inner", "INV")],
+                wait_outer=WaitType[getattr(component, "wait_type_outer", "INV")],
+            )
+        return self._locks[number]
+
+
+def class_key(component: Protocol) -> tuple[str, str]:
+    """Return what makes locks one class: the owner's class and the attribute, as an init site does."""
+    owner = component._owner
+    name = type(owner).__qualname__ if owner is not None else ""
+    return name, re.sub(r"\[\d+\]", "", component._attribute)
+
+
+def lock_report(
+    program: Program,
+    *,
+    raw_nesting: bool = False,
+    like_linux: bool = False,
+    max_states: int = DEFAULT_STATES,
+) -> Report | None:
+    """Return what lockdep has to say about *program*, or None."""
+    if not any(_lock_events(program)):
+        return None
+    validator = Validator(raw_nesting=raw_nesting, like_linux=like_linux)
+    return ExploredLockdep(program, validator).run(max_states)
+
+
+def _lock_events(program: Program) -> Iterator[LockEvent]:
+    for kind in program.kinds:
+        yield from (op for op in kind.code.ops if isinstance(op, LockEvent))
+
+
+def _entry(call: LockCall) -> _Entry:
+    op = call.op
+    stack = op.stack if isinstance(op, LockEvent) else ()
+    return _Entry(call.component, call.read, call.trylock, stack)
+
+
+def _without(held: _Held, component: int) -> _Held:
+    for i in range(len(held) - 1, -1, -1):
+        if held[i].component == component:
+            return held[:i] + held[i + 1 :]
+    return held
