@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``quiesce explain``: from the command line's words to the library's."""
+"""``quiesce explain``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quiesce.splat.command import explain_command
 
 
 def explain(args: argparse.Namespace) -> int:
-    """Explain the log that *args* names and return the exit code."""
+    """Explain the reports of the log that ``args.file`` names."""
     return explain_command(
         args.file,
         json=args.json,

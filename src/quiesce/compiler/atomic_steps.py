@@ -77,7 +77,7 @@ def find_locations(
     events = {
         i
         for i, op in enumerate(ops)
-        if not inside[i] and _is_event(op, visible_cells, visible_versions)
+        if not inside[i] and _is_event(ops, i, visible_cells, visible_versions)
     }
     starts = {0}
     if fuse:
@@ -95,8 +95,15 @@ def find_locations(
     return [_location(ops, i, events, starts) for i in sorted(starts)]
 
 
-def _is_event(op: Op, cells: frozenset[int], versions: frozenset[int]) -> bool:
-    if isinstance(op, Begin | Halt) or has_marked_access(op):
+def _is_event(
+    ops: list[Op], position: int, cells: frozenset[int], versions: frozenset[int]
+) -> bool:
+    op = ops[position]
+    if isinstance(op, Begin):
+        # A region that only declares something, a lockdep map, is nothing that others could see.
+        region = ops[position : _after_event(ops, position)]
+        return any(isinstance(o, Await) or _touches(o) for o in region)
+    if isinstance(op, Halt) or has_marked_access(op):
         return True
     if isinstance(op, Store):
         return _may_touch(op, cells)

@@ -9,7 +9,6 @@ with the change of location that ends the step: taking a lock is two instruction
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from quiesce.compiler import opcodes as oc
@@ -23,6 +22,7 @@ from quiesce.compiler.ir import (
     Bump,
     Check,
     Choose,
+    Code,
     Const,
     Current,
     End,
@@ -35,22 +35,21 @@ from quiesce.compiler.ir import (
     LockEvent,
     Op,
     SetLocal,
+    Slot,
     Store,
     Term,
     Unary,
     VersionRead,
-    operands,
     successors,
-    walk,
 )
 from quiesce.compiler.pack_state import Field, NotPackable, Packing
 from quiesce.compiler.program import Program, Thread, ThreadKind
-from quiesce.compiler.types import SnapshotType
+from quiesce.compiler.types import IntType, SnapshotType, Type, bounds
 
 _WORD_MASK = (1 << 64) - 1
 _LARGEST = (1 << 63) - 1
-PROPERTY_RANGE = (-(1 << 40), 1 << 40)
-"""What a local variable of a property is held to here; the reference has no bound for those."""
+PROPERTY_RANGE = (-(1 << 30), 1 << 30)
+"""What a local integer of a property is held to here; the reference has no bound for those."""
 
 
 @dataclass(slots=True)
@@ -96,7 +95,7 @@ def emit_table(program: Program, packing: Packing) -> Table:
     for thread in program.threads:
         table.recording.append(_ThreadEmitter(assembler, thread, True).emit())
     for prop in program.properties:
-        table.properties.append(_property(assembler, prop.code.ops, len(prop.code.slots)))
+        table.properties.append(_property(assembler, prop.code))
     assembler.finish(table)
     return table
 
@@ -444,7 +443,7 @@ class _ThreadEmitter(_Emitter):
         self.current = assembler.program.threads.index(thread) + 1
         self.arrive = [_Target() for _ in self.ops]
         self.begin = [_Target() for _ in self.ops]
-        self.counts = _counts_operations(self.kind)
+        self.counts = _can_go_round(self.ops, set(thread.kind.location_at))
 
     def local_field(self, slot: int) -> Field | None:
         offset = self.kind.places.get(slot)
@@ -458,8 +457,11 @@ class _ThreadEmitter(_Emitter):
         for i, op in enumerate(self.ops):
             location = self.kind.location_at.get(i)
             if location is not None:
-                out.here(self.arrive[i])
+                # Once for falling through, so that it merges with what comes before; once for jumps.
                 self._arrive(location)
+                if i in targets:
+                    out.here(self.arrive[i])
+                    self._arrive(location)
             if location is not None or i in targets:
                 out.here(self.begin[i])
             if self.counts:
@@ -563,9 +565,7 @@ class _ThreadEmitter(_Emitter):
                 place = self.fields[cell]
                 delta = amount if sign == "+" else -amount
                 self.note(cell, False, marked)
-                if self.recording:
-                    low, high = self.bounds(op.value)
-                    del low, high
+                self.bounds(op.value)
                 self.out.put(
                     oc.ADD_FIELD, place.word, place.shift, place.mask, delta,
                     op.low - place.low, op.high - place.low,
@@ -619,15 +619,14 @@ class _ThreadEmitter(_Emitter):
             self.out.put(oc.STORE, chosen, place.word, place.shift, place.mask, place.low)
 
 
-def _counts_operations(kind: ThreadKind) -> bool:
-    """Whether a step of *kind* can go round a loop, so that its operations must be counted."""
-    ops = kind.code.ops
+def _can_go_round(ops: list[Op], stops: set[int]) -> bool:
+    """Whether control can go round a loop without passing *stops*: its operations must be counted."""
     state = [0] * len(ops)
     for root in range(len(ops)):
         if state[root]:
             continue
-        stack: list[tuple[int, list[int]]] = [(root, _within(kind, root))]
         state[root] = 1
+        stack = [(root, [s for s in successors(ops, root) if s not in stops])]
         while stack:
             position, onward = stack[-1]
             if not onward:
@@ -639,19 +638,23 @@ def _counts_operations(kind: ThreadKind) -> bool:
                 return True
             if state[after] == 0:
                 state[after] = 1
-                stack.append((after, _within(kind, after)))
+                stack.append((after, [s for s in successors(ops, after) if s not in stops]))
     return False
 
 
-def _within(kind: ThreadKind, position: int) -> list[int]:
-    """Return the successors of *position* in the same step."""
-    return [s for s in successors(kind.code.ops, position) if s not in kind.location_at]
+def _slot_range(program: Program, slot: Slot) -> Interval:
+    type_: Type = slot.type  # type: ignore[assignment]
+    if isinstance(type_, IntType):
+        return PROPERTY_RANGE
+    return bounds(type_, len(program.threads))
 
 
-def _property(assembler: _Assembler, ops: list[Op], slots: int) -> int:
+def _property(assembler: _Assembler, code: Code) -> int:
     """Emit a property; return its first row."""
-    emitter = _Emitter(assembler, [PROPERTY_RANGE] * slots, False)
+    ops = code.ops
+    emitter = _Emitter(assembler, [_slot_range(assembler.program, s) for s in code.slots], False)
     out = assembler
+    counts = _can_go_round(ops, set())
     targets = [_Target() for _ in ops]
     out.fence = start = len(out.rows)
     for i, op in enumerate(ops):
@@ -660,7 +663,8 @@ def _property(assembler: _Assembler, ops: list[Op], slots: int) -> int:
         if i == len(ops) - 1:
             out.put(oc.RETURN, _Register(0))
             break
-        out.put(oc.TICK, 1)
+        if counts:
+            out.put(oc.TICK, 1)
         match op:
             case SetLocal(slot=slot, value=value):
                 emitter.set_register(slot, value)

@@ -22,7 +22,7 @@ ADD_FIELD = 4
 LOAD = 5
 """d, word, shift, mask, low: ``R[d] = field``."""
 STORE = 6
-"""s, word, shift, mask, low, range: ``field = R[s]``; out of R[range]..R[range+1] is a failure."""
+"""s, word, shift, mask, low: ``field = R[s]``."""
 JUMP = 7
 """target."""
 UNLESS = 8
@@ -42,7 +42,7 @@ INDEX = 14
 LOAD_AT = 15
 """d, s: ``R[d] = cell R[s]``."""
 STORE_AT = 16
-"""s, a, range: ``cell R[a] = R[s]``; out of range is a failure."""
+"""s, a: ``cell R[a] = R[s]``."""
 CHOOSE = 17
 """d, n, first: ``R[d] = one of R[first:first+n]``."""
 TICK = 18
