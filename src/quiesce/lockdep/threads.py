@@ -14,7 +14,13 @@ from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
 from quiesce.protocol import Mode, Protocol, Task
 
-_OURS = ("quiesce.threads", "quiesce.protocol", "quiesce.primitives", "quiesce.lockdep", "threading")
+_OURS = (
+    "quiesce.threads",
+    "quiesce.protocol",
+    "quiesce.primitives",
+    "quiesce.lockdep",
+    "threading",
+)
 
 
 class ThreadLockdep:

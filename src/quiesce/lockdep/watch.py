@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
-from quiesce.lockdep.watch_locks import WatchedLock, WatchedRLock, WatchedSemaphore
+from quiesce.lockdep.watch_locks import WatchedLock, WatchedRLock, watched_semaphore
 from quiesce.lockdep.watch_state import Site, Watch
 
 _PATCHED = ("Lock", "RLock", "Semaphore", "BoundedSemaphore")
@@ -71,17 +71,12 @@ def watch(out: TextIO | None = sys.stderr) -> Iterator[Watch]:
         inner = originals["RLock"]()
         return inner if site is None else WatchedRLock(state, site, inner)
 
-    def semaphore(value: int = 1) -> object:
-        site = _creation_site(sys._getframe(1))
-        inner = originals["Semaphore"](value)
-        return WatchedSemaphore(state, site, inner) if site is not None and value else inner
-
-    def bounded_semaphore(value: int = 1) -> object:
-        site = _creation_site(sys._getframe(1))
-        inner = originals["BoundedSemaphore"](value)
-        return WatchedSemaphore(state, site, inner) if site is not None and value else inner
-
-    replacements = (lock, rlock, semaphore, bounded_semaphore)
+    replacements = (
+        lock,
+        rlock,
+        watched_semaphore(originals["Semaphore"], state, _creation_site),
+        watched_semaphore(originals["BoundedSemaphore"], state, _creation_site),
+    )
     for name, replacement in zip(_PATCHED, replacements, strict=True):
         setattr(threading, name, replacement)
     try:

@@ -8,23 +8,20 @@ does deadlock has then been reported.
 from __future__ import annotations
 
 import sys
+import threading
 from _thread import RLock, get_ident
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 from quiesce.lockdep.held import Task
-from quiesce.lockdep.watch_state import Site, Watch
+from quiesce.lockdep.watch_state import InstanceMap, Site, Watch
 
 
 class _RealLock(Protocol):
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
     def release(self) -> None: ...
     def locked(self) -> bool: ...
-
-
-class _RealSemaphore(Protocol):
-    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool: ...
-    def release(self, n: int = 1) -> None: ...
 
 
 class WatchedLock:
@@ -181,66 +178,76 @@ class WatchedRLock:
         self._lock._at_fork_reinit()  # type: ignore[attr-defined]
 
 
-class WatchedSemaphore:
-    """A ``threading.Semaphore`` or ``BoundedSemaphore`` that starts above 0."""
+def watched_semaphore(
+    base: type[threading.Semaphore], watch: Watch, site_of: Callable[[FrameType], Site | None]
+) -> type[threading.Semaphore]:
+    """Return a subclass of ``Semaphore`` or ``BoundedSemaphore`` that tells *watch*.
 
-    def __init__(self, watch: Watch, site: Site, semaphore: _RealSemaphore) -> None:
-        self._watch = watch
-        self._semaphore = semaphore
-        self._map = watch.new_lock(site)
-        self._holders: list[Task] = []
-        """Once for each unit held, oldest first."""
+    A class and not a wrapper, since ``BoundedSemaphore`` and programs derive from ``Semaphore``; and
+    *base* is named instead of ``super()``, since ``BoundedSemaphore.__init__`` calls the initialiser
+    of whatever ``threading.Semaphore`` is at that time.
 
-    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """See ``threading.Semaphore.acquire``."""
-        return self._acquire(blocking, timeout, sys._getframe(1))
+    :param site_of: the place that makes a semaphore; None if it is not to be watched.
+    """
 
-    def release(self, n: int = 1) -> None:
-        """See ``threading.Semaphore.release``."""
-        self._semaphore.release(n)
-        for _ in range(n):
-            self._release(sys._getframe(1))
+    class WatchedSemaphore(base):  # type: ignore[valid-type, misc]
+        _map: InstanceMap | None = None
 
-    def __enter__(self) -> bool:
-        return self._acquire(True, None, sys._getframe(1))
+        def __init__(self, value: int = 1) -> None:
+            base.__init__(self, value)
+            site = site_of(sys._getframe(1))
+            if site is not None and value:
+                self._map = watch.new_lock(site)
+                # Once for each unit held, oldest first.
+                self._holders: list[Task] = []
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._semaphore.release()
-        self._release(sys._getframe(1))
+        def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+            return self._watched_acquire(blocking, timeout, sys._getframe(1))
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._map.name} {self._semaphore!r}>"
+        def release(self, n: int = 1) -> None:
+            self._watched_release(n, sys._getframe(1))
 
-    def _acquire(self, blocking: bool, timeout: float | None, frame: FrameType) -> bool:
-        watch = self._watch
-        mine = watch.current_task()
-        if mine in self._holders or not blocking or timeout is not None:
-            got = self._semaphore.acquire(blocking, timeout)
-            if got:
-                if mine not in self._holders:
+        def __enter__(self) -> bool:
+            return self._watched_acquire(True, None, sys._getframe(1))
+
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None:
+            self._watched_release(1, sys._getframe(1))
+
+        def _watched_acquire(self, blocking: bool, timeout: float | None, frame: FrameType) -> bool:
+            if self._map is None:
+                return base.acquire(self, blocking, timeout)
+            mine = watch.current_task()
+            again = mine in self._holders
+            if again or not blocking or timeout is not None:
+                if not base.acquire(self, blocking, timeout):
+                    return False
+                if not again:
                     watch.acquire(self._map, True, frame)
-                self._holders.append(mine)
-            return got
-        task = watch.acquire(self._map, False, frame)
-        try:
-            self._semaphore.acquire()
-        except BaseException:
-            if task is not None:
-                watch.release(self._map, task, frame)
-            raise
-        self._holders.append(mine)
-        return True
+            else:
+                task = watch.acquire(self._map, False, frame)
+                try:
+                    base.acquire(self)
+                except BaseException:
+                    if task is not None:
+                        watch.release(self._map, task, frame)
+                    raise
+            self._holders.append(mine)
+            return True
 
-    def _release(self, frame: FrameType) -> None:
-        mine = self._watch.current_task()
-        if not self._holders:
-            return
-        holder = mine if mine in self._holders else self._holders[0]
-        self._holders.remove(holder)
-        if holder not in self._holders:
-            self._watch.release(self._map, holder, frame)
+        def _watched_release(self, n: int, frame: FrameType) -> None:
+            base.release(self, n)
+            if self._map is None:
+                return
+            mine = watch.current_task()
+            for _ in range(min(n, len(self._holders))):
+                holder = mine if mine in self._holders else self._holders[0]
+                self._holders.remove(holder)
+                if holder not in self._holders:
+                    watch.release(self._map, holder, frame)
+
+    return WatchedSemaphore

@@ -86,7 +86,8 @@ class Watch:
         self.watching = True
         self._out = out
         self._validator = Validator()
-        self._guard = _thread.allocate_lock()
+        # Re-entrant, since the garbage collector may run a finaliser that makes a lock right here.
+        self._guard = _thread.RLock()
         self._inside = 0
         self._tasks = threading.local()
         self._reported: set[tuple[str, str]] = set()
