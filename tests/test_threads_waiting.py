@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from quiesce.errors import UsageError
+from quiesce.primitives import Mutex
 from quiesce.protocol import (
     READ_ONCE,
     WRITE_ONCE,
@@ -21,13 +22,10 @@ from quiesce.protocol import (
     Protocol,
     Scenario,
     Task,
-    TaskRef,
-    acquires,
     always,
     atomic,
     choose,
     current,
-    releases,
     thread,
     wait_until,
 )
@@ -206,14 +204,14 @@ class Starving(Scenario):
     @thread()
     def busy(self) -> None:
         while True:
-            self.nothing()
+            self.go_on()
 
     @thread()
     def patient(self) -> None:
         wait_until(lambda: self.never)
 
     @atomic
-    def nothing(self) -> None:
+    def go_on(self) -> None:
         pass
 
 
@@ -304,24 +302,9 @@ def test_a_step_that_does_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     assert result.findings[0].message == "looper/0: the step loop does not end"
 
 
-class Lock(Protocol):
-    owner = TaskRef()
-
-    @atomic(label="lock")
-    def lock(self) -> None:
-        acquires(self)
-        wait_until(self.owner is None)
-        self.owner = current()
-
-    @atomic(label="unlock")
-    def unlock(self) -> None:
-        releases(self)
-        self.owner = None
-
-
 class Locked(Scenario):
-    outer = Lock()
-    inner = Lock()
+    outer = Mutex()
+    inner = Mutex()
 
     @thread(count=2)
     def user(self) -> None:

@@ -322,7 +322,9 @@ def _finding(name: str, error: Exception) -> Finding:
     assert error.__traceback__ is not None
     at = site(place.of_traceback(error.__traceback__))
     text = str(error).partition("\n")[0]
-    if isinstance(error, RangeViolation | IndexError):
+    if isinstance(error, AttributeError) and text.startswith("'NoneType' object"):
+        return Finding(OUT_OF_RANGE, f"{name}: None is used like a component", site=at)
+    if isinstance(error, RangeViolation | IndexError | ArithmeticError):
         return Finding(OUT_OF_RANGE, f"{name}: {text}", site=at)
     if isinstance(error, AssertionError):
         return Finding(FAILED_ASSERT, f"{name}: {text or at.text}", site=at)
