@@ -148,7 +148,12 @@ class Ref(Variable["C | None"]):
         self.initial_index = initial
 
     def admits(self, value: object, threads: int) -> bool:
-        return value is None or any(value is element for element in self.array)
+        if value is None:
+            return True
+        if isinstance(self.array, tuple):
+            return any(value is element for element in self.array)
+        # The declaration knows the elements' class only: which array is theirs is the owner's to say.
+        return isinstance(value, type(self.array.element))
 
 
 class Version(Variable[int]):
