@@ -33,12 +33,17 @@ KINDS = [
     "limits",
     "lockdep-warn",
 ]
+OTHERS = ["linux-misses", "preempt-rt"]
 
 
-def replay(path: Path, text: bool = False, like_linux: bool = False) -> tuple[int, str]:
+def replay(
+    path: Path, text: bool = False, like_linux: bool = False, raw_nesting: bool = False
+) -> tuple[int, str]:
     """Run the command; return its exit code and what it wrote."""
     out = io.StringIO()
-    code = replay_file(str(path), text=text, raw_nesting=False, like_linux=like_linux, out=out)
+    code = replay_file(
+        str(path), text=text, raw_nesting=raw_nesting, like_linux=like_linux, out=out
+    )
     return code, out.getvalue()
 
 
@@ -66,7 +71,7 @@ def test_example_fires_its_kind_at_its_last_step(kind: str) -> None:
 
 
 def test_every_example_is_a_kind() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.json")} == {*KINDS, "linux-misses"}
+    assert {path.stem for path in EXAMPLES.glob("*.json")} == {*KINDS, *OTHERS}
 
 
 def test_what_linux_misses() -> None:
@@ -81,6 +86,20 @@ def test_what_linux_misses() -> None:
         "report": None,
         "step": None,
     }
+
+
+def test_a_nonblockable_start_on_preempt_rt() -> None:
+    """A spinlock_t there is reported where it sleeps, a raw_spinlock_t is not."""
+    path = EXAMPLES / "preempt-rt.json"
+    code, text = replay(path, raw_nesting=True)
+    verdicts = {case["name"]: case["verdict"] for case in map(json.loads, text.splitlines())}
+    assert code == 1 and verdicts == {
+        "nonblock_start_takes_spinlock": "fail",
+        "nonblock_start_takes_raw_spinlock": "pass",
+        "raw_start_then_mmu_lock": "fail",
+    }
+    code, _ = replay(path)
+    assert code == 0
 
 
 def test_one_line_of_json_a_case(tmp_path: Path) -> None:
