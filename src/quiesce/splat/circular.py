@@ -24,15 +24,20 @@ def _chain_exists(reader: Reader, text: str, number: int) -> None:
 
 
 def _chain_names(reader: Reader, text: str, number: int) -> None:
-    if not reader.chain_names:
-        reader.chain_names = tuple(name.strip() for name in text.split(" --> "))
+    if reader.chain_names:
+        return
+    names = [name.strip() for name in text.split("-->")]
+    if names[-1]:
+        reader.chain_names = tuple(names)
+    else:  # wrapped after an arrow
+        reader.await_text(lambda reader, rest, number: _chain_names(reader, text + rest, number))
 
 
 PHRASES: dict[str, Handler] = {
     "which lock already depends": _chain_starts,
     "the existing dependency chain": _chain_starts,
     "chain exists of": _chain_exists,
-    " --> ": _chain_names,
+    " -->": _chain_names,
 }
 
 

@@ -92,6 +92,8 @@ def _write_model(log: ExplainedLog, path: Path) -> None:
 
 
 def _tell_missing(log: ExplainedLog, err: TextIO) -> None:
+    if log.unread:
+        print(f"{log.unread} more reports in this log were not read", file=err)
     for one in log.reports:
         if one.report.missing:
             parts = "; ".join(str(missing) for missing in one.report.missing)

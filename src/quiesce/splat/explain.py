@@ -12,7 +12,7 @@ from quiesce.splat.explain_irq import explain_inconsistent, explain_irq_order
 from quiesce.splat.explain_others import explain_other
 from quiesce.splat.explanation import Explanation
 from quiesce.splat.fingerprint import fingerprint
-from quiesce.splat.model import Report
+from quiesce.splat.model import ReadLog, Report
 from quiesce.splat.prove import ProofResult, prove
 from quiesce.splat.read_log import read_stream, read_text
 
@@ -45,14 +45,18 @@ class Explained:
 
 @dataclass(frozen=True)
 class ExplainedLog:
-    """All reports of a log, in the order of their headlines."""
+    """All reports of a log, in the order of their headlines.
+
+    :param unread: how many more there were than are read of one log.
+    """
 
     reports: tuple[Explained, ...]
+    unread: int = 0
 
     @property
     def exit_code(self) -> int:
         """0 when every report was read whole, 3 when something was missing."""
-        whole = all(one.report.complete for one in self.reports)
+        whole = not self.unread and all(one.report.complete for one in self.reports)
         return EXIT_COMPLETE if whole else EXIT_MISSING
 
     @property
@@ -82,7 +86,8 @@ def explain_report(report: Report) -> Explanation:
     return explain_other(report)
 
 
-def _explain(reports: tuple[Report, ...]) -> ExplainedLog:
+def _explain(log: ReadLog) -> ExplainedLog:
+    reports = log.reports
     names = [fingerprint(report) for report in reports]
     counts = Counter(names)
     first: dict[str, int] = {}
@@ -93,4 +98,4 @@ def _explain(reports: tuple[Report, ...]) -> ExplainedLog:
         explained.append(
             Explained(report, explain_report(report), prove(report), name, counts[name], same_as)
         )
-    return ExplainedLog(tuple(explained))
+    return ExplainedLog(tuple(explained), log.unread)

@@ -61,7 +61,7 @@ def explain_inconsistent(report: Report) -> Explanation:
 def explain_irq_order(report: Report) -> Explanation:
     """A lock taken in interrupts leads, over others, to one taken with interrupts on."""
     safe, unsafe, middle = _ends(report)
-    state = report.facts.get("context", "HARDIRQ")
+    state = _state(report.facts.get("context", ""))
     context = _CONTEXTS.get(state, "interrupt")
     locks = _irq_locks(report, safe, unsafe, state)
     if safe is None or unsafe is None:

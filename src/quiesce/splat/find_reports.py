@@ -27,10 +27,12 @@ MAX_REPORT_LINES = 6000
 
 _BLOCK = 1 << 20
 _IDLE_LINES = 120
+_IDLE_AFTER_TRACE = 15
 _PROOF_LINES = 16
 _HEADLESS = ("is trying to acquire lock", "existing dependency chain")
 _PROOFS = re.compile(
-    r"\S #\S{1,40} {1,2}(?:Not tainted|Tainted: )|\S{1,120} #\d{1,9}(?: |$)"
+    r"(?:CPU|Pid): \d.{1,120} (?:Not tainted|Tainted: )|(?!-)\S{1,120} #\d{1,9}(?: |$)"
+    r"|(?!-)\S{1,120} #\S{1,40} {1,2}(?:Not tainted|Tainted: )"
     r"|.{1,80} is trying to (?:acquire|lock|release)\b.{0,300}:$|.{1,80} is freeing memory [0-9a-f(]"
     r"|.{1,80} is leaving the kernel with locks|(?:\d+ locks?|no locks) held by \S"
     r"|.{1,80} just changed the state of lock:|turning off the locking correctness validator"
@@ -79,6 +81,7 @@ class Draft:
     cut: bool = False
     idle: int = 0
     closed: bool = False
+    traced: bool = False
     usages: int = field(default=0)
 
     @property
@@ -153,22 +156,25 @@ class _Collector:
 
     def block(self, text: str, number: int) -> Generator[Draft, None, int]:
         """Handle whole lines; a generator whose return value is the next line number."""
+        if "\u00a0" in text:  # mail programs put these where the kernel has blanks
+            text = text.replace("\u00a0", " ")
         skim = _Skim(text)
         position, end = 0, len(text)
+        trigger = skim.line_after(0)
         while position < end:
+            if 0 <= trigger < position:
+                trigger = skim.line_after(position)
             if not self.open:
-                start = skim.line_after(position)
-                if start < 0:
-                    self._note_rules(text, position, end, number)
-                    return number + text.count("\n", position)
-                start = max(start, position)
+                start = end if trigger < 0 else trigger
                 self._note_rules(text, position, start, number)
                 number += text.count("\n", position, start)
                 position = start
+                if start == end:
+                    break
             stop = text.find("\n", position)
             stop = end if stop < 0 else stop
             for line in reflow(clean_line(number, text[position:stop])):
-                self._feed(line)
+                self._feed(line, position == trigger)
             position = stop + 1
             number += 1
             if any(d.closed for d in self.open):
@@ -200,10 +206,10 @@ class _Collector:
                 return
             at = line_start
 
-    def _feed(self, line: LogLine) -> None:
+    def _feed(self, line: LogLine, triggered: bool) -> None:
         if line.foreign:
             return
-        title = parse_title(line.text) if any(t in line.text for t in TRIGGERS) else None
+        title = parse_title(line.text) if triggered else None
         if title is not None:
             self._begin(line, title)
             return
@@ -254,9 +260,11 @@ class _Collector:
             draft.proved = _PROOFS.match(stripped) is not None
         if like and find_usage(text) is not None:
             draft.usages += 1
+        draft.traced = draft.traced or stripped == "</TASK>"
+        patience = _IDLE_AFTER_TRACE if draft.traced else _IDLE_LINES
         if len(draft.lines) >= MAX_REPORT_LINES:
             draft.cut = draft.closed = True
-        elif draft.idle > _IDLE_LINES or (
+        elif draft.idle > patience or (
             not draft.proved and not draft.headless and len(draft.lines) > _PROOF_LINES
         ):
             draft.closed = True
@@ -267,6 +275,9 @@ def _belongs(draft: Draft, line: LogLine, like: bool) -> bool:
     if line.depth > draft.depth:
         return False
     previous = draft.last.text.rstrip()
-    if previous.endswith(("at:", ",", ">]", "=")) or line.text.lstrip().startswith(("at:", "[")):
-        return like or len(line.text) < 100
-    return like and len(line.text) < 200 and " " not in line.text.strip().split(" [")[0]
+    text = line.text.strip()
+    if previous.endswith(("at:", ",", ">]", "=", "-->")) or text.startswith(("at:", "[")):
+        return like or len(text) < 100
+    if like and text.startswith("("):
+        return find_usage(text) is not None or "+0x" in text
+    return like and len(text) < 200 and " " not in text.split(" [")[0]

@@ -61,6 +61,17 @@ def parse_frame(text: str) -> Frame | None:
     return frame
 
 
+def parse_caller(text: str) -> Frame | None:
+    """Return the caller that an arm line names after its frame: ``f from g+0x1/0x2``, else None."""
+    _, separator, rest = text.strip().partition(" from ")
+    return parse_frame(rest) if separator else None
+
+
+def is_arm_pair(text: str) -> bool:
+    """True for a line (or the first half of one) that names a function and its caller."""
+    return " from " in text or text.rstrip().endswith(" from")
+
+
 def _with_offset(text: str, inlined: bool, reliable: bool) -> Frame | None:
     match = _SYMBOL.match(text)
     if match is None:

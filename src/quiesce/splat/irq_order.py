@@ -72,7 +72,7 @@ PHRASES: dict[str, Handler] = {
     "the shortest dependencies between": _no_more,
     "lock's dependencies": _no_more,
     "chain exists of": _chain_exists,
-    " --> ": _chain_names,
+    " -->": _chain_names,
     "-irq-unsafe lock": _unsafe,
 }
 

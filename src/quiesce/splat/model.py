@@ -165,6 +165,18 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class ReadLog:
+    """All reports of a log.
+
+    :param reports: in the order of their headlines.
+    :param unread: how many more there were than are read of one log.
+    """
+
+    reports: tuple[Report, ...]
+    unread: int = 0
+
+
+@dataclass(frozen=True)
 class Report:
     """One lockdep report of a log.
 

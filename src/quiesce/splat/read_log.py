@@ -19,7 +19,8 @@ from quiesce.splat import (
     wait_context,
 )
 from quiesce.splat.find_reports import Draft, find_drafts, read_blocks, text_blocks
-from quiesce.splat.model import Missing, Report
+from quiesce.splat.frames import parse_frame
+from quiesce.splat.model import ReadLog, Report
 from quiesce.splat.reader import COMMON, Reader
 from quiesce.splat.titles import is_rule
 from quiesce.splat.unwrap import join_wrapped
@@ -56,24 +57,25 @@ _HEADLESS_TITLES = {
 }
 
 
-def read_text(text: str) -> tuple[Report, ...]:
+def read_text(text: str) -> ReadLog:
     """Return every report in *text*, in the order of their headlines."""
     return _read(text_blocks(text))
 
 
-def read_stream(stream: io.TextIOBase) -> tuple[Report, ...]:
+def read_stream(stream: io.TextIOBase) -> ReadLog:
     """Return every report in *stream*, which is read in blocks and may be of any size."""
     return _read(read_blocks(stream))
 
 
-def _read(blocks: Iterable[str]) -> tuple[Report, ...]:
+def _read(blocks: Iterable[str]) -> ReadLog:
     reports: list[Report] = []
+    unread = 0
     for draft in find_drafts(blocks):
         if len(reports) < MAX_REPORTS:
             reports.append(read_draft(draft))
         else:
-            reports.append(_counted_only(draft))
-    return tuple(sorted(reports, key=lambda report: report.line))
+            unread += 1
+    return ReadLog(tuple(sorted(reports, key=lambda report: report.line)), unread)
 
 
 def read_draft(draft: Draft) -> Report:
@@ -85,6 +87,8 @@ def read_draft(draft: Draft) -> Report:
     reader.read(lines)
     reader.finish()
     title = draft.title.text
+    if kind == "lockdep-warn" and "+0x" not in title:
+        title = _with_function(title, draft)
     if draft.headless:
         title = _HEADLESS_TITLES[kind]
         reader.lack("the headline", draft.lines[0].number)
@@ -116,6 +120,13 @@ def read_draft(draft: Draft) -> Report:
         blocks=tuple(reader.blocks),
         missing=tuple(reader.missing),
     )
+
+
+def _with_function(title: str, draft: Draft) -> str:
+    """Add the function that a mail program wrapped onto the line after the headline."""
+    following = next((line.text for line in draft.lines[1:] if line.text.strip()), "")
+    frame = parse_frame(following)
+    return f"{title} {frame.place}" if frame is not None and frame.offset else title
 
 
 def _early_layout(draft: Draft) -> bool:
@@ -156,11 +167,3 @@ def _headless_kind(draft: Draft) -> str:
     marks = ("dependency chain", "already depends", "-> #")
     has_chain = any(mark in line.text for line in draft.lines for mark in marks)
     return "circular" if has_chain else "recursive"
-
-
-def _counted_only(draft: Draft) -> Report:
-    """A report beyond :data:`MAX_REPORTS`: its headline and nothing else."""
-    line = draft.lines[0].number
-    kind = draft.title.kind or _headless_kind(draft)
-    lack = Missing(f"all but the headline: only {MAX_REPORTS} are read", line)
-    return Report(kind, draft.title.text, line=line, end_line=line, missing=(lack,))

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from quiesce.splat.find_reports import Draft
-from quiesce.splat.frames import parse_frame
+from quiesce.splat.frames import is_arm_pair, parse_caller, parse_frame
 from quiesce.splat.lock_text import find_usage, mark_number, parse_lock
 from quiesce.splat.log_lines import LogLine
 from quiesce.splat.model import ClassBlock, Frame, Link, Lock, Missing, ScenarioStep, UsageTrace
@@ -128,7 +128,10 @@ class Reader:
         if ("){" in text or ") {" in text) and find_usage(text) is not None:
             self._lock(text, line.number)
         elif (frame := parse_frame(text)) is not None:
-            self._frame(frame, line.number)
+            if is_arm_pair(text):
+                self._pair(frame, parse_caller(text), line.number)
+            else:
+                self._frame(frame, line.number)
             return
         elif not self._phrase(text, line):
             self._gap += 1
@@ -144,6 +147,14 @@ class Reader:
         self._sink.append(frame)
         self._gap = 0
         self.end_line = number
+
+    def _pair(self, frame: Frame, caller: Frame | None, number: int) -> None:
+        """An arm line names a function and its caller; the next line begins with the caller."""
+        last = self._sink[-1] if self._sink else None
+        if last is None or last.function != frame.function:
+            self._frame(frame, number)
+        if caller is not None and caller.function:
+            self._frame(caller, number)
 
     def _lock(self, text: str, number: int) -> None:
         lock = parse_lock(text, number)

@@ -13,8 +13,10 @@ _BREAKS = re.compile(
     r" (?=(?:={20}|-{20}|WARNING: possible |\[ INFO: |but task is already |which lock already "
     r"|the existing dependency |-> #\d|other info that |Chain exists of|Possible unsafe |CPU0 "
     r"|lock\(|rlock\(|\*\*\* DEADLOCK|\d+ locks? held by |#\d+: |stack backtrace:|CPU: \d"
-    r"|Hardware name: |Call Trace:|May be due to |\? \w|[\w.]{1,80}\+0x[0-9a-f]{1,8}/0x))"
-    r"|(?<=[=-]{20}) (?=\S)|(?<=lock:) |(?<=detected) |(?<=lock state) |(?<=RCU usage) |(?<=context \]) "
+    r"|Hardware name: |Call Trace:|</?TASK>|May be due to |\? \w))"
+    r"|(?<!\?) (?=[\w.]{1,80}\+0x[0-9a-f]{1,8}/0x)"
+    r"|(?<=[=-]{20}) (?=\S)|(?<=lock:) |(?<=detected) |(?<=lock state) |(?<=RCU usage) "
+    r"|(?<=context \]) "
 )
 
 

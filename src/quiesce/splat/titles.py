@@ -80,7 +80,7 @@ _TITLES = tuple(
 )
 _WARN_AT = re.compile(
     r"WARNING: (?:CPU: \d+ PID: \d+ at )?(?P<text>(?:kernel/)?(?:kernel/locking/|kernel/)?"
-    r"lockdep\.c:\d+(?: at)? [\w.+/]{1,200})"
+    r"lockdep\.c:\d+(?:(?: at)? [\w.+/]{1,200})?)"
 )
 _RULE = re.compile(r"[=-]{16,200}$")
 _MAX_LEAD = 48

@@ -23,7 +23,11 @@ def to_json(log: ExplainedLog) -> str:
 
 def to_dict(log: ExplainedLog) -> dict[str, Any]:
     """Return *log* as plain data."""
-    return {"schema": SCHEMA, "reports": [_report(one) for one in log.reports]}
+    return {
+        "schema": SCHEMA,
+        "reports": [_report(one) for one in log.reports],
+        "unread": log.unread,
+    }
 
 
 def _report(one: Explained) -> dict[str, Any]:

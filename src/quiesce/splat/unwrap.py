@@ -78,9 +78,11 @@ def _is_open(text: str) -> bool:
         return True
     if bare.startswith(("CPU: ", "Pid: ")) and ("omm:" in bare or "PID" in bare):
         return _RELEASE.search(bare) is None
-    if not _START.match(bare) or (bare[0] == "(" and (bare[-1] == ":" or " is " in bare)):
+    if not _START.match(bare):
         return False
     usage = find_usage(bare)
+    if usage is None and bare[0] == "(" and (bare[-1] == ":" or " is " in bare):
+        return False
     if usage is None:
         # Half a lock, unless the parenthesis opens an arm frame or some prose.
         return len(bare) < 200 and "+0x" not in bare and not bare.endswith((".", ";"))
