@@ -24,7 +24,11 @@ def explain_inconsistent(report: Report) -> Explanation:
     """One lock is taken in interrupts, and elsewhere with these interrupts on."""
     lock = report.wanted
     if lock is None:
-        return Explanation("A lock is used in two ways that do not fit; it is not in this text.")
+        return Explanation(
+            "A lock is used in two ways that do not fit; it is not in this text.",
+            not_shown=tuple(not_shown(report, None)),
+            fixes=("Get the whole report: from dmesg, not from the mail.",),
+        )
     was, becomes = report.facts.get("was", ""), report.facts.get("becomes", "")
     state = _state(was or becomes)
     context = _CONTEXTS.get(state, "interrupt")
@@ -61,15 +65,18 @@ def explain_inconsistent(report: Report) -> Explanation:
 def explain_irq_order(report: Report) -> Explanation:
     """A lock taken in interrupts leads, over others, to one taken with interrupts on."""
     safe, unsafe, middle = _ends(report)
-    state = _state(report.facts.get("context", ""))
+    state = _state(report.facts.get("context", "") or report.title)
     context = _CONTEXTS.get(state, "interrupt")
     locks = _irq_locks(report, safe, unsafe, state)
     if safe is None or unsafe is None:
+        wanted, holding = report.wanted, report.holding
+        here = f" {wanted.name} inside {holding.name} is part of it." if wanted and holding else ""
         return Explanation(
             f"A lock taken in {context}s leads to one that is taken with them on; which, this text "
-            "does not show.",
+            f"does not show.{here}",
             locks=locks,
             not_shown=tuple(not_shown(report, None)),
+            fixes=("Get the whole report: from dmesg, not from the mail.",),
         )
     if unsafe.base == "fs_reclaim":
         return _allocation(report, safe, middle, context, locks)

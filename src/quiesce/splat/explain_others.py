@@ -36,7 +36,11 @@ def explain_other(report: Report) -> Explanation:
 def _wait_context(report: Report) -> Explanation:
     lock = report.wanted
     if lock is None:
-        return Explanation("A lock that may sleep is taken where sleeping is not allowed.")
+        return Explanation(
+            "A lock that may sleep is taken where sleeping is not allowed.",
+            not_shown=tuple(not_shown(report, None)),
+            fixes=("Get the whole report: from dmesg, not from the mail.",),
+        )
     wanted = lock_note(report, lock, "wanted", of_trace(report.backtrace))
     blocker = _narrowest(report)
     raw = raw_nesting(report)
