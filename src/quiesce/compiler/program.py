@@ -17,7 +17,7 @@ from quiesce.compiler.atomic_steps import (
     find_locations,
 )
 from quiesce.compiler.frames import resolve_labels
-from quiesce.compiler.ir import Code, operands
+from quiesce.compiler.ir import Choose, Code, SetLocal, operands, successors
 from quiesce.compiler.layout import Cell, Layout
 from quiesce.compiler.liveness import live_slots
 from quiesce.compiler.ranges import find_ranges
@@ -215,11 +215,12 @@ def _stored_locals(
 ) -> tuple[list[StoredLocal], dict[int, int]]:
     """Give each local that is live at some location a place in the thread's block.
 
-    Locals of one type that are never live at the same location share a place: fewer integers make a
+    Locals of one type that are never live at the same time share a place: fewer integers make a
     smaller state. Types are kept apart, since tasks are renamed with the threads and snapshots are
     cleared when their version moves on.
     """
     wanted = sorted({s for at in locations for s in live[at.position]})
+    together = _live_together(code, live)
     stored: list[StoredLocal] = []
     sharing: list[list[int]] = []
     offsets: dict[int, int] = {}
@@ -227,11 +228,7 @@ def _stored_locals(
         type_: Type = code.slots[slot].type  # type: ignore[assignment]
         low, high = ranges[slot]
         for place, sharers in zip(stored, sharing, strict=True):
-            apart = all(
-                not (slot in live[at.position] and other in live[at.position])
-                for at in locations
-                for other in sharers
-            )
+            apart = not any((slot, other) in together for other in sharers)
             if type(place.type) is type(type_) and _mergeable(place.type, type_) and apart:
                 sharers.append(slot)
                 place.low, place.high = min(place.low, low), max(place.high, high)
@@ -243,6 +240,20 @@ def _stored_locals(
             sharing.append([slot])
             offsets[slot] = offset
     return stored, offsets
+
+
+def _live_together(code: Code, live: list[frozenset[int]]) -> set[tuple[int, int]]:
+    """Return the pairs of locals that need places of their own, also in the middle of a step.
+
+    Two do if both are live somewhere, or if one is assigned where the other is live.
+    """
+    pairs: set[tuple[int, int]] = set()
+    for i, op in enumerate(code.ops):
+        after = frozenset[int]().union(*(live[s] for s in successors(code.ops, i)))
+        if isinstance(op, SetLocal | Choose):
+            after |= {op.slot}
+        pairs.update((a, b) for a in after for b in after if a != b)
+    return pairs
 
 
 def _mergeable(a: Type, b: Type) -> bool:

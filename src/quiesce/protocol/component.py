@@ -12,6 +12,7 @@ its own, as every ``struct kvm`` gets its own ``mmu_lock``.
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,8 @@ from quiesce.protocol.variables import (
 )
 
 Declaration = Variable[Any] | Array[Any] | PerTask[Any]
+
+_BOOKKEEPING = ("_owner", "_arguments", "_declarations")
 
 
 class Protocol:
@@ -78,9 +81,11 @@ class Protocol:
                 held.clear()
                 held.update(value)
                 return
-        elif isinstance(value, Protocol) and value._owner is None:
-            self._adopt(name, value)
-            return
+        elif isinstance(value, tuple):
+            for i, item in enumerate(value):
+                if isinstance(item, Protocol) and item._owner is None:
+                    object.__setattr__(item, "_owner", self)
+                    object.__setattr__(item, "_attribute", f"{name}[{i}]")
         object.__setattr__(self, name, value)
 
     def _adopt(self, name: str, child: Protocol) -> None:
@@ -98,7 +103,9 @@ class Protocol:
 
     def children(self) -> Iterator[Protocol]:
         """Yield the components directly below this one, in the order of declaration."""
-        for value in self.__dict__.values():
+        for name, value in self.__dict__.items():
+            if isinstance(self._declarations.get(name), Variable):
+                continue  # what a Ref points to is somebody's child already
             if isinstance(value, Protocol):
                 if value._owner is self:
                     yield value
@@ -116,31 +123,44 @@ class Protocol:
         return dict(self._declarations)
 
     def elaborate(self, threads: int) -> None:
-        """Give every variable below its initial value, for a scenario of *threads* threads."""
-        self._build_arrays(threads)
+        """Give every variable below its initial value, for a scenario of *threads* threads.
+
+        Components may refer to each other; each belongs to the one that reaches it on the shortest way
+        down from here.
+        """
+        reached = {id(self)}
+        queue = deque([self])
+        while queue:
+            component = queue.popleft()
+            object.__setattr__(component, "_threads", threads)
+            component._build_arrays(threads)
+            for name, child in component._referred():
+                if id(child) not in reached and child._owner in (None, component):
+                    reached.add(id(child))
+                    object.__setattr__(child, "_owner", component)
+                    object.__setattr__(child, "_attribute", name)
+                    queue.append(child)
         for component in self.tree():
             component._set_initial_values()
 
+    def _referred(self) -> Iterator[tuple[str, Protocol]]:
+        """Yield the components in attributes and in tuples, each with its name here."""
+        for name, value in self.__dict__.items():
+            if name in _BOOKKEEPING:
+                continue
+            if isinstance(value, Protocol):
+                yield name, value
+            elif isinstance(value, tuple):
+                for i, item in enumerate(value):
+                    if isinstance(item, Protocol):
+                        yield f"{name}[{i}]", item
+
     def _build_arrays(self, threads: int) -> None:
-        object.__setattr__(self, "_threads", threads)
         for name, declaration in self._declarations.items():
             if isinstance(declaration, Array) and isinstance(declaration.element, Protocol):
                 size = _size(declaration, threads)
                 elements = tuple(declaration.element.fresh() for _ in range(size))
-                for i, element in enumerate(elements):
-                    object.__setattr__(element, "_owner", self)
-                    object.__setattr__(element, "_attribute", f"{name}[{i}]")
                 object.__setattr__(self, name, elements)
-        for value in list(self.__dict__.values()):
-            if isinstance(value, tuple):
-                for item in value:
-                    if isinstance(item, Protocol) and item._owner is None:
-                        index = value.index(item)
-                        name = next(n for n, v in self.__dict__.items() if v is value)
-                        object.__setattr__(item, "_owner", self)
-                        object.__setattr__(item, "_attribute", f"{name}[{index}]")
-        for child in self.children():
-            child._build_arrays(threads)
 
     def _set_initial_values(self) -> None:
         for name, declaration in self._declarations.items():
