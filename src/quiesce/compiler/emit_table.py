@@ -122,7 +122,7 @@ class _Assembler:
                 raise NotPackable(f"the constant {value} does not fit a register")
         number = self.constants.get(values)
         if number is None:
-            number = self.constants[values] = len(self.pool)
+            number = self.constants[values] = oc.FIRST_REGISTER + len(self.pool)
             self.pool += values
         return number
 
@@ -164,7 +164,7 @@ class _Assembler:
                     assert item.row >= 0
                     numbers.append(item.row)
                 elif isinstance(item, _Register):
-                    numbers.append(len(self.pool) + item.number)
+                    numbers.append(oc.FIRST_REGISTER + len(self.pool) + item.number)
                 else:
                     # Words are unsigned there and signed here.
                     item &= _WORD_MASK

@@ -2,12 +2,14 @@
 """The instructions that the native explorer interprets.
 
 An instruction is a row of :data:`WIDTH` integers, an operation code and its operands. ``R`` are the
-registers, ``S`` the words of the state being changed. A *field* operand is (word, shift, mask, low).
+registers, numbered from :data:`FIRST_REGISTER`, ``S`` the words of the state being changed. A *field* operand is (word, shift, mask, low).
 """
 
 from __future__ import annotations
 
 WIDTH = 8
+FIRST_REGISTER = 16
+"""What comes before them in the interpreter's memory is its own."""
 
 ARRIVE = 0
 """word, keep, set: ``S[word] = S[word] & keep | set``; the step ends."""

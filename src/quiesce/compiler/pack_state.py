@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quiesce.compiler.atomic_steps import cells_of
+from quiesce.compiler.ir import Bump, Store
 from quiesce.compiler.program import Program, ThreadKind
 
 WORD = 64
@@ -133,8 +135,11 @@ def pack_program(program: Program) -> Packing:
     :raises NotPackable: a variable needs more than 62 bits.
     """
     widths: list[tuple[int, int]] = []
+    written = _written_cells(program)
     for place in range(program.size):
         low, high = _range(program, place)
+        if place < len(program.cells) and place not in written:
+            low = high = program.cells[place].initial
         bits = (high - low).bit_length()
         if bits > WIDEST or max(abs(low), abs(high)).bit_length() > WIDEST:
             raise NotPackable(f"a variable ranges from {low} to {high}")
@@ -163,6 +168,18 @@ def pack_program(program: Program) -> Packing:
     done = [f for f in fields if f is not None]
     total = sum(f.bits for f in done)
     return Packing(done, blocks, members, max(1, len(allocator.used)), total)
+
+
+def _written_cells(program: Program) -> set[int]:
+    """Return the cells that some step may change: the others are constants and take no room."""
+    written: set[int] = set()
+    for kind in program.kinds:
+        for op in kind.code.ops:
+            if isinstance(op, Store):
+                written |= cells_of(op.address.base, op.address.terms)
+            elif isinstance(op, Bump):
+                written |= {h for h in program.snapshot_holders(op.version)}
+    return written
 
 
 def _members(program: Program, thread: int) -> list[int]:

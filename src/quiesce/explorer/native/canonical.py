@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A representative of all states that differ only in which of several identical threads is which.
+
+Threads of one kind run the same code. Exchanging two of them, together with everything that belongs
+to them or names them (their blocks, lock owners, sets of tasks), turns runs into runs; so of states that
+differ by such an exchange one is enough (C. N. Ip, D. L. Dill, "Better verification through symmetry",
+FMSD 9, 1996). The representative has the blocks of a kind in ascending order.
+
+Sorting is by what does not depend on the threads' numbers: the block, in which a reference to a thread
+is replaced by "myself", "another of such a kind" or the thread itself if it has no like; then by which
+variables outside name the thread. The result is always an exchange of the given state, so states
+that are not alike are never merged. Two that are alike may be kept apart, if threads of like kinds name
+each other in their blocks; that costs memory, not correctness.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quiesce.explorer.native.jit import inline_kernel
+
+
+@inline_kernel
+def canonicalise(box: Any, base: int, symmetry: Any, scratch: Any) -> bool:
+    """Replace the state at ``box[base:]`` by its representative; true if it was another.
+
+    :param symmetry: a :class:`~quiesce.explorer.native.tables.Symmetry`.
+    :param scratch: ``symmetry.sizes[0]`` integers.
+    """
+    threads = symmetry.sizes[1]
+    blocks, groups, like = symmetry.blocks, symmetry.groups, symmetry.like
+    references, sets = symmetry.references, symmetry.sets
+    named = 0
+    order = threads
+    keys = 3 * threads
+    for t in range(threads):
+        scratch[named + t] = 0
+    for r in range(symmetry.sizes[2]):
+        value = (box[base + references[r * 3]] >> references[r * 3 + 1]) & references[r * 3 + 2]
+        if value > 0:
+            scratch[named + value - 1] |= 1 << r
+    for r in range(symmetry.sizes[3]):
+        bits = box[base + sets[r * 2]] >> sets[r * 2 + 1]
+        for t in range(threads):
+            scratch[named + t] |= ((bits >> t) & 1) << (31 + r)
+    changed = False
+    for t in range(threads):
+        scratch[order + t] = t
+    for g in range(symmetry.sizes[5]):
+        first, count, width, mask = (
+            groups[g * 8], groups[g * 8 + 1], groups[g * 8 + 2], groups[g * 8 + 3],
+        )  # fmt: skip
+        for t in range(first, first + count):
+            key = keys + t * symmetry.sizes[4]
+            word, shift = base + blocks[t * 2], blocks[t * 2 + 1]
+            for w in range(width):
+                scratch[key + w] = box[word + w]
+            if width == 1:
+                scratch[key] = (scratch[key] >> shift) & mask
+            for f in range(groups[g * 8 + 4], groups[g * 8 + 5]):
+                w = key + symmetry.inner_references[f * 3]
+                s, m = symmetry.inner_references[f * 3 + 1], symmetry.inner_references[f * 3 + 2]
+                value = (scratch[w] >> s) & m
+                if value > 0 and like[value - 1] >= 0:
+                    known = like[value - 1] + 1 if value - 1 == t else like[value - 1] + 2
+                    scratch[w] = scratch[w] & ~(m << s) | known << s
+            for f in range(groups[g * 8 + 6], groups[g * 8 + 7]):
+                w, s = key + symmetry.inner_sets[f * 2], symmetry.inner_sets[f * 2 + 1]
+                me = (scratch[w] >> (s + t)) & 1
+                for o in range(threads):
+                    if like[o] >= 0:
+                        scratch[w] &= ~(1 << (s + o))
+                scratch[w] |= me << (s + first)
+            scratch[key + width] = scratch[named + t]
+        # Insertion sort: the blocks were in order before one of them moved.
+        for k in range(1, count):
+            t = scratch[order + first + k]
+            j = k - 1
+            while j >= 0:
+                a = keys + scratch[order + first + j] * symmetry.sizes[4]
+                b = keys + t * symmetry.sizes[4]
+                w = 0
+                while w < width and scratch[a + w] == scratch[b + w]:
+                    w += 1
+                if scratch[a + w] <= scratch[b + w]:
+                    break
+                scratch[order + first + j + 1] = scratch[order + first + j]
+                changed = True
+                j -= 1
+            scratch[order + first + j + 1] = t
+    if not changed:
+        return False
+    apply_order(box, base, symmetry, scratch)
+    return True
+
+
+@inline_kernel
+def apply_order(box: Any, base: int, symmetry: Any, scratch: Any) -> None:
+    """Let thread ``scratch[order + k]`` become thread ``k``, wherever it is named."""
+    threads = symmetry.sizes[1]
+    blocks, groups = symmetry.blocks, symmetry.groups
+    references, sets = symmetry.references, symmetry.sets
+    order = threads
+    renamed = 2 * threads
+    keys = 3 * threads
+    for k in range(threads):
+        scratch[renamed + scratch[order + k]] = k
+    for g in range(symmetry.sizes[5]):
+        first, count, width, mask = (
+            groups[g * 8], groups[g * 8 + 1], groups[g * 8 + 2], groups[g * 8 + 3],
+        )  # fmt: skip
+        for t in range(first, first + count):
+            key = keys + t * symmetry.sizes[4]
+            for w in range(width):
+                scratch[key + w] = box[base + blocks[t * 2] + w]
+            if width == 1:
+                scratch[key] = (scratch[key] >> blocks[t * 2 + 1]) & mask
+        for t in range(first, first + count):
+            source = keys + scratch[order + t] * symmetry.sizes[4]
+            word, shift = base + blocks[t * 2], blocks[t * 2 + 1]
+            if width == 1:
+                box[word] = box[word] & ~(mask << shift) | scratch[source] << shift
+            else:
+                for w in range(width):
+                    box[word + w] = scratch[source + w]
+    for r in range(symmetry.sizes[6]):
+        word, s, m = base + references[r * 3], references[r * 3 + 1], references[r * 3 + 2]
+        value = (box[word] >> s) & m
+        if value > 0:
+            box[word] = box[word] & ~(m << s) | (scratch[renamed + value - 1] + 1) << s
+    for r in range(symmetry.sizes[7]):
+        word, s = base + sets[r * 2], sets[r * 2 + 1]
+        old = box[word] >> s
+        new = 0
+        for t in range(threads):
+            new |= ((old >> t) & 1) << scratch[renamed + t]
+        everyone = (1 << threads) - 1
+        box[word] = box[word] & ~(everyone << s) | new << s

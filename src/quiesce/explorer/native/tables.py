@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernels are handed about a program: vectors of integers, built once per search."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from quiesce.compiler.emit_table import Table, emit_table
+from quiesce.compiler.pack_state import Packing, pack_program
+from quiesce.compiler.program import Program
+from quiesce.explorer.native.jit import inline_kernel
+from quiesce.explorer.native.pointers import pointer
+from quiesce.explorer.races import RaceFinder
+
+Vector = npt.NDArray[np.int64]
+
+ALWAYS, SOMETIMES, EVENTUALLY = 0, 1, 2
+_KINDS = {"always": ALWAYS, "sometimes": SOMETIMES, "eventually": EVENTUALLY}
+
+
+class Machine(NamedTuple):
+    """The program, as the kernels see it. ``g = kind_of[t] * locations + location`` names a step.
+
+    :param code: instructions (``compiler/opcodes.py``), then for each cell its word, shift, mask and low.
+    :param constants: the first registers.
+    :param at: for each thread, the word, shift and mask of its location.
+    :param entry: for each (thread, location), the row where its step begins; -1: finished.
+    :param recording: the same, with notes of every access.
+    :param kind_of: for each thread, the number of its kind.
+    :param daemon: for each thread, whether it may wait for ever.
+    :param property_rows: for each property, its first row.
+    :param property_kinds: ALWAYS, SOMETIMES or EVENTUALLY.
+    :param plain: for each g, whether the step makes a plain access.
+    :param may_race: for each two g, whether what they touch can conflict.
+    :param sizes: registers, words, threads, locations, places, properties, number of different g.
+    """
+
+    code: Vector
+    constants: Vector
+    at: Vector
+    entry: Vector
+    recording: Vector
+    kind_of: Vector
+    daemon: Vector
+    property_rows: Vector
+    property_kinds: Vector
+    plain: Vector
+    may_race: Vector
+    sizes: Vector
+
+
+class Symmetry(NamedTuple):
+    """The vectors that ``canonical.py`` reads.
+
+    :param sizes: scratch integers, threads, outside references, outside sets, integers of a key, groups,
+        references, sets.
+    :param groups: per kind of two or more threads: first, number, words of a block, its mask, then
+        from..to in *inner_references* and in *inner_sets*.
+    :param blocks: per thread: word and shift of its block.
+    :param like: per thread: the first of its group, or -1.
+    :param inner_references: per reference to a task in a block: word in the block, shift, mask.
+    :param inner_sets: per set of tasks in a block: word in the block, shift.
+    :param references: per reference to a task anywhere: word, shift, mask; those outside groups first.
+    :param sets: per set of tasks anywhere: word, shift; those outside groups first.
+    """
+
+    sizes: Vector
+    groups: Vector
+    blocks: Vector
+    like: Vector
+    inner_references: Vector
+    inner_sets: Vector
+    references: Vector
+    sets: Vector
+
+
+@inline_kernel
+def machine_pointers(machine: Any) -> Any:
+    """Return *machine* with pointers for vectors."""
+    return Machine(
+        pointer(machine.code), pointer(machine.constants), pointer(machine.at),
+        pointer(machine.entry), pointer(machine.recording), pointer(machine.kind_of),
+        pointer(machine.daemon), pointer(machine.property_rows), pointer(machine.property_kinds),
+        pointer(machine.plain), pointer(machine.may_race), pointer(machine.sizes),
+    )  # fmt: skip
+
+
+@inline_kernel
+def symmetry_pointers(symmetry: Any) -> Any:
+    """Return *symmetry* with pointers for vectors."""
+    return Symmetry(
+        pointer(symmetry.sizes), pointer(symmetry.groups), pointer(symmetry.blocks),
+        pointer(symmetry.like), pointer(symmetry.inner_references), pointer(symmetry.inner_sets),
+        pointer(symmetry.references), pointer(symmetry.sets),
+    )  # fmt: skip
+
+
+def _vector(items: Any) -> Vector:
+    return np.array(list(items), dtype=np.int64)
+
+
+class Compiled:
+    """A program made ready for the kernels.
+
+    :raises NotPackable: it cannot be run on 64-bit words.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.packing: Packing = pack_program(program)
+        self.table: Table = emit_table(program, self.packing)
+        self.words = self.packing.words
+        self.locations = max(len(k.locations) for k in program.kinds)
+        self.machine = self._machine()
+        self.rows = len(self.table.code)
+        self.fields_at = len(self.table.code)
+
+    def pack(self, states: list[tuple[int, ...]]) -> Vector:
+        """Return *states* as packed words, one after the other."""
+        words = [w for s in states for w in self.packing.pack(s)]
+        return np.array(words, dtype=np.uint64).view(np.int64)
+
+    def unpack(self, words: Vector) -> tuple[int, ...]:
+        """Return the state that *words* stand for."""
+        return self.packing.unpack(tuple(int(w) for w in words.view(np.uint64)))
+
+    def _machine(self) -> Machine:
+        program, table, fields = self.program, self.table, self.packing.fields
+        threads = program.threads
+        kinds = {id(k): i for i, k in enumerate(program.kinds)}
+        pad = self.locations
+        located = [fields[t.base] for t in threads]
+        plain, may_race = _race_tables(program, pad)
+        sizes = [
+            table.registers, self.words, len(threads), pad, len(table.places),
+            len(program.properties), len(plain),
+        ]  # fmt: skip
+        return Machine(
+            _vector([*table.code, *(x for f in fields for x in (f.word, f.shift, f.mask, f.low))]),
+            _vector(table.constants),
+            _vector(x for f in located for x in (f.word, f.shift, f.mask)),
+            _vector(x for rows in table.entry for x in rows + [-1] * (pad - len(rows))),
+            _vector(x for rows in table.recording for x in rows + [-1] * (pad - len(rows))),
+            _vector(kinds[id(t.kind)] for t in threads),
+            _vector(t.daemon for t in threads),
+            _vector(table.properties),
+            _vector(_KINDS[p.spec.kind] for p in program.properties),
+            plain,
+            may_race,
+            _vector(sizes),
+        )
+
+
+def _race_tables(program: Program, pad: int) -> tuple[Vector, Vector]:
+    """Return which steps make plain accesses, and which two steps can conflict over one."""
+    finder = RaceFinder(program)
+    first = {id(t.kind): i for i, t in reversed(list(enumerate(program.threads)))}
+    steps = [
+        (first[id(kind)], location)
+        for kind in program.kinds
+        for location in range(pad)
+    ]  # fmt: skip
+    known = [len(kind.locations) for kind in program.kinds for _ in range(pad)]
+    plain = np.zeros(len(steps), np.int64)
+    may = np.zeros(len(steps) * len(steps), np.int64)
+    for a, (thread, location) in enumerate(steps):
+        if location >= known[a] or not finder._prints[thread][location].plain:
+            continue
+        for b, (other, other_location) in enumerate(steps):
+            if other_location < known[b] and finder._may_race(
+                thread, location, other, other_location
+            ):
+                plain[a] = 1
+                may[a * len(steps) + b] = 1
+    return plain, may
+
+

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The set of visited states: stored whole, in order of discovery, found through a hash table.
+
+``states`` holds the packed words of each state and ``parents`` who discovered it. The table is open
+addressing with linear probing over a power of two of 64-bit slots, each 0 or (fingerprint, number plus
+one) of a state. It is never filled beyond three quarters, so every probe ends at an empty slot.
+
+What costs is memory latency, not computation. So successors come in batches, and a batch is
+looked up in passes over small blocks: hash and prefetch the slots; look at the slots and prefetch the
+states that they name; compare.
+
+With several shards (one for each core), a state belongs to the shard that its hash says; its number is
+then ``place in the shard * shards + shard``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quiesce.explorer.native.jit import inline_kernel, kernel
+from quiesce.explorer.native.pointers import pointer, prefetch
+
+BLOCK = 128
+AHEAD = 16
+_C1 = np.uint64(0x9E3779B97F4A7C15)
+_C2 = np.uint64(0xD6E8FEB86659FD93)
+_U32 = np.uint64(32)
+_LOW32 = np.uint64(0xFFFFFFFF)
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+
+
+@inline_kernel
+def hash_words(array: Any, base: int, words: int) -> Any:
+    """Return a 64-bit hash of ``array[base:base + words]``."""
+    h = _C1
+    for i in range(words):
+        h = (h ^ np.uint64(array[base + i])) * _C2
+        h ^= h >> _U32
+    h *= _C1
+    h ^= h >> _U32
+    return h * _C2
+
+
+@inline_kernel
+def same_words(a: Any, i: int, b: Any, j: int, words: int) -> bool:
+    """Whether two packed states are equal."""
+    for k in range(words):  # noqa: SIM110  (a generator cannot be compiled)
+        if a[i + k] != b[j + k]:
+            return False
+    return True
+
+
+@inline_kernel
+def table_shape(slots: int) -> Any:
+    """Return how far to shift a hash to get a place in the table, and the mask of places."""
+    bits = 0
+    while (1 << bits) < slots:
+        bits += 1
+    return np.uint64(64 - bits), slots - 1
+
+
+@kernel
+def insert(
+    box_: Any, box_parents_: Any, start: int, end: int, words: int, shards: int, shard: int,
+    states_: Any, parents_: Any, table_: Any, scratch_: Any, count: int, limit: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Add the states ``box[start:end]`` that belong to *shard* and are new.
+
+    :param limit: how many states there may be before the caller must make room.
+    :returns: how far it got in the box, and the number of states.
+    """
+    box, box_parents = pointer(box_), pointer(box_parents_)
+    states, parents, table = pointer(states_), pointer(parents_), pointer(table_)
+    shift, mask = table_shape(len(table_))
+    # Three vectors of a block each: place in the table, fingerprint, entry of the box.
+    scratch = pointer(scratch_)
+    many = np.uint64(shards)
+    at = start
+    while at < end:
+        if count + BLOCK > limit:
+            return at, count
+        upto = min(end, at + BLOCK)
+        n = 0
+        for k in range(at, upto):
+            h = hash_words(box, k * words, words)
+            if shards > 1 and np.int64((h & _LOW32) % many) != shard:
+                continue
+            place = np.int64(h >> shift)
+            prefetch(table, place)
+            scratch[n] = place
+            scratch[BLOCK + n] = np.int64(h & _LOW32)
+            scratch[2 * BLOCK + n] = k
+            n += 1
+        for j in range(n):
+            slot = table[scratch[j]]
+            if slot != _ZERO and np.int64(slot >> _U32) == scratch[BLOCK + j]:
+                prefetch(states, (np.int64(slot & _LOW32) - 1) * words)
+        for j in range(n):
+            place = scratch[j]
+            fingerprint = scratch[BLOCK + j]
+            k = scratch[2 * BLOCK + j]
+            while True:
+                slot = table[place]
+                if slot == _ZERO:
+                    table[place] = np.uint64(fingerprint) << _U32 | np.uint64(count + 1)
+                    for i in range(words):
+                        states[count * words + i] = box[k * words + i]
+                    parents[count] = box_parents[k]
+                    count += 1
+                    break
+                if np.int64(slot >> _U32) == fingerprint and same_words(
+                    states, (np.int64(slot & _LOW32) - 1) * words, box, k * words, words
+                ):
+                    break
+                place = (place + 1) & mask
+        at = upto
+    return end, count
+
+
+@kernel
+def fill_table(states_: Any, count: int, words: int, table_: Any) -> None:
+    """Enter the first *count* states into the empty *table*."""
+    states, table = pointer(states_), pointer(table_)
+    shift, mask = table_shape(len(table_))
+    for k in range(count):
+        ahead = k + AHEAD
+        if ahead < count:
+            prefetch(table, np.int64(hash_words(states, ahead * words, words) >> shift))
+        h = hash_words(states, k * words, words)
+        place = np.int64(h >> shift)
+        while table[place] != _ZERO:
+            place = (place + 1) & mask
+        table[place] = (h & _LOW32) << _U32 | np.uint64(k + 1)
+
+
+@kernel
+def find(box_: Any, end: int, words: int, states_: Any, table_: Any, found_: Any) -> None:
+    """Look up the states ``box[0:end]``; write their numbers, or -1, to *found*."""
+    box, states, table, found = pointer(box_), pointer(states_), pointer(table_), pointer(found_)
+    shift, mask = table_shape(len(table_))
+    for k in range(end):
+        ahead = k + AHEAD
+        if ahead < end:
+            prefetch(table, np.int64(hash_words(box, ahead * words, words) >> shift))
+        h = hash_words(box, k * words, words)
+        place = np.int64(h >> shift)
+        number = -1
+        while table[place] != _ZERO:
+            slot = table[place]
+            candidate = np.int64(slot & _LOW32) - 1
+            if slot >> _U32 == h & _LOW32 and same_words(
+                states, candidate * words, box, k * words, words
+            ):
+                number = candidate
+                break
+            place = (place + 1) & mask
+        found[k] = number
