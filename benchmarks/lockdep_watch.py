@@ -32,7 +32,7 @@ def _microseconds(outer: threading.Lock, inner: threading.Lock) -> tuple[float, 
 def main() -> dict[str, float]:
     """Return microseconds for each ``with lock:``."""
     plain, plain_nested = _microseconds(threading.Lock(), threading.Lock())
-    with watch(out=None):
+    with watch(quiet=True):
         outer = threading.Lock()
         inner = threading.Lock()
         watched, watched_nested = _microseconds(outer, inner)

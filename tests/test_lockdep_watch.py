@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
-import io
 import queue
 import threading
 from collections.abc import Callable
@@ -38,9 +37,8 @@ def b_then_a(a: threading.Lock, b: threading.Lock) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore"])
-def test_inversion_that_never_deadlocked(kind: str) -> None:
-    out = io.StringIO()
-    with watch(out) as watched:
+def test_inversion_that_never_deadlocked(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with watch() as watched:
         make = getattr(threading, kind)
         a = make()
         b = make()
@@ -52,7 +50,7 @@ def test_inversion_that_never_deadlocked(kind: str) -> None:
     # Both stacks: where B was taken under A, and where A is taken under B.
     assert [link.trace[0].function for link in report.chain] == ["a_then_b", "b_then_a"]
     assert all(link.trace[0].file == __file__ for link in report.chain)
-    assert report.text() in out.getvalue()
+    assert report.text() in capsys.readouterr().err
     assert "test_lockdep_watch.py:" in report.prev.name
 
 
@@ -67,7 +65,7 @@ def test_one_order_is_silent() -> None:
 
 def test_class_is_the_creation_site() -> None:
     """Other instances of the same two lines invert as well as these do."""
-    with watch(None) as watched:
+    with watch(quiet=True) as watched:
         pairs = []
         for _ in range(2):
             a = threading.Lock()
@@ -79,7 +77,7 @@ def test_class_is_the_creation_site() -> None:
 
 
 def test_locks_of_one_site_in_one_order_and_then_not() -> None:
-    with watch(None) as watched:
+    with watch(quiet=True) as watched:
         first, second, third = (threading.Lock() for _ in range(3))
         a_then_b(first, second)
         a_then_b(second, third)
@@ -94,7 +92,7 @@ def test_locks_of_one_site_in_one_order_and_then_not() -> None:
 
 
 def test_several_inversions_are_all_told_and_each_once() -> None:
-    with watch(None) as watched:
+    with watch(quiet=True) as watched:
         a = threading.Lock()
         b = threading.Lock()
         c = threading.Lock()
@@ -117,7 +115,7 @@ def test_trylock_and_timeout_make_no_order() -> None:
 
 
 def test_what_is_taken_under_a_trylock_counts() -> None:
-    with watch(None) as watched:
+    with watch(quiet=True) as watched:
         a = threading.Lock()
         b = threading.Lock()
         a_then_b(a, b)
@@ -165,7 +163,7 @@ def test_condition_lets_go_while_it_waits() -> None:
 
 def test_waiting_with_another_lock_held_is_an_inversion() -> None:
     """wait() takes its lock again with the other one held: other -> condition -> other."""
-    with watch(None) as watched:
+    with watch(quiet=True) as watched:
         condition = threading.Condition()
         other = threading.Lock()
         with condition, other:
@@ -245,7 +243,7 @@ def test_the_standard_library_on_top() -> None:
 
 
 def test_off_means_off() -> None:
-    with watch(None) as watched:
+    with watch(quiet=True) as watched:
         a = threading.Lock()
         b = threading.Lock()
         a_then_b(a, b)
@@ -261,7 +259,7 @@ def test_off_means_off() -> None:
 
 def test_lock_made_before_is_not_touched() -> None:
     before = threading.Lock()
-    with watch(None) as watched:
+    with watch(quiet=True) as watched:
         inside = threading.Lock()
         a_then_b(before, inside)
         b_then_a(before, inside)

@@ -42,7 +42,7 @@ class _LockdepHooks:
     def pytest_runtest_setup(self) -> Generator[None, None, None]:
         from quiesce.lockdep.watch import watch
 
-        self._watch = self._stack.enter_context(watch(out=None))
+        self._watch = self._stack.enter_context(watch(quiet=True))
         return (yield)
 
     @pytest.hookimpl(wrapper=True)

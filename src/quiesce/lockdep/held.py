@@ -25,6 +25,13 @@ class ChainNode:
         self.children: dict[int, ChainNode] = {}
         self.cached = False
 
+    def follow(self, step: int) -> ChainNode:
+        """Return the chain that is longer by *step*, a class and a reader kind."""
+        chain = self.children.get(step)
+        if chain is None:
+            chain = self.children[step] = ChainNode()
+        return chain
+
 
 class HeldLock:
     """One entry of a task's stack of held locks (``struct held_lock``).

@@ -32,7 +32,7 @@ from quiesce.lockdep.classes import (
 )
 from quiesce.lockdep.core import MAX_LOCK_DEPTH
 from quiesce.lockdep.frames import Stack, ip_of
-from quiesce.lockdep.held import ChainNode, HeldLock, Task
+from quiesce.lockdep.held import HeldLock, Task
 from quiesce.lockdep.interrupts import InterruptEvents
 from quiesce.lockdep.order_checks import validate_chain
 from quiesce.lockdep.reports import Report
@@ -209,19 +209,13 @@ class Validator(InterruptEvents):
             task.chain,
         )
         if cls.wait_inner and not wait_context_allows(task, hlock, self.wait_numbers):
-            context = task_wait_context(task, self.wait_numbers)
-            self.fail(WaitContextReport, task, lock=held_info(hlock), context=context)
+            self._fail_wait_context(task, hlock)
             return FAILED
         if not mark_usage(self, task, hlock):
             return FAILED
 
         head = not held or held[-1].irq_context != hlock.irq_context
-        parent = self.chains if head else task.chain
-        step = cls.index << 2 | read
-        chain = parent.children.get(step)
-        if chain is None:
-            chain = parent.children[step] = ChainNode()
-
+        chain = (self.chains if head else task.chain).follow(cls.index << 2 | read)
         if nest_lock is not None and not self.is_held(task, nest_lock):
             self.fail(NestedNotTakenReport, task, lock=held_info(hlock), nest_lock=nest_lock.name)
             return FAILED
@@ -244,6 +238,10 @@ class Validator(InterruptEvents):
             self.warn(task, "hlock->references < references")
             return FAILED
         return MERGED
+
+    def _fail_wait_context(self, task: Task, hlock: HeldLock) -> None:
+        context = task_wait_context(task, self.wait_numbers)
+        self.fail(WaitContextReport, task, lock=held_info(hlock), context=context)
 
     def _fail_depth(self, task: Task) -> None:
         depth = len(task.held)

@@ -23,10 +23,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TextIO
 
 from quiesce.lockdep.watch_locks import WatchedLock, WatchedRLock, watched_semaphore
 from quiesce.lockdep.watch_state import Site, Watch
@@ -50,21 +49,21 @@ def _creation_site(frame: FrameType | None) -> Site | None:
 
 
 @contextmanager
-def watch(out: TextIO | None = sys.stderr) -> Iterator[Watch]:
+def watch(*, quiet: bool = False) -> Iterator[Watch]:
     """Watch the locks that are made inside.
 
     Yields the :class:`~quiesce.lockdep.watch_state.Watch`, whose ``reports`` fill as they are found.
     The names in :mod:`threading` are replaced for all threads, so only one thread should do this.
 
-    :param out: where each report is printed at once; None for nowhere.
+    :param quiet: do not print each report on standard error as it is found.
     """
-    state = Watch(out)
+    state = Watch(quiet)
     originals = {name: getattr(threading, name) for name in _PATCHED}
-    make_lock: Callable[[], object] = originals["Lock"]
 
     def lock() -> object:
         site = _creation_site(sys._getframe(1))
-        return make_lock() if site is None else WatchedLock(state, site, originals["Lock"]())
+        inner = originals["Lock"]()
+        return inner if site is None else WatchedLock(state, site, inner)
 
     def rlock() -> object:
         site = _creation_site(sys._getframe(1))

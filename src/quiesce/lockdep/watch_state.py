@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import _thread
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import TextIO
 from weakref import WeakKeyDictionary
 
 from quiesce.lockdep.classes import LockdepMap, LockType
@@ -81,10 +81,10 @@ class Watch:
         goes on after a report, so that one inversion does not hide the next.
     """
 
-    def __init__(self, out: TextIO | None) -> None:
+    def __init__(self, quiet: bool) -> None:
         self.reports: list[Report] = []
         self.watching = True
-        self._out = out
+        self._quiet = quiet
         self._validator = Validator()
         # Re-entrant, since the garbage collector may run a finaliser that makes a lock right here.
         self._guard = _thread.RLock()
@@ -176,8 +176,8 @@ class Watch:
         if isinstance(report, RecursiveReport):
             report = replace(report, earlier=self._earlier)
         self.reports.append(report)
-        if self._out is not None:
-            self._out.write(f"\n{report.text()}{report.note}\n")
+        if not self._quiet:
+            sys.stderr.write(f"\n{report.text()}{report.note}\n")
 
     def _compare(self, held: LockdepMap, wanted: LockdepMap) -> int:
         """Allow locks of one class to nest in an order that never turns round."""
