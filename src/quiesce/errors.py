@@ -96,7 +96,11 @@ class SourceErrors(QuiesceError):
     """All that is wrong with a protocol's source, sorted by place, each complaint once."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
-        self.diagnostics = tuple(sorted(set(diagnostics)))
+        # What is inlined in several places is complained about once, on its first way there.
+        first: dict[tuple[Loc, str, str], Diagnostic] = {}
+        for d in sorted(set(diagnostics)):
+            first.setdefault((d.loc, d.code, d.message), d)
+        self.diagnostics = tuple(first.values())
         count = len(self.diagnostics)
         tail = f"{count} error{'s' if count != 1 else ''}; nothing was checked"
         super().__init__("\n\n".join([*(d.render() for d in self.diagnostics), tail]))

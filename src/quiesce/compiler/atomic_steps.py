@@ -79,7 +79,8 @@ def find_locations(
         for i, op in enumerate(ops)
         if not inside[i] and _is_event(ops, i, visible_cells, visible_versions)
     }
-    starts = {0}
+    # A finished thread has a location too, so plain accesses before the end are a step of their own.
+    starts = {0, *(i for i in events if isinstance(ops[i], Halt))}
     if fuse:
         after_events = [0, *(_after_event(ops, i) for i in events if not isinstance(ops[i], Halt))]
         for position in after_events:

@@ -275,6 +275,8 @@ class ExpressionReader(Emitter):
                         "keep it on the component that owns the array",
                     )  # fmt: skip
                 return VersionPlace(placed.version, placed.marked)
+            if isinstance(placed.type, RefType) and base.terms:
+                self._refuse_inner_ref(base, placed.type, name, node)
             address = Address(placed.base, base.terms)
             limits = bounds(placed.type, self.layout.threads)
             if placed.length is not None:
@@ -290,6 +292,20 @@ class ExpressionReader(Emitter):
                 return ComponentArray(value, base.terms)
             return Static(value)
         return self._class_member(base, type(component), name, node)
+
+    def _refuse_inner_ref(
+        self, base: Component, type_: RefType, name: str, node: ast.AST
+    ) -> None:
+        """Refuse a Ref in an array element that points into an array of the same element."""
+        above: Protocol | None = self.layout.elements(type_)[0]
+        while above is not None:
+            if above is base.template:
+                self.refuse(
+                    node, "inner-ref", f"`{name}` points into an array of a component that is itself indexed",
+                    "which array is meant would depend on the index",
+                    "loop over the outer array, `for x in self.outer:`, so that each is known",
+                )  # fmt: skip
+            above = above._owner
 
     def _class_member(
         self, base: Component, klass: type, name: str, node: ast.AST, after: type | None = None
