@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from quiesce.errors import UsageError
+from quiesce.explorer import check
 from quiesce.primitives import Mutex
 from quiesce.protocol import (
     READ_ONCE,
@@ -354,6 +355,8 @@ def test_what_cannot_be_run_is_refused() -> None:
         run(Nothing())
     with pytest.raises(UsageError, match="cannot run for 0 seconds"):
         run(Handover(), 0)
+    with pytest.raises(UsageError, match="cannot run for nan seconds"):
+        run(Handover(), float("nan"))
 
 
 def test_the_result_is_told_in_text_and_as_json() -> None:
@@ -376,3 +379,18 @@ def test_the_result_is_told_in_text_and_as_json() -> None:
 def test_a_silent_run_says_that_it_proves_nothing() -> None:
     text = render(run(Handover(), 0.05))
     assert "Nothing wrong was seen, which proves nothing" in text
+
+
+LOOKED_FOR = ("deadlock", "stuck thread", "broken invariant", "failed assert", "out of range")
+
+
+@pytest.mark.parametrize("how", ["READ_ONCE", "variable", "array", "task"])
+def test_the_explorer_too_lets_a_marked_loop_spin(how: str) -> None:
+    assert check(Spinner(how)).of_kind(*LOOKED_FOR, "data race") == []
+
+
+def test_the_explorer_agrees_on_who_waits_for_ever() -> None:
+    assert [f.kind for f in check(Chooser(free=1)).of_kind(*LOOKED_FOR)] == ["deadlock"]
+    assert [f.kind for f in check(Handover("nobody")).of_kind(*LOOKED_FOR)] == ["deadlock"]
+    for scenario in (Chooser(free=2), Handover("marked"), Worker(), Worker(daemon_busy=True)):
+        assert check(scenario).of_kind(*LOOKED_FOR, "data race") == []

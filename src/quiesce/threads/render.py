@@ -53,21 +53,32 @@ def _finding(finding: Finding) -> Iterator[str]:
 def _thread(report: ThreadReport) -> Iterator[str]:
     if report.doing != "waits":
         at = f", at {report.site}" if report.site is not None else ""
-        yield f"  {report.name} {report.doing}{at}"
+        yield from _wrapped(f"  {report.name} {report.doing}{at}", "    ")
     else:
         step = f"{report.step}(&{report.lock})" if report.lock else report.step
-        yield f"  {report.name} waits in {step} for {_seconds(report.seconds)}"
+        since = _seconds(report.seconds)
+        yield from _wrapped(f"  {report.name} waits in {step} for {since}", "    ")
         if report.site is not None:
             yield from _site(report.site, "    ")
         for holder in report.held_by:
             how = "" if holder.mode == "exclusive" else f" ({holder.mode})"
-            yield f"    held by {holder.thread}{how}, taken at {holder.site}"
+            yield from _wrapped(
+                f"    held by {holder.thread}{how}, taken at {holder.site}", "      "
+            )
     for lock, site in report.holds:
-        yield f"    holds {lock}, taken at {site}"
+        yield from _wrapped(f"    holds {lock}, taken at {site}", "      ")
 
 
 def _site(site: Site, indent: str) -> Iterator[str]:
-    yield f"{indent}at {site}: {site.text}" if site.text else f"{indent}at {site}"
+    """Yield the place, and the source line below it where it does not fit beside it."""
+    place = f"{indent}at {site}"
+    if not site.text:
+        yield place
+    elif len(place) + len(site.text) + 2 <= WIDTH:
+        yield f"{place}: {site.text}"
+    else:
+        yield f"{place}:"
+        yield f"{indent}   {site.text}"
 
 
 def _table(result: RunResult) -> Iterator[str]:

@@ -56,7 +56,7 @@ def run(
     :param listener: hears of every lock that is taken and released.
     :raises UsageError: there is nothing to run, or the time is not positive.
     """
-    if seconds <= 0:
+    if not seconds > 0:
         raise UsageError(f"cannot run for {seconds} seconds", "give a number greater than 0")
     begin = time.monotonic()
     deadline = begin + seconds
