@@ -22,14 +22,18 @@ class ChainNode:
     __slots__ = ("cached", "children")
 
     def __init__(self) -> None:
-        self.children: dict[int, ChainNode] = {}
+        # Most chains are never continued, and an empty dict is larger than the node.
+        self.children: dict[int, ChainNode] | None = None
         self.cached = False
 
     def follow(self, step: int) -> ChainNode:
         """Return the chain that is longer by *step*, a class and a reader kind."""
-        chain = self.children.get(step)
+        children = self.children
+        if children is None:
+            children = self.children = {}
+        chain = children.get(step)
         if chain is None:
-            chain = self.children[step] = ChainNode()
+            chain = children[step] = ChainNode()
         return chain
 
 
