@@ -58,18 +58,20 @@ class Srcu(Lock):
 
     def synchronize_srcu(self) -> None:
         """Wait for the read sections that are open now. May sleep, and not in a read section."""
-        self._flip()
-        self._wait_for_readers()
+        self.begin_grace_period()
+        self.end_grace_period()
 
     @atomic(label="synchronize_srcu", queued=True)
-    def _flip(self) -> None:
+    def begin_grace_period(self) -> None:
+        """The first half of :meth:`synchronize_srcu`: later readers use the other index."""
         might_sleep()
         wait_until(self.grace_period is None)
         self.grace_period = current()
         self.index = 1 - self.index
 
     @atomic(label="srcu_wait_for_readers")
-    def _wait_for_readers(self) -> None:
+    def end_grace_period(self) -> None:
+        """The second half: wait until nobody uses the old one."""
         acquires(self)
         wait_until(self.readers[1 - self.index] == 0)
         releases(self)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is checked: notifiers, memslot updaters and vCPUs, and what must be true of every run.
+
+All threads go round for ever, so that starvation can be told from slowness. The default is the smallest
+scenario in which every design comes out as it should and every planted bug is found.
+"""
+
+from __future__ import annotations
+
+from quiesce.errors import UsageError
+from quiesce.kvm.gates import GATES
+from quiesce.kvm.memslots import NULL, AddressSpace, Change
+from quiesce.kvm.mm import Mm, Operation
+from quiesce.kvm.mmu_notifier import MmuNotifier
+from quiesce.kvm.vm import Kvm
+from quiesce.primitives import configure_preempt_rt
+from quiesce.protocol import Scenario, always, choose, eventually, sometimes, thread
+
+OPERATIONS = tuple(operation.value for operation in Operation)
+CHANGES = ("delete", "move", "flags")
+
+
+class MemslotUpdates(Scenario):
+    """Memslot updates against MMU notifiers.
+
+    :param design: the gate, one of ``GATES``.
+    :param notifiers: tasks of the process that invalidate pages.
+    :param updaters: tasks that change memslots.
+    :param vcpus: vCPUs that use the slot's pages.
+    :param pages: how many pages the slot has.
+    :param spaces: address spaces, 1 or 2.
+    :param operations: what notifiers do to pages of the slot, of ``OPERATIONS``, with commas.
+    :param unrelated: what they do to a page that no slot covers; may be empty.
+    :param changes: what updaters do to the slot where there is one, of ``CHANGES``, with commas;
+        where there is none they create it.
+    :param pseudo_lock_waits: treat the notifier's lockdep map as a lock.
+    :param other_may_fail: another subscriber refuses non-blockable starts now and then.
+    :param rt: a kernel built with PREEMPT_RT: spinlock_t sleeps.
+    """
+
+    def __init__(
+        self,
+        design: str = "count",
+        notifiers: int = 2,
+        updaters: int = 1,
+        vcpus: int = 1,
+        pages: int = 1,
+        spaces: int = 1,
+        operations: str = "zap",
+        unrelated: str = "",
+        changes: str = "delete",
+        pseudo_lock_waits: bool = False,
+        other_may_fail: bool = False,
+        rt: bool = False,
+    ) -> None:
+        if design not in GATES:
+            raise UsageError(f"there is no design `{design}`", f"one of {', '.join(GATES)}")
+        self.notifiers = notifiers
+        self.updaters = updaters
+        self.vcpus = vcpus
+        self.related = tuple(Operation(o) for o in _chosen(operations, OPERATIONS))
+        self.unrelated = tuple(Operation(o) for o in _chosen(unrelated, OPERATIONS))
+        self.changes = tuple(Change(c) for c in _chosen(changes, CHANGES))
+        self.mm = Mm(pages, MmuNotifier(pseudo_lock_waits, other_may_fail))
+        places = 2 if Change.MOVE in self.changes else 1
+        self.kvm = Kvm(self.mm, GATES[design](), places, spaces)
+        self.mm.mmu_notifier.kvm = self.kvm
+        if rt:
+            configure_preempt_rt(self)
+        self.hvas = tuple(range(pages)) if self.related else ()
+        if self.unrelated:
+            self.hvas += (pages,)
+        self.used = tuple(spte.number for spte in self.kvm.mmu.sptes)
+        self.as_ids = tuple(range(spaces))
+
+    # --- Threads ----------------------------------------------------------------------------------
+
+    @thread("notifiers")
+    def notifier(self) -> None:
+        """A task of the process: it changes pages, each time with a start and an end."""
+        while True:
+            hva = choose(*self.hvas)
+            if self.unrelated and hva == self.kvm.pages:
+                self.operate(self.unrelated, self.kvm.pages)
+            else:
+                self.operate(self.related, hva)
+
+    def operate(self, operations: tuple[Operation, ...], hva: int) -> None:
+        """Do one of *operations* to the page *hva*."""
+        chosen = choose(*operations)
+        for operation in operations:
+            if chosen == operation:
+                if operation == Operation.COPY_ON_WRITE:
+                    self.mm.copy_on_write(hva)
+                elif operation == Operation.ZAP:
+                    self.mm.zap(hva)
+                elif operation == Operation.REMAP:
+                    self.mm.remap(hva)
+                elif operation == Operation.MIGRATE:
+                    self.mm.migrate(hva)
+                elif operation == Operation.PROTECT_HUGETLB:
+                    self.mm.protect_hugetlb(hva)
+                elif operation == Operation.REAP:
+                    self.mm.reap(hva)
+
+    @thread("updaters")
+    def updater(self) -> None:
+        """The VMM: it creates the slot if there is none, else deletes, moves or changes it."""
+        while True:
+            as_id = choose(*self.as_ids)
+            change = choose(*self.changes)
+            for space in self.kvm.spaces:
+                if space.as_id == as_id:
+                    self.update(space, change)
+
+    def update(self, space: AddressSpace, wanted: Change) -> None:
+        """``ioctl(KVM_SET_USER_MEMORY_REGION)``"""
+        if self.kvm.lock_slots(space):
+            for change in self.changes:
+                if wanted == change:
+                    self.kvm.set_memslot(space, change)
+        else:
+            self.kvm.set_memslot(space, Change.CREATE)
+        self.kvm.slots_lock.unlock()
+
+    @thread("vcpus", daemon=True)
+    def vcpu(self) -> None:
+        """A vCPU: its guest uses a page, and faults where there is no translation."""
+        while True:
+            number = choose(*self.used)
+            for spte in self.kvm.mmu.sptes:
+                if spte.number == number:
+                    self.kvm.page_fault(spte)
+
+    # --- Properties -------------------------------------------------------------------------------
+
+    @always
+    def balanced(self) -> bool:
+        """mmu_invalidate_in_progress is what the invalidations under way have raised it to."""
+        return self.kvm.mmu.mmu_invalidate_in_progress == self.kvm.mmu.expected_in_progress
+
+    @always
+    def start_and_end_agree(self) -> bool:
+        """An end takes mmu_lock exactly if its start did."""
+        return self.kvm.decisions_agree
+
+    @always
+    def no_stale_translation(self) -> bool:
+        """No vCPU keeps a translation of a page that was taken away, once that invalidation has ended."""
+        for spte in self.kvm.mmu.sptes:
+            if spte.present and spte.pte.changing == 0 and spte.pte.page != spte.page:
+                return False
+        return True
+
+    @always
+    def no_translation_without_memslot(self) -> bool:
+        """No translation outlives its memslot."""
+        for spte in self.kvm.mmu.sptes:
+            slots = spte.space.active
+            if spte.present and (slots.slot == NULL or slots.base_gfn != spte.place):
+                return False
+        return True
+
+    @sometimes
+    def update_meets_invalidation(self) -> bool:
+        """A memslot update is under way during an invalidation of guest memory."""
+        for space in self.kvm.spaces:
+            if space.update_in_progress and self.kvm.mmu.mmu_invalidate_in_progress > 0:
+                return True
+        return False
+
+    @sometimes
+    def fault_maps_page(self) -> bool:
+        """A fault installs a translation."""
+        for spte in self.kvm.mmu.sptes:
+            if spte.present:
+                return True
+        return False
+
+    @eventually()
+    def updates_finish(self) -> bool:
+        """Every memslot update ends; slots_lock is held for as long as it takes."""
+        return self.kvm.slots_lock.owner is None
+
+    @eventually(informational=True)
+    def faults_finish(self) -> bool:
+        """A vCPU's fault is not retried for ever. (All vCPUs are alike; this is the first.)"""
+        if self.vcpus == 0:
+            return True
+        return not self.kvm.faulting[self.tasks[self.notifiers + self.updaters]]
+
+
+def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of a comma-separated list.
+
+    :raises UsageError: one of them is not known.
+    """
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    for word in words:
+        if word not in known:
+            raise UsageError(f"`{word}` is not known here", f"one or more of {', '.join(known)}")
+    return words
