@@ -145,7 +145,9 @@ def _recursive_cycle(report: Report) -> Cycle | None:
         return None
     wanted = _of_held(report.wanted, report.backtrace)
     holding = _of_held(report.holding, ())
-    if holding.mode is Mode.UNKNOWN and wanted.primitive not in ("", "rwsem", "rwlock"):
+    if holding.mode is Mode.UNKNOWN and (
+        wanted.primitive not in ("", "rwsem", "rwlock") or _same_call(report.wanted, report.holding)
+    ):
         holding = replace(wanted, caller=report.holding.where)
     path = Path(
         0,
@@ -155,6 +157,14 @@ def _recursive_cycle(report: Report) -> Cycle | None:
         True,
     )
     return _cycle((path,))
+
+
+def _same_call(one: Lock, other: Lock) -> bool:
+    """True when both were taken by the same call, and so in the same way."""
+    first, second = one.where, other.where
+    if first is None or second is None or not first.offset:
+        return False
+    return first.place == second.place
 
 
 def _cycle(paths: tuple[Path, ...]) -> Cycle:

@@ -69,6 +69,11 @@ def _partial(report: Report) -> Explanation:
 def _summary(report: Report, cycle: Cycle) -> str:
     if len(cycle.paths) == 1:
         path = cycle.paths[0]
+        if path.wants.note.nature is Nature.WAIT:
+            return (
+                f"{report.task or 'A task'} waits for {path.wants.lock.name} from inside it: it "
+                "waits for itself, if it is the same one."
+            )
         return (
             f"{report.task or 'A task'} wants {path.wants.lock.name} while it holds a lock of the "
             f"same class: if it is the same one, it waits for itself."

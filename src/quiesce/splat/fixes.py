@@ -25,13 +25,14 @@ def fixes(report: Report, cycle: Cycle) -> list[str]:
 
 
 def _all(report: Report, cycle: Cycle) -> Iterator[str]:
+    if report.kind == "recursive":
+        yield from _nesting(report, cycle)
     yield from _readers(cycle)
     for path in cycle.paths:
         yield from _contexts(cycle, path)
     for path in cycle.paths:
         yield from _waits(path)
     if report.kind == "recursive":
-        yield from _nesting(report, cycle)
         return
     yield from _order(cycle)
     yield from _same_class(cycle)
@@ -77,7 +78,9 @@ def _waits(path: Path) -> Iterator[str]:
         return  # what holds the context is the task that enters it; that path has its own remedy
     holds, lock, place = path.holds.lock.name, path.wants.lock, _place(path)
     name = lock.name
-    if path.wants.how.primitive == "work item":
+    if holds == name:
+        yield f"Do not wait for {name} from inside it{place}: cancel without waiting, or elsewhere."
+    elif path.wants.how.primitive == "work item":
         yield f"Flush or cancel {name} after {holds} has been dropped{place}, or without waiting."
         if lock.base.startswith("(wq_completion)"):
             yield f"Give the work a queue of its own, so that waiting for {name} waits for less."
@@ -115,9 +118,10 @@ def _same_class(cycle: Cycle) -> Iterator[str]:
 def _nesting(report: Report, cycle: Cycle) -> Iterator[str]:
     lock = cycle.paths[0].wants.lock
     place = _place(cycle.paths[0])
-    same = report.wanted is not None and report.holding is not None
-    if same and report.wanted and report.holding and report.wanted.address:
-        same = report.wanted.address == report.holding.address
+    if cycle.paths[0].wants.note.nature is Nature.WAIT:
+        return  # waiting for itself; the remedy for the wait says it
+    wanted, holding = report.wanted, report.holding
+    same = wanted is None or holding is None or wanted.address == holding.address
     drop = (
         f"Do not take {lock.name} again{place}: drop it first, or call a variant that expects it."
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quiesce.splat.annotations import Nature
+from quiesce.splat.annotations import Nature, look_up
 from quiesce.splat.cycle import Blocking, Cycle, Path, Task, Wait
 from quiesce.splat.explanation import Reason
 from quiesce.splat.interleaving import call, letter
@@ -52,17 +52,28 @@ def _two_objects(report: Report) -> Iterator[str]:
     wanted, holding = report.wanted, report.holding
     if report.kind != "recursive" or wanted is None or holding is None:
         return
-    if _addresses(report) and wanted.address != holding.address:
+    if _two_addresses(report):
         yield (
             f"another task takes the two objects ({holding.address} and {wanted.address}) in the "
             "other order at the same time"
         )
 
 
-def _addresses(report: Report) -> bool:
-    """True when both locks have an address that can be compared."""
-    both = (report.wanted, report.holding)
-    return all(lock is not None and lock.address and "ptrval" not in lock.address for lock in both)
+def _addresses(report: Report) -> tuple[str, str] | None:
+    """The two addresses of a recursive report where they tell objects apart.
+
+    Those of a work item do not: the worker holds a copy of its map on the stack.
+    """
+    wanted, holding = report.wanted, report.holding
+    if wanted is None or holding is None or look_up(wanted).nature.is_annotation:
+        return None
+    one, other = wanted.address, holding.address
+    return None if not one or not other or "ptrval" in one else (one, other)
+
+
+def _two_addresses(report: Report) -> bool:
+    addresses = _addresses(report)
+    return addresses is not None and addresses[0] != addresses[1]
 
 
 def _never(wait: Wait) -> str:
@@ -125,9 +136,11 @@ def reasons_for(report: Report, cycle: Cycle) -> Iterator[Reason]:
     for wait in sure:
         who, owner = letter(wait.waiter), letter(wait.holder)
         whom = "itself" if who == owner else owner
-        yield Reason(
-            "", f"{who} must wait for {whom}: {call(wait.wanted)} excludes the other.", True
-        )
+        if wait.wanted.note.nature is Nature.WAIT:
+            text = f"{who} must wait for {whom}: {wait.wanted.note.blocks}"
+        else:
+            text = f"{who} must wait for {whom}: {call(wait.wanted)} excludes the other."
+        yield Reason("", text, True)
 
 
 def reasons_against(report: Report, cycle: Cycle) -> Iterator[Reason]:
@@ -166,9 +179,11 @@ def _annotations(cycle: Cycle) -> Iterator[Reason]:
 def _instances(report: Report, cycle: Cycle) -> Iterator[Reason]:
     wanted, holding = report.wanted, report.holding
     if report.kind == "recursive" and wanted is not None and holding is not None:
-        if not _addresses(report):
+        if look_up(wanted).nature.is_annotation:
+            return
+        if _addresses(report) is None:
             yield Reason("c", "Is it the same object both times? No address is printed.", False)
-        elif wanted.address != holding.address:
+        elif _two_addresses(report):
             yield Reason(
                 "c",
                 f"Two objects of one class: {holding.address} is held, {wanted.address} is wanted. "

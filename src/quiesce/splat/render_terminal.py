@@ -50,7 +50,8 @@ def _sections(one: Explained) -> Iterator[list[str]]:
     if explanation.locks:
         yield ["The locks", *(line for note in explanation.locks for line in _lock(note))]
     if explanation.paths:
-        yield ["The paths", *(line for note in explanation.paths for line in _path(note))]
+        alone = len(explanation.paths) == 1
+        yield ["The paths", *(x for note in explanation.paths for x in _path(note, alone))]
     for interleaving in explanation.interleavings:
         table = [f"  {line}" for line in interleaving.text.splitlines()]
         waits = [line for sentence in interleaving.waits for line in _wrap(sentence, "  ")]
@@ -86,9 +87,10 @@ def _lock(note: LockNote) -> Iterator[str]:
         )
 
 
-def _path(note: PathNote) -> Iterator[str]:
+def _path(note: PathNote, alone: bool) -> Iterator[str]:
     entry = f", reached from {note.entry}()" if note.entry and note.entry != note.function else ""
-    yield from _wrap(f"{note.task}: link #{note.number}, line {note.line}{entry}", "  ")
+    link = "" if alone else f"link #{note.number}, "
+    yield from _wrap(f"{note.task}: {link}line {note.line}{entry}", "  ")
     how = f", {note.held_mode}" if note.held_mode else ""
     why = f" ({note.held_how})" if note.held_how and how else ""
     yield from _wrap(f"{note.holds}{how}{why}", "     first  ")
