@@ -26,7 +26,7 @@ from quiesce.verdict import Verdict
 LONG = 20.0
 """Seconds that no test takes, since the finding ends the run."""
 
-SHORT = 0.3
+SHORT = 0.2
 """Seconds for which a correct scenario has to stay silent."""
 
 

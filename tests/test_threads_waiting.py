@@ -192,7 +192,7 @@ class Worker(Scenario):
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_daemon_left_alone_is_no_deadlock_and_ends_the_round(busy: bool) -> None:
-    result = run(Worker(busy), 0.4)
+    result = run(Worker(busy), 0.25)
     assert result.findings == ()
     assert result.rounds > 1
 
@@ -217,7 +217,7 @@ class Starving(Scenario):
 
 
 def test_a_long_wait_is_noted_and_decides_nothing() -> None:
-    result = run(Starving(), 0.5, patience=0.1)
+    result = run(Starving(), 0.35, patience=0.1)
     assert result.verdict is Verdict.HOLDS
     (note,) = result.notes
     assert note.kind == "long wait"
