@@ -15,7 +15,7 @@ from quiesce.explorer.graph import Bounds, FailedStep, Graph, Progress, explore
 from quiesce.explorer.paths import path_to
 from quiesce.explorer.races import Race, RaceFinder
 from quiesce.explorer.reference import PropertyReader, State, Step, Stepper
-from quiesce.explorer.waiting import find_deadlock, find_stuck, lost_wakeup, unfinished
+from quiesce.explorer.waiting import Stuck, StuckThreads, find_deadlock, lost_wakeup, unfinished
 from quiesce.verdict import Verdict
 
 _FAILURES = {
@@ -126,6 +126,7 @@ class _Check:
     def _built_in(self, graph: Graph) -> list[PropertyResult]:
         cycles = FairCycles(self.program, graph, self.options.fairness)
         self.cycles = cycles
+        self.stuck = None if graph.incomplete else StuckThreads(self.program, graph)
         found = {
             "no_deadlock": self._deadlock(graph),
             "no_stuck_thread": self._stuck(graph),
@@ -137,43 +138,40 @@ class _Check:
         return [_result(name, kind, found[name]) for name, kind in BUILT_IN]
 
     def _deadlock(self, graph: Graph) -> Finding | None:
+        """Nobody can move; or, while others run on, several threads never can again."""
         state = find_deadlock(self.program, graph)
-        if state is None:
-            return None
-        values = graph.states[state]
-        waiting = unfinished(self.program, values)
-        sleepers = [t for t in waiting if lost_wakeup(self.program, values, t)]
-        names = _listed([self.program.threads[t].name for t in waiting])
-        if sleepers:
-            return Finding(
-                "lost wakeup", "no_deadlock",
-                f"{self.program.threads[sleepers[0]].name} sleeps though what it waits for is already so, "
-                f"and nobody is left to wake it",
-                path_to(graph, state), thread=sleepers[0],
-            )  # fmt: skip
-        return Finding(
-            "deadlock",
-            "no_deadlock",
-            f"nobody can move: {names} wait for ever",
-            path_to(graph, state),
-        )
+        if state is not None:
+            threads = unfinished(self.program, graph.states[state])
+            return self._waiting_for_ever(graph, Stuck(state, tuple(threads)), "no_deadlock")
+        stuck = self.stuck.first(2) if self.stuck is not None else None
+        return self._waiting_for_ever(graph, stuck, "no_deadlock") if stuck is not None else None
 
     def _stuck(self, graph: Graph) -> Finding | None:
-        if graph.incomplete:
-            return None
-        stuck = min(find_stuck(self.program, graph), key=lambda s: s.state, default=None)
-        if stuck is None:
-            return None
-        name = self.program.threads[stuck.thread].name
-        lost = lost_wakeup(self.program, graph.states[stuck.state], stuck.thread)
-        message = f"{name} can never move again, while others run on"
-        if lost:
-            message = (
-                f"{name} sleeps though what it waits for is already so, and nobody will wake it"
-            )
-        kind = "lost wakeup" if lost else "stuck thread"
+        stuck = self.stuck.first(1) if self.stuck is not None else None
+        return (
+            self._waiting_for_ever(graph, stuck, "no_stuck_thread") if stuck is not None else None
+        )
+
+    def _waiting_for_ever(self, graph: Graph, stuck: Stuck, name: str) -> Finding:
+        program, values = self.program, graph.states[stuck.state]
         path = path_to(graph, stuck.state)
-        return Finding(kind, "no_stuck_thread", message, path, thread=stuck.thread)
+        for thread in stuck.threads:
+            if lost_wakeup(program, values, thread):
+                text = (
+                    f"{program.threads[thread].name} sleeps though what it waits for is already so, "
+                    "and nobody will wake it"
+                )
+                return Finding("lost wakeup", name, text, path, thread=thread)
+        others_run = graph.first[stuck.state] != graph.first[stuck.state + 1]
+        names = _listed([program.threads[t].name for t in stuck.threads])
+        if len(stuck.threads) == 1 and others_run:
+            text = f"{names} can never move again, while others run on"
+            return Finding("stuck thread", name, text, path, thread=stuck.threads[0])
+        wait = "waits" if len(stuck.threads) == 1 else "wait"
+        text = f"{names} {wait} for ever" + (", while others run on" if others_run else "")
+        if not others_run:
+            text = f"nobody can move: {text}"
+        return Finding("deadlock", name, text, path)
 
     def _race(self, graph: Graph) -> Finding | None:
         if not self.races.races:
@@ -228,8 +226,7 @@ class _Check:
         return best
 
     def _starved(self, graph: Graph, number: int, thread: Thread) -> Finding | None:
-        stuck = {s.state for s in find_stuck(self.program, graph) if s.thread == number}
-        if stuck:
+        if self.stuck is None or self.stuck.ever(number):
             return None
         waits = [at.waits for at in thread.kind.locations]
         avoids = [waits[s[thread.base]] for s in graph.states[: graph.expanded]]

@@ -14,22 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quiesce.compiler.atomic_steps import cells_of, expression_cells, expression_versions
-from quiesce.compiler.ir import (
-    Begin,
-    Bump,
-    Code,
-    End,
-    Load,
-    Op,
-    Store,
-    VersionRead,
-    operands,
-    successors,
-    walk,
-)
-from quiesce.compiler.program import Program, ThreadKind
+from quiesce.compiler.program import Program
 from quiesce.explorer.evaluate import Access, Record
+from quiesce.explorer.footprint import step_footprint
 from quiesce.explorer.reference import State, Stepper
 
 
@@ -44,21 +31,6 @@ class Race:
     second: Access
 
 
-@dataclass(frozen=True, slots=True)
-class _Footprint:
-    """What a step from one location may touch: cells (a version is -1 minus its number)."""
-
-    plain_reads: frozenset[int]
-    plain_writes: frozenset[int]
-    reads: frozenset[int]
-    writes: frozenset[int]
-
-    @property
-    def plain(self) -> bool:
-        """Whether there is any plain access."""
-        return bool(self.plain_reads or self.plain_writes)
-
-
 class RaceFinder:
     """Looks for races in the steps of a search; each pair of source places is reported once."""
 
@@ -68,7 +40,9 @@ class RaceFinder:
         self._seen: set[tuple[object, ...]] = set()
         self._stepper = Stepper(program, Record())
         self._base = [t.base for t in program.threads]
-        prints = {id(k): [_footprint(k, i) for i in range(len(k.locations))] for k in program.kinds}
+        prints = {
+            id(k): [step_footprint(k, i) for i in range(len(k.locations))] for k in program.kinds
+        }
         self._prints = [prints[id(t.kind)] for t in program.threads]
         self._memo: dict[tuple[int, int, int, int], bool] = {}
 
@@ -117,41 +91,3 @@ class RaceFinder:
                         self.races.append(Race(state, thread, other, first, second))
                         found = True
         return found
-
-
-def _footprint(kind: ThreadKind, location: int) -> _Footprint:
-    """Return what a step of *kind* from *location* may touch, over all its paths."""
-    plain_reads: set[int] = set()
-    plain_writes: set[int] = set()
-    reads: set[int] = set()
-    writes: set[int] = set()
-    for op in _ops_of_step(kind.code, kind, kind.locations[location].position):
-        for expr in operands(op):
-            touched = expression_cells(expr) | {-1 - v for v in expression_versions(expr)}
-            reads |= touched
-            if any(isinstance(e, Load | VersionRead) and not e.marked for e in walk(expr)):
-                plain_reads |= touched
-        if isinstance(op, Store):
-            cells = cells_of(op.address.base, op.address.terms)
-            writes |= cells
-            if not op.marked:
-                plain_writes |= cells
-        elif isinstance(op, Bump):
-            writes.add(-1 - op.version)
-            if not op.marked:
-                plain_writes.add(-1 - op.version)
-    return _Footprint(
-        frozenset(plain_reads), frozenset(plain_writes), frozenset(reads), frozenset(writes)
-    )
-
-
-def _ops_of_step(code: Code, kind: ThreadKind, start: int) -> list[Op]:
-    seen: set[int] = set()
-    todo = [start]
-    while todo:
-        position = todo.pop()
-        if position in seen or (position != start and position in kind.location_at):
-            continue
-        seen.add(position)
-        todo += successors(code.ops, position)
-    return [code.ops[i] for i in sorted(seen) if not isinstance(code.ops[i], Begin | End)]

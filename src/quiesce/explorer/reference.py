@@ -8,11 +8,13 @@ place in that list is what identifies a step in a counterexample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
-from quiesce.compiler.ir import Choose, Op
-from quiesce.compiler.program import Program
+from quiesce.compiler.atomic_steps import expression_cells
+from quiesce.compiler.ir import Choose, Op, operands
+from quiesce.compiler.program import Program, Thread
 from quiesce.explorer.evaluate import (
     BLOCKED,
     Access,
@@ -21,8 +23,12 @@ from quiesce.explorer.evaluate import (
     StepFailure,
     kind_evaluator,
 )
+from quiesce.explorer.footprint import step_footprint
 
 State = tuple[int, ...]
+
+_Memo = dict[object, list[tuple[tuple[tuple[int, int], ...], StepFailure | None]]]
+"""What the steps changed, as (place in the state, new value), by the values that they depend on."""
 
 STEP_BOUND = 100_000
 """Operations in one step before it is taken for an endless one."""
@@ -63,6 +69,18 @@ class Stepper:
         self._positions = [[at.position for at in t.kind.locations] for t in program.threads]
         self._final = [[at.final for at in t.kind.locations] for t in program.threads]
         self._bases = [t.base for t in program.threads]
+        self._memos = [] if record is not None else [self._memo(t) for t in program.threads]
+
+    def _memo(self, thread: Thread) -> list[tuple[Callable[[State], object], _Memo]]:
+        """Return, for each location of *thread*, what picks the values that a step depends on."""
+        own = set(range(thread.base, thread.base + thread.kind.block))
+        memos: list[tuple[Callable[[State], object], _Memo]] = []
+        for location in range(len(thread.kind.locations)):
+            touched = set(own)
+            for cell in step_footprint(thread.kind, location).cells:
+                touched |= {cell} if cell >= 0 else set(self.program.snapshot_holders(-1 - cell))
+            memos.append((itemgetter(*sorted(touched)), {}))
+        return memos
 
     def initial_states(self) -> list[State]:
         """Return the states that a run may begin in.
@@ -97,7 +115,30 @@ class Stepper:
         location = state[self._bases[thread]]
         if self._final[thread][location]:
             return []
-        return self._run(state, thread, self._positions[thread][location])
+        if self.record is not None:
+            return self._run(state, thread, self._positions[thread][location])
+        return self._remembered(state, thread, location)
+
+    def _remembered(self, state: State, thread: int, location: int) -> list[Step]:
+        """Return the steps of *thread*, looked up where what they touch has the same values as before.
+
+        A step depends on the thread's own block and on the cells that it may touch, and changes nothing
+        else. So what it changed is kept under their values, and run only once for each combination.
+        """
+        look, memo = self._memos[thread][location]
+        key = look(state)
+        patches = memo.get(key)
+        if patches is None:
+            steps = self._run(state, thread, self._positions[thread][location])
+            memo[key] = [(_difference(state, step.target), step.failure) for step in steps]
+            return steps
+        found = []
+        for patch, failure in patches:
+            target = list(state)
+            for index, value in patch:
+                target[index] = value
+            found.append(Step(thread, tuple(target), failure))
+        return found
 
     def accesses_of(self, state: State, thread: int) -> list[Access]:
         """Return what the next step of *thread* touches, over all its choices; needs a record.
@@ -166,6 +207,10 @@ class Stepper:
         return tuple(vector[: self._size])
 
 
+def _difference(before: State, after: State) -> tuple[tuple[int, int], ...]:
+    return tuple((i, b) for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
+
+
 def _locations_by_position(ops: list[Op], at: dict[int, int]) -> list[int]:
     return [at.get(i, -1) for i in range(len(ops))]
 
@@ -193,12 +238,22 @@ class PropertyReader:
         self._scratch = [0] * (1 + len(prop.code.slots))
         self._end = len(prop.code.ops) - 1
         self._answer = program.size + 1
+        cells = {c for op in prop.code.ops for x in operands(op) for c in expression_cells(x)}
+        self._look = itemgetter(*sorted(cells)) if cells else _nothing
+        self._memo: dict[object, bool] = {}
 
     def holds(self, state: State) -> bool:
         """Whether the property is true in *state*.
 
         :raises StepFailure: it cannot be evaluated there, for instance because a reference is None.
         """
+        key = self._look(state)
+        answer = self._memo.get(key)
+        if answer is None:
+            answer = self._memo[key] = self._evaluate(state)
+        return answer
+
+    def _evaluate(self, state: State) -> bool:
         vector = [*state, *self._scratch]
         run, position = self._evaluator.run, 0
         for _ in range(STEP_BOUND):
@@ -206,3 +261,8 @@ class PropertyReader:
                 return bool(vector[self._answer])
             position = run[position](vector, 0)
         raise StepFailure("endless step", "the property does not end", self._evaluator.ops[0])
+
+
+def _nothing(state: State) -> object:
+    """What a property looks at that reads nothing."""
+    return None

@@ -14,10 +14,10 @@ from quiesce.explorer.reference import State
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """In *state*, *thread* can never move again, though it has not finished."""
+    """In *state*, *threads* can never move again though they have not finished; others run on."""
 
     state: int
-    thread: int
+    threads: tuple[int, ...]
 
 
 def unfinished(program: Program, state: State) -> list[int]:
@@ -41,40 +41,65 @@ def find_deadlock(program: Program, graph: Graph) -> int | None:
     return None
 
 
-def find_stuck(program: Program, graph: Graph) -> list[Stuck]:
-    """Return, for each thread that can get stuck while others run on, the first such state.
+class StuckThreads:
+    """Which threads can never move again, in each state of an explored graph.
 
     A thread is not stuck in a state from which some run leads to a step of it: the states from which
-    none does are found backwards from all of its steps. Deadlocks are left out.
+    none does are found backwards from all of its steps. A run that ends in a failed step says nothing
+    about what would have come after it. States in which nobody can move are left out: they are
+    deadlocks or ends.
     """
-    before = _predecessors(graph)
-    found = []
-    for thread, declared in enumerate(program.threads):
-        if declared.daemon:
-            continue
-        can_move = bytearray(graph.expanded)
-        todo = []
-        for state in range(graph.expanded):
-            if any(graph.threads[e] == thread for e in graph.edges(state)):
-                can_move[state] = 1
-                todo.append(state)
-        for failure in graph.failures:
-            if not can_move[failure.source]:
-                can_move[failure.source] = 1
-                todo.append(failure.source)
-        while todo:
-            for source in before[todo.pop()]:
-                if not can_move[source]:
-                    can_move[source] = 1
-                    todo.append(source)
-        for state in range(graph.expanded):
-            values = graph.states[state]
-            if can_move[state] or declared.kind.locations[values[declared.base]].final:
+
+    def __init__(self, program: Program, graph: Graph) -> None:
+        self._graph = graph
+        self.masks = [0] * graph.expanded
+        """For each state, the threads that are stuck in it, as a mask."""
+        before = _predecessors(graph)
+        movers = _movers(graph)
+        moving = [s for s in range(graph.expanded) if movers[s]]
+        failing = [f.source for f in graph.failures]
+        for thread, declared in enumerate(program.threads):
+            if declared.daemon:
                 continue
-            if graph.first[state] != graph.first[state + 1]:
-                found.append(Stuck(state, thread))
-                break
-    return found
+            goals = [s for s in moving if movers[s] >> thread & 1]
+            can_move = _backwards([*goals, *failing], before)
+            final = [at.final for at in declared.kind.locations]
+            for state in moving:
+                if state not in can_move and not final[graph.states[state][declared.base]]:
+                    self.masks[state] |= 1 << thread
+
+    def first(self, count: int) -> Stuck | None:
+        """Return the first state in which exactly *count* threads are stuck; 2 stands for 2 or more."""
+        for state, mask in enumerate(self.masks):
+            if mask and (mask.bit_count() == count or (count == 2 and mask.bit_count() > 2)):
+                threads = tuple(t for t in range(mask.bit_length()) if mask >> t & 1)
+                return Stuck(state, threads)
+        return None
+
+    def ever(self, thread: int) -> bool:
+        """Whether *thread* is stuck in some state."""
+        return any(mask >> thread & 1 for mask in self.masks)
+
+
+def _movers(graph: Graph) -> list[int]:
+    """Return for each state the threads that can take a step, as a mask."""
+    movers = [0] * graph.expanded
+    for state in range(graph.expanded):
+        for edge in graph.edges(state):
+            movers[state] |= 1 << graph.threads[edge]
+    return movers
+
+
+def _backwards(goals: list[int], before: list[list[int]]) -> set[int]:
+    """Return the states from which one of *goals* can be reached."""
+    reached = set(goals)
+    todo = list(goals)
+    while todo:
+        for source in before[todo.pop()]:
+            if source not in reached:
+                reached.add(source)
+                todo.append(source)
+    return reached
 
 
 def _predecessors(graph: Graph) -> list[list[int]]:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a step may touch, known before it is taken: all that its operations name, on all its ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quiesce.compiler.atomic_steps import cells_of, expression_cells, expression_versions
+from quiesce.compiler.ir import (
+    Begin,
+    Bump,
+    End,
+    Load,
+    Op,
+    Store,
+    VersionRead,
+    operands,
+    successors,
+    walk,
+)
+from quiesce.compiler.program import ThreadKind
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a step from one location may touch: cells (a version is -1 minus its number)."""
+
+    plain_reads: frozenset[int]
+    plain_writes: frozenset[int]
+    reads: frozenset[int]
+    writes: frozenset[int]
+
+    @property
+    def cells(self) -> frozenset[int]:
+        """Everything that is read or written."""
+        return self.reads | self.writes
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is any plain access."""
+        return bool(self.plain_reads or self.plain_writes)
+
+
+def step_footprint(kind: ThreadKind, location: int) -> Footprint:
+    """Return what a step of *kind* from *location* may touch, over all its paths."""
+    plain_reads: set[int] = set()
+    plain_writes: set[int] = set()
+    reads: set[int] = set()
+    writes: set[int] = set()
+    for op in ops_of_step(kind, location):
+        for expr in operands(op):
+            touched = expression_cells(expr) | {-1 - v for v in expression_versions(expr)}
+            reads |= touched
+            if any(isinstance(e, Load | VersionRead) and not e.marked for e in walk(expr)):
+                plain_reads |= touched
+        if isinstance(op, Store):
+            cells = cells_of(op.address.base, op.address.terms)
+            writes |= cells
+            if not op.marked:
+                plain_writes |= cells
+        elif isinstance(op, Bump):
+            writes.add(-1 - op.version)
+            if not op.marked:
+                plain_writes.add(-1 - op.version)
+    return Footprint(
+        frozenset(plain_reads), frozenset(plain_writes), frozenset(reads), frozenset(writes)
+    )
+
+
+def ops_of_step(kind: ThreadKind, location: int) -> list[Op]:
+    """Return the operations that a step of *kind* from *location* may consist of."""
+    start = kind.locations[location].position
+    seen: set[int] = set()
+    todo = [start]
+    while todo:
+        position = todo.pop()
+        if position in seen or (position != start and position in kind.location_at):
+            continue
+        seen.add(position)
+        todo += successors(kind.code.ops, position)
+    return [kind.code.ops[i] for i in sorted(seen) if not isinstance(kind.code.ops[i], Begin | End)]
