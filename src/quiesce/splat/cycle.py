@@ -230,7 +230,7 @@ def _hold(
         "socket lock",
     ):
         return inner, f"a {inner.primitive} is always exclusive"
-    usage = seen(outer.lock.usage)
+    usage = seen(outer.lock.usage, report.facts.get("layout") == "early")
     if usage.wrote and not usage.read:
         return replace(inner, mode=Mode.EXCLUSIVE), "never taken for read so far"
     if usage.read and not usage.wrote:

@@ -65,6 +65,18 @@ class ExplainedLog:
         return tuple(one for one in self.reports if one.same_as is None)
 
 
+def question(one: Explained) -> str:
+    """Return the heading of what :attr:`Explanation.because` answers."""
+    return "Can it happen?" if one.explanation.assessment else "What it means"
+
+
+def proof_line(one: Explained) -> str:
+    """Return the result of the proof as a sentence; empty for kinds that nothing can be proved of."""
+    if one.report.kind not in ("circular", "recursive"):
+        return ""
+    return f"Proof: {one.proof.verdict}, {one.proof.reason}."
+
+
 def explain_text(text: str) -> ExplainedLog:
     """Return every report in *text*, explained. Never raises on any text."""
     return _explain(read_text(text))

@@ -7,11 +7,11 @@ from quiesce.splat.annotations import Nature
 from quiesce.splat.cycle import Blocking, Cycle, Party, Path, Task, build_cycle
 from quiesce.splat.explanation import Explanation, Interleaving, LockNote, PathNote
 from quiesce.splat.fixes import fixes
-from quiesce.splat.interleaving import call, draw, holding, letter
+from quiesce.splat.interleaving import call, draw, draw_crossed, holding, letter
 from quiesce.splat.lock_notes import lock_note, mode_words
 from quiesce.splat.model import Frame, Report
 from quiesce.splat.modes import Mode, plain_name
-from quiesce.splat.reasons import assess, not_shown, reasons_against, reasons_for
+from quiesce.splat.reasons import assess, not_shown, reasons_against, reasons_for, two_addresses
 
 _GENERIC = (
     "entry_", "do_syscall", "ret_from", "kthread", "asm_", "exc_", "system_call", "el0", "syscall",
@@ -74,6 +74,11 @@ def _summary(report: Report, cycle: Cycle) -> str:
                 f"{report.task or 'A task'} waits for {path.wants.lock.name} from inside it: it "
                 "waits for itself, if it is the same one."
             )
+        if two_addresses(report):
+            return (
+                f"{report.task or 'A task'} takes two locks of the class {path.wants.lock.name}: "
+                "another task that takes the same two in the other order hangs with it."
+            )
         return (
             f"{report.task or 'A task'} wants {path.wants.lock.name} while it holds a lock of the "
             f"same class: if it is the same one, it waits for itself."
@@ -132,7 +137,7 @@ def _path_note(index: int, path: Path) -> PathNote:
         number=path.number,
         holds=path.holds.lock.name,
         held_mode=mode_words(path.holds.how.mode),
-        held_how=path.holds.reason,
+        held_how="" if path.holds.how.mode is Mode.UNKNOWN else path.holds.reason,
         wants=path.wants.lock.name,
         wanted_mode=mode_words(path.wants.how.mode)
         if path.wants.how.mode is not Mode.UNKNOWN
@@ -159,6 +164,8 @@ def _entry(frames: tuple[Frame, ...]) -> str:
 
 
 def _interleavings(report: Report, cycle: Cycle) -> tuple[Interleaving, ...]:
+    if two_addresses(report):
+        return (_crossed(report, cycle.paths[0]),)
     drawn = tuple(Task((path,)) for path in cycle.paths)
     same = len(cycle.tasks) == len(drawn)
     title = "How it hangs" if same else "As lockdep draws it, annotations taken for locks"
@@ -168,6 +175,15 @@ def _interleavings(report: Report, cycle: Cycle) -> tuple[Interleaving, ...]:
         real = draw(cycle.tasks, cycle.waits, _caught(cycle, report), as_drawn=False)
         tables.append(Interleaving("What it stands for", real.text, real.waits))
     return tuple(tables)
+
+
+def _crossed(report: Report, path: Path) -> Interleaving:
+    """Two objects of one class: the hang needs a second task with the other order."""
+    assert report.wanted is not None and report.holding is not None
+    first, second = report.holding.address, report.wanted.address
+    verb = call(path.wants, as_lock=True)
+    table = draw_crossed(report.task, verb, first, second)
+    return Interleaving("How it would hang", table, ())
 
 
 def _caught(cycle: Cycle, report: Report) -> str:

@@ -93,8 +93,10 @@ def explain_irq_order(report: Report) -> Explanation:
         "     waits for CPU1",
     ]
     chain = " -> ".join(dict.fromkeys((safe.name, second.name, unsafe.name)))
-    outside = _caller(report.traces.get("became unsafe", ())) or _block_caller(report, unsafe)
-    inside = _caller(report.traces.get("became safe", ())) or _block_caller(report, safe)
+    outside = _caller(report.traces.get("became unsafe", ()))
+    outside = outside or _block_caller(report, unsafe, "-ON-")
+    inside = _caller(report.traces.get("became safe", ()))
+    inside = inside or _block_caller(report, safe, "IN-")
     return Explanation(
         summary=(
             f"{safe.name} is taken in {context}s and leads to {unsafe.name} ({chain}), which is "
@@ -125,7 +127,7 @@ def _allocation(
 ) -> Explanation:
     """The irq-unsafe "lock" is memory reclaim: somebody allocates where nobody may sleep."""
     held = safe if middle is None or middle.base == "fs_reclaim" else middle
-    where = _caller(report.backtrace) or _block_caller(report, safe)
+    where = _caller(report.backtrace) or _block_caller(report, safe, "IN-")
     if report.kind == "safe-unsafe":
         order = "" if held.name == safe.name else f", which is taken inside {safe.name}"
     else:
@@ -227,9 +229,11 @@ def _caller(frames: tuple[Frame, ...]) -> str:
     return caller.function if caller else ""
 
 
-def _block_caller(report: Report, lock: Lock) -> str:
+def _block_caller(report: Report, lock: Lock, mark: str) -> str:
+    """Who took *lock* in the usage whose name contains *mark*, by the dependency tree."""
     for block in report.blocks:
         if block.lock.same_class(lock):
             for usage in block.usages:
-                return _caller(usage.frames)
+                if mark in usage.state:
+                    return _caller(usage.frames)
     return ""

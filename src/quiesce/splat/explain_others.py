@@ -67,6 +67,8 @@ def _wait_context(report: Report) -> Explanation:
     ]
     if blocker is not None and blocker.base.startswith("rcu_read_lock"):
         fixes.insert(0, "Leave the RCU read-side section before, or use SRCU, which may sleep.")
+    elif blocker is not None and both_spin:
+        fixes.insert(1, f"Make {blocker.name} a spinlock_t, if nothing needs it to be raw.")
     elif blocker is not None and blocker.inner in (2, 3):
         fixes.insert(1, f"Make {blocker.name} a lock that may be held while sleeping (a mutex).")
     return Explanation(

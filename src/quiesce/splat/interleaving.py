@@ -116,6 +116,25 @@ def draw(tasks: Sequence[Task], waits: Sequence[Wait], caught: str, as_drawn: bo
     return Table(_layout(heads, rows), tuple(sorted(sentences)))
 
 
+def draw_crossed(caught: str, verb: str, first: str, second: str) -> str:
+    """Return the table of two tasks that take the objects *first* and *second* crosswise.
+
+    :param verb: how both take their locks, the class in parentheses.
+    """
+    heads = [f"A: {caught.rpartition('/')[0] or caught}" if caught else "A", "B"]
+    rows = [
+        Row(0, verb),
+        Row(0, f"  {first}"),
+        Row(1, verb),
+        Row(1, f"  {second}"),
+        Row(0, verb),
+        Row(0, f"  {second}, waits for B"),
+        Row(1, verb),
+        Row(1, f"  {first}, waits for A"),
+    ]
+    return _layout(heads, rows)
+
+
 def _head(index: int, task: Task, caught: str) -> str:
     name = letter(index)
     comm = caught.rpartition("/")[0] or caught

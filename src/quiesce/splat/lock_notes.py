@@ -48,7 +48,7 @@ def lock_note(
         annotation=note.nature.is_annotation,
         nature=note.nature.value,
         usage=lock.usage,
-        usage_text=usage_words(lock, note),
+        usage_text=usage_words(lock, note, report.facts.get("layout") == "early"),
         # A spinlock with the number 3 proves the option as well.
         wait_type=wait_words(lock, raw_nesting(report) or how.primitive == "spinlock"),
         where=place,
@@ -61,17 +61,20 @@ def lock_note(
     )
 
 
-def usage_words(lock: Lock, note: Note) -> str:
-    """Return what the usage characters mean for this lock, where they mean something."""
-    if not lock.usage:
+def usage_words(lock: Lock, note: Note, early: bool = False) -> str:
+    """Return what the usage characters mean for this lock, where they mean something.
+
+    :param early: the layout of the first 2.6 kernels, see :func:`quiesce.splat.modes.seen`.
+    """
+    if not lock.usage or note.nature.is_annotation:
         return ""
-    usage = seen(lock.usage)
-    if note.nature.is_annotation:
-        return ""
+    usage = seen(lock.usage, early)
     if usage.read and not usage.wrote:
         return "only ever taken for read so far: no writer has been seen"
     if usage.read and usage.wrote:
         return "taken for read and for write"
+    if early:
+        return "never taken for read so far"
     parts = []
     for index, context in ((0, "hardirq"), (2, "softirq")):
         char = lock.usage[index] if index < len(lock.usage) else "."

@@ -209,9 +209,12 @@ class Seen:
     read: bool
 
 
-def seen(usage: str) -> Seen:
+def seen(usage: str, early: bool = False) -> Seen:
     """Decode ``{+.+.}``: write and read columns alternate, for hardirq, softirq (and reclaim).
 
-    2.6.29 and older had another order; there the answer is only that something was seen.
+    :param early: the layout of the first 2.6 kernels, whose four columns are hardirq and softirq for
+        write, then the two for read (and whose signs are swapped, which does not matter here).
     """
+    if early and len(usage) == 4:
+        usage = usage[0] + usage[2] + usage[1] + usage[3]
     return Seen(any(c != "." for c in usage[0::2]), any(c != "." for c in usage[1::2]))

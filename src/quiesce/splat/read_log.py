@@ -97,6 +97,8 @@ def read_draft(draft: Draft) -> Report:
     early = _early_layout(draft)
     if not reader.kernel and not early:
         reader.lack("the kernel release")
+    if early:
+        reader.facts["layout"] = "early"
     _lack_common(reader, kind, early)
     family.find_missing(reader)
     return Report(

@@ -52,7 +52,7 @@ def _two_objects(report: Report) -> Iterator[str]:
     wanted, holding = report.wanted, report.holding
     if report.kind != "recursive" or wanted is None or holding is None:
         return
-    if _two_addresses(report):
+    if two_addresses(report):
         yield (
             f"another task takes the two objects ({holding.address} and {wanted.address}) in the "
             "other order at the same time"
@@ -71,7 +71,10 @@ def _addresses(report: Report) -> tuple[str, str] | None:
     return None if not one or not other or "ptrval" in one else (one, other)
 
 
-def _two_addresses(report: Report) -> bool:
+def two_addresses(report: Report) -> bool:
+    """True when a recursive report is about two objects of one class, as far as addresses tell."""
+    if report.kind != "recursive":
+        return False
     addresses = _addresses(report)
     return addresses is not None and addresses[0] != addresses[1]
 
@@ -132,6 +135,8 @@ def reasons_for(report: Report, cycle: Cycle) -> Iterator[Reason]:
                 "reads too, a writer in between is needed, and enough.",
                 False,
             )
+    if two_addresses(report):
+        return
     sure = [w for w in cycle.waits if w.blocking is Blocking.BLOCKS]
     for wait in sure:
         who, owner = letter(wait.waiter), letter(wait.holder)
@@ -183,7 +188,7 @@ def _instances(report: Report, cycle: Cycle) -> Iterator[Reason]:
             return
         if _addresses(report) is None:
             yield Reason("c", "Is it the same object both times? No address is printed.", False)
-        elif _two_addresses(report):
+        elif two_addresses(report):
             yield Reason(
                 "c",
                 f"Two objects of one class: {holding.address} is held, {wanted.address} is wanted. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quiesce.splat.explain import Explained, ExplainedLog
+from quiesce.splat.explain import Explained, ExplainedLog, proof_line, question
 from quiesce.splat.explanation import LockNote, PathNote, Reason
 from quiesce.splat.lock_notes import mode_words, what_it_is
 from quiesce.splat.modes import Mode
@@ -51,8 +51,9 @@ def _report(one: Explained) -> Iterator[str]:
         if interleaving.waits:
             yield from ("", *(f"- {_escape(sentence)}" for sentence in interleaving.waits))
     if explanation.because or explanation.assessment:
-        yield from ("", "### Can it happen?", "", _escape(explanation.because))
-        yield from ("", f"Proof: {one.proof.verdict}, {_escape(one.proof.reason)}.")
+        yield from ("", f"### {question(one)}", "", _escape(explanation.because))
+        if proof_line(one):
+            yield from ("", _escape(proof_line(one)))
     yield from _bullets("For it", [_reason(r) for r in explanation.real])
     yield from _bullets("Against it", [_reason(r) for r in explanation.false])
     yield from _bullets("What the report does not show", list(explanation.not_shown))

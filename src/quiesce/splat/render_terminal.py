@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from quiesce.splat.explain import Explained, ExplainedLog
+from quiesce.splat.explain import Explained, ExplainedLog, proof_line, question
 from quiesce.splat.explanation import LockNote, PathNote, Reason
 from quiesce.splat.lock_notes import mode_words, what_it_is
 from quiesce.splat.modes import Mode
@@ -57,7 +57,7 @@ def _sections(one: Explained) -> Iterator[list[str]]:
         waits = [line for sentence in interleaving.waits for line in _wrap(sentence, "  ")]
         yield [interleaving.title, "", *table, *([""] if waits else []), *waits]
     if explanation.because or explanation.assessment:
-        yield ["Can it happen?", *_verdict(one)]
+        yield [question(one), *_verdict(one)]
     if explanation.real:
         yield ["For it", *(line for reason in explanation.real for line in _reason(reason))]
     if explanation.false:
@@ -102,7 +102,8 @@ def _verdict(one: Explained) -> Iterator[str]:
     explanation = one.explanation
     if explanation.because:
         yield from _wrap(explanation.because, "  ")
-    yield from _wrap(f"Proof: {one.proof.verdict}, {one.proof.reason}.", "  ")
+    if proof_line(one):
+        yield from _wrap(proof_line(one), "  ")
 
 
 def _reason(reason: Reason) -> list[str]:
