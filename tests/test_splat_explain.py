@@ -347,3 +347,22 @@ def test_the_library_gives_objects() -> None:
     (one,) = quiesce.explain(_fixture("held_freed"))
     assert one.report.kind == "held-freed"
     assert quiesce.explain("no report") == ()
+
+
+def test_the_document_shows_what_we_print(request: pytest.FixtureRequest) -> None:
+    """Each block of docs/reading_splats.md is the golden text of that name."""
+    path = Path(__file__).parent.parent / "docs" / "reading_splats.md"
+    text = path.read_text(encoding="utf-8")
+    pattern = re.compile(r"<!-- explained: (\w+) -->\n```\n(.*?)```\n<!-- end -->", re.DOTALL)
+    assert len(pattern.findall(text)) == 6
+
+    def current(match: re.Match[str]) -> str:
+        golden_text = (path.parent.parent / "tests/golden/splat" / f"{match[1]}.txt").read_text(
+            encoding="utf-8"
+        )
+        return f"<!-- explained: {match[1]} -->\n```\n{golden_text}```\n<!-- end -->"
+
+    wanted = pattern.sub(current, text)
+    if request.config.getoption("--update-golden"):
+        path.write_text(wanted, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == wanted, "run `make golden`"
