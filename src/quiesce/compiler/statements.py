@@ -11,7 +11,7 @@ import ast
 from collections.abc import Callable, Sequence
 
 from quiesce.compiler.calls import CallReader, count_stores
-from quiesce.compiler.frames import Frame, Loop, Refused
+from quiesce.compiler.frames import ZERO, Frame, Loop, Refused
 from quiesce.compiler.ir import (
     Binary,
     Branch,
@@ -257,9 +257,12 @@ class Reader(CallReader):
                 "declare it on the class: `name = Int(0)`, or `Bool()`, `TaskRef()`, ...",
             )  # fmt: skip
         type_ = place.type
-        if isinstance(type_, SnapshotType):
-            type_ = self._snapshot_cell(place, value, node)
-        expr = self.coerce(value, type_, node, "the variable")
+        if isinstance(type_, SnapshotType) and value == Static(None):
+            expr: Expr = ZERO  # no look: like one that is out of date
+        elif isinstance(type_, SnapshotType):
+            expr = self.coerce(value, self._snapshot_cell(place, value, node), node, "the variable")
+        else:
+            expr = self.coerce(value, type_, node, "the variable")
         marked = place.marked or self.atomic_depth > 0
         self.emit(Store(place.address, expr, place.low, place.high, marked, **self.at))
 

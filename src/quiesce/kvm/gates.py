@@ -172,7 +172,7 @@ class PhasedGate(Gate):
         with self.mn_invalidate_lock:
             assert self.active[ticket] > 0, "the count of this phase is unbalanced"
             self.active[ticket] -= 1
-            wake = self.active[ticket] == 0
+            wake = self.active[ticket] == 0 and self.phase != ticket
         if wake:
             self.mn_memslots_update_rcuwait.wake_up()
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from quiesce.kvm.memslots import AddressSpace, MemslotSet
 from quiesce.kvm.mm import Pte
 from quiesce.primitives import SpinLock
-from quiesce.protocol import Bool, Int, Protocol, Snapshot, Version, atomic
+from quiesce.protocol import Bool, Int, Protocol, Snapshot, Version, atomic, eventually
 
 
 class Spte(Protocol):
@@ -31,7 +31,7 @@ class Spte(Protocol):
 
     present = Bool()
     page = Snapshot()
-    """The physical page that it leads to: the primary MMU's, at the time of the fault."""
+    """The physical page that it leads to: what the primary MMU mapped at the time of the fault."""
     number = 0
     """Its place in :attr:`Mmu.sptes`."""
 
@@ -39,6 +39,11 @@ class Spte(Protocol):
         self.space = space
         self.place = place
         self.pte = pte
+
+    @eventually(informational=True)
+    def faults_finish(self) -> bool:
+        """The guest gets this page in the end; its faults are not retried for ever."""
+        return self.present
 
 
 class Mmu(Protocol):
@@ -130,4 +135,4 @@ class Mmu(Protocol):
     def drop(self, spte: Spte) -> None:
         """Zap one translation."""
         spte.present = False
-        spte.page = spte.pte.page
+        spte.page = None

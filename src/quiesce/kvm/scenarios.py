@@ -182,13 +182,6 @@ class MemslotUpdates(Scenario):
         """Every memslot update ends; slots_lock is held for as long as it takes."""
         return self.kvm.slots_lock.owner is None
 
-    @eventually(informational=True)
-    def faults_finish(self) -> bool:
-        """A vCPU's fault is not retried for ever. (All vCPUs are alike; this is the first.)"""
-        if self.vcpus == 0:
-            return True
-        return not self.kvm.faulting[self.tasks[self.notifiers + self.updaters]]
-
 
 def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the words of a comma-separated list.

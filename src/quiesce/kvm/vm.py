@@ -24,11 +24,9 @@ from quiesce.protocol import (
     READ_ONCE,
     SHARED_RECURSIVE,
     Bool,
-    PerTask,
     Protocol,
     acquires,
     atomic,
-    current,
     releases,
     wait_until,
 )
@@ -48,8 +46,6 @@ class Kvm(Protocol):
     srcu = Srcu("&kvm->srcu")
     gate: Gate
 
-    faulting = PerTask(Bool())
-    """Which vCPUs have a page fault that is not resolved. For the properties only."""
     decisions_agree = Bool(True)
     """Every end so far has decided on mmu_lock as its start did. For the properties only."""
 
@@ -214,7 +210,6 @@ class Kvm(Protocol):
         slots = spte.space.active
         assert not slots.dead, "memslots are read that are not in use any more"
         wait_until(not spte.present and slots.slot == VALID and slots.base_gfn == spte.place)
-        self.faulting[current()] = True
         return slots, self.srcu.srcu_read_lock()
 
     @atomic(label="kvm_mmu_map")
@@ -222,6 +217,5 @@ class Kvm(Protocol):
         self, spte: Spte, slots: MemslotSet, srcu_index: int, seq: int, page: int
     ) -> None:
         """Install the translation if it is not stale, leave the read section, return to the guest."""
-        if self.mmu.map(spte, slots, seq, page):
-            self.faulting[current()] = False
+        self.mmu.map(spte, slots, seq, page)
         self.srcu.srcu_read_unlock(srcu_index)

@@ -29,7 +29,8 @@ class RcuWait(Protocol):
 
     @atomic(label="prepare_to_rcuwait")
     def prepare_to_rcuwait(self) -> None:
-        """Put the running task in the slot."""
+        """Put the running task in the slot, which must be empty."""
+        assert self.task is None, "an rcuwait has room for one waiter"
         self.task = current()
 
     @atomic(label="finish_rcuwait")

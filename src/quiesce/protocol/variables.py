@@ -173,14 +173,14 @@ class Version(Variable[int]):
         return isinstance(value, int)
 
 
-class Snapshot(Variable[int]):
-    """A shared place that keeps an earlier look at a :class:`Version`."""
+class Snapshot(Variable["int | None"]):
+    """A shared place that keeps an earlier look at a :class:`Version`, or None: no look."""
 
     def __init__(self, *, marked: bool = False) -> None:
-        super().__init__(-1, marked=marked)
+        super().__init__(None, marked=marked)
 
     def admits(self, value: object, threads: int) -> bool:
-        return isinstance(value, int)
+        return value is None or isinstance(value, int)
 
 
 class SetValue(set[V]):
