@@ -16,8 +16,8 @@ step. Real threads have moments in between: a property that reads two variables 
 may see an old value of the first and a new value of the second, a state that never was. So the
 invariants are evaluated only when every thread stands between two statements, or before a protocol
 action (an atomic method, a wait, a marked access), or has finished. What is seen then is a state of
-the model, and there are no false alarms. The explorers may let plain statements ride along with the
-step before them, but never one that writes what a property looks at; and where threads race, so
+the model, and there are no false alarms. The explorers may let plain statements ride along with
+another step, but never one that writes what a property looks at; and where threads race, so
 that even their plain statements can be told apart, the race itself is a finding there.
 
 Protocol actions are calls, so a thread can stop there at no cost. Between plain statements it can
