@@ -29,6 +29,10 @@ def _quoted(mark: str) -> Damage:
     return lambda lines: ["On Monday somebody wrote:", *(mark + line for line in lines), "Thanks,"]
 
 
+def _escaped(lines: list[str]) -> list[str]:
+    return [line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in lines]
+
+
 def _wrapped(width: int, indent: str = "", mark: str = "") -> Damage:
     """Break lines at the last blank before *width*, as a mail program does."""
 
@@ -202,6 +206,11 @@ DAMAGES: dict[str, Damage] = {
     "delta time": _prefix("[  +0.000002] "),
     "bare kernel": _prefix("kernel: "),
     "unknown prefix": _prefix("kswapd0: "),
+    "unknown prefix with numbers": _prefix("c0  1234 @ "),
+    "teuthology": _prefix("2016-03-26T20:52:22.526 INFO:tasks.run.mira108.stdout:[@] "),
+    "web page": _escaped,
+    "leading carriage returns": lambda lines: ["\r" + line for line in lines],
+    "initials": _quoted("PZ> "),
     "quoted": _quoted("> "),
     "quoted twice": _quoted("> > "),
     "quoted mixed": _quoted(">> | "),

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from quiesce.splat.lock_text import find_usage
 from quiesce.splat.log_lines import LogLine, clean_line
 from quiesce.splat.reflow import reflow
-from quiesce.splat.titles import TRIGGERS, Title, is_rule, parse_title
+from quiesce.splat.titles import TRIGGERS, Title, is_rule, lead_pattern, parse_title
 
 MAX_REPORT_LINES = 6000
 """The longest report in the wild has about 1,500 lines; what is longer is cut and said to be."""
@@ -82,6 +82,7 @@ class Draft:
     idle: int = 0
     closed: bool = False
     traced: bool = False
+    lead: re.Pattern[str] | None = None
     usages: int = field(default=0)
 
     @property
@@ -229,6 +230,8 @@ class _Collector:
             if draft.caller == line.caller or not draft.caller or not line.caller:
                 draft.closed = True
         draft = Draft(title, [line], line.caller, line.depth)
+        if title.lead:
+            draft.lead = lead_pattern(title.lead)
         near_rule = 0 < line.number - self.rule_at <= 3
         draft.proved = near_rule or (title.kind == "lockdep-warn" and "+0x" in title.text)
         self.open.append(draft)
@@ -242,9 +245,8 @@ class _Collector:
 
     def _append(self, draft: Draft, line: LogLine) -> None:
         text = line.text
-        lead = draft.title.lead
-        if lead and text.startswith(lead):
-            text = text[len(lead) :]
+        if draft.lead is not None and (match := draft.lead.match(text)) is not None:
+            text = text[match.end() :]
             line = LogLine(line.number, text, line.depth, line.caller, True)
         stripped = text.strip()
         if stripped.startswith(_TERMINATORS) and draft.title.kind != "lockdep-warn":

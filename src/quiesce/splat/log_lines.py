@@ -60,6 +60,7 @@ _PROGRAM = re.compile(r"(?P<name>[\w./@()-]{1,48})(?P<pid>\[\d{1,8}\])?: ?")
 _LKP = re.compile(r"(?P<facility>kern|user|daemon|syslog|auth|local\d) {0,6}:\w{1,8} {0,4}: ?")
 _HOST_KERNEL = re.compile(r"[\w.-]{1,64} kernel:(?= |$)")
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]{0,12}[A-Za-z]")
+_ENTITIES = (("&gt;", ">"), ("&lt;", "<"), ("&quot;", '"'), ("&amp;", "&"))
 _BLANKS = str.maketrans({"\u00a0": " ", "\t": " ", "\u2007": " ", "\u202f": " ", "\ufeff": ""})
 
 
@@ -73,6 +74,11 @@ def clean_line(number: int, raw: str) -> list[LogLine]:
     text = raw[:MAX_LINE].rstrip("\r\n \t\x00")
     if "\x1b" in text:
         text = _ESCAPE.sub("", text)
+    if "\r" in text:
+        text = text.replace("\r", " ")
+    if "&gt;" in text or "&lt;" in text or "&amp;" in text:
+        for entity, char in _ENTITIES:
+            text = text.replace(entity, char)
     if not text.isascii() or "\t" in text:
         text = text.translate(_BLANKS).rstrip()
     depth, text = _strip_quotes(text)

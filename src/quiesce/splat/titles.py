@@ -15,7 +15,7 @@ TRIGGERS = (
     "possible recursive locking",
     "inconsistent lock state",
     "irq lock inversion",
-    "lock order detected",
+    "-unsafe lock order",
     "Invalid wait context",
     "bad unlock balance",
     "bad contention detected",
@@ -32,6 +32,7 @@ TRIGGERS = (
     "kernel/lockdep.c:",
     "looking up invalid subclass",
     "has not been registered!",
+    " not in .data!",
     "is trying to acquire lock",
     "existing dependency chain",
 )
@@ -59,38 +60,40 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     ("recursive", r"possible recursive locking(?: detected)?"),
     ("inconsistent", r"inconsistent lock state"),
     ("irq-inversion", r"possible irq lock inversion dependency(?: detected)?"),
-    ("safe-unsafe", r"[\w-]{1,24}-safe -> [\w-]{1,24}-unsafe lock order detected"),
+    ("safe-unsafe", r"[\w-]{1,24}-safe -> [\w-]{1,24}-unsafe lock order(?: detected)?"),
     ("wait-context", r"Invalid wait context"),
-    ("unlock-balance", r"bad unlock balance detected"),
+    ("unlock-balance", r"bad unlock balance(?: detected)?"),
     ("lockdep-warn", r"bad contention detected"),
     ("nested-not-taken", r"Nested lock was not taken"),
     ("held-freed", r"held lock freed"),
     ("held-at-exit", r".{1,64} still has locks held"),
     ("held-at-exit", r"lock held at task exit time"),
-    ("held-returning-user", r"lock held when returning to user space"),
+    ("held-returning-user", r"lock held when returning to user(?: space)?"),
     ("rcu", r"suspicious RCU usage"),
     ("rcu", r"suspicious rcu_dereference_check\(\) usage"),
     ("non-static-key", r"trying to register non-static key"),
     ("limits", r"MAX_\w{1,40} too low"),
     ("lockdep-warn", r"looking up invalid subclass: \d{1,9}"),
-    ("lockdep-warn", r"key [0-9a-fx]{1,20} has not been registered"),
+    ("lockdep-warn", r"key [0-9a-fx]{1,20} (?:has not been registered|not in \.data)"),
 )
 _TITLES = tuple(
     (kind, re.compile(rf"(?:{_TAG})(?P<text>{phrase}){_END}")) for kind, phrase in _PHRASES
 )
 _WARN_AT = re.compile(
-    r"WARNING: (?:CPU: \d+ PID: \d+ at )?(?P<text>(?:kernel/)?(?:kernel/locking/|kernel/)?"
+    r"WARNING: (?:CPU: \d+ PID: \d+ )?(?:at )?(?P<text>(?:kernel/)?(?:kernel/locking/|kernel/)?"
     r"lockdep\.c:\d+(?:(?: at)? [\w.+/]{1,200})?)"
 )
 _RULE = re.compile(r"[=-]{16,200}$")
-_MAX_LEAD = 48
+_MAX_LEAD = 120
+_LEAD_ENDS = (": ", "] ", "| ", "> ", ":[ ", ") ")
+_LEAD_PIECES = re.compile(r"\d+| +|[^\d ]+")
 
 
 def parse_title(text: str) -> Title | None:
     """Return the headline that *text* is, or None.
 
     :param text: a clean line. Something unknown may stand before the tag when it ends like a log
-        prefix (``: ``, ``] `` or ``| ``): it comes back as *lead*, to be taken off the other lines.
+        prefix or has a number: it comes back as *lead*, to be taken off the other lines.
     """
     text = text.strip()
     if len(text) > 300:
@@ -122,6 +125,24 @@ def _tag_position(text: str) -> int | None:
         if position < 0:
             continue
         lead = text[:position]
-        if not lead or (position <= _MAX_LEAD and lead.endswith((": ", "] ", "| "))):
+        if not lead or (position <= _MAX_LEAD and _is_lead(lead)):
             return position
     return None
+
+
+def _is_lead(lead: str) -> bool:
+    """Whether *lead* may be a log prefix that we do not know: it ends like one, or has a number."""
+    if lead.endswith(_LEAD_ENDS):
+        return True
+    return lead.endswith(" ") and any(char.isdigit() for char in lead) and '"' not in lead
+
+
+def lead_pattern(lead: str) -> re.Pattern[str]:
+    """Return the pattern of prefixes like *lead*: other numbers, other numbers of blanks."""
+    parts = []
+    for piece in _LEAD_PIECES.findall(lead):
+        if piece[0].isdigit():
+            parts.append(r"\d{1,20}")
+        else:
+            parts.append(" {0,20}" if piece[0] == " " else re.escape(piece))
+    return re.compile("".join(parts))
