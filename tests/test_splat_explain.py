@@ -366,3 +366,26 @@ def test_the_document_shows_what_we_print(request: pytest.FixtureRequest) -> Non
     if request.config.getoption("--update-golden"):
         path.write_text(wanted, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == wanted, "run `make golden`"
+
+
+def test_a_report_that_was_cut_after_its_two_locks_still_says_what_they_are() -> None:
+    """Many mails quote no more than this."""
+    text = """\
+> ======================================================
+> WARNING: possible circular locking dependency detected
+> 5.12.0-rc3+ #6 Tainted: G OE
+> ------------------------------------------------------
+> toy/3069 is trying to acquire lock:
+> ffffffff9c775ca0 (mmu_notifier_invalidate_range_start){+.+.}-{0:0},
+> at: __mmu_notifier_invalidate_range_end+0x5/0x190
+>
+> but task is already holding lock:
+> ffffaff7410a9160 (&toy->slots_lock){.+.+}-{3:3}, at:
+> toy_invalidate_range_start+0x36d/0x4f0 [toy]
+"""
+    one = _explain(text)
+    assert one.report.holding is not None and one.report.holding.where is not None
+    assert one.report.holding.where.module == "toy"
+    assert [r.code for r in one.explanation.false] == ["i"]
+    assert [r.code for r in one.explanation.real] == ["b"]
+    assert one.explanation.assessment == "" and one.proof.verdict == "incomplete"

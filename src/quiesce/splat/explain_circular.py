@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from quiesce.splat.annotations import Nature
 from quiesce.splat.cycle import Blocking, Cycle, Party, Path, Task, build_cycle
-from quiesce.splat.explanation import Explanation, Interleaving, LockNote, PathNote
+from quiesce.splat.explanation import Explanation, Interleaving, LockNote, PathNote, Reason
 from quiesce.splat.fixes import fixes
 from quiesce.splat.interleaving import call, draw, draw_crossed, holding, letter
 from quiesce.splat.lock_notes import lock_note, mode_words
@@ -61,6 +61,21 @@ def _partial(report: Report) -> Explanation:
     return Explanation(
         summary=summary,
         locks=tuple(locks),
+        real=tuple(
+            Reason(
+                "b",
+                f"No writer of {note.name} has been seen; readers alone do not hang on it. But if "
+                "it is fair, a writer that waits makes later readers wait too.",
+                True,
+            )
+            for note in locks
+            if "no writer" in note.usage_text
+        ),
+        false=tuple(
+            Reason("i", f"{note.name} is no lock. {note.blocks}", True)
+            for note in locks
+            if note.annotation
+        ),
         not_shown=tuple(not_shown(report, None)),
         fixes=("Get the whole report: from dmesg, not from the mail.",),
     )
