@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from quiesce.explorer.native.jit import inline_kernel
+from quiesce.explorer.native.jit import inline_kernel, kernel
+from quiesce.explorer.native.pointers import pointer
+from quiesce.explorer.native.tables import symmetry_pointers
 
 
 @inline_kernel
@@ -136,3 +138,12 @@ def apply_order(box: Any, base: int, symmetry: Any, scratch: Any) -> None:
             new |= ((old >> t) & 1) << scratch[renamed + t]
         everyone = (1 << threads) - 1
         box[word] = box[word] & ~(everyone << s) | new << s
+
+
+@kernel
+def canonicalise_all(box_: Any, count: int, words: int, symmetry_: Any, scratch_: Any) -> None:
+    """Replace each of the first *count* states of the box by its representative."""
+    box, scratch = pointer(box_), pointer(scratch_)
+    symmetry = symmetry_pointers(symmetry_)
+    for k in range(count):
+        canonicalise(box, k * words, symmetry, scratch)

@@ -34,6 +34,9 @@ DONE = 4
 BOXED = 5
 RESULTS = 6
 
+FAILURE = 128
+"""Marks a step that fails in a graph; threads are numbered below it."""
+
 
 @inline_kernel
 def location_of(states: Any, base: int, at: Any, thread: int) -> int:
@@ -128,11 +131,14 @@ def look_for_races(
 @kernel
 def expand(
     machine_: Any, symmetry_: Any, states_: Any, lo: int, hi: int, shards: int, shard: int,
-    box_: Any, box_parents_: Any, ram_: Any, found_: Any, look_races: bool,
+    box_: Any, box_parents_: Any, box_threads_: Any, ram_: Any, found_: Any,
+    look_races: bool, for_graph: bool,
 ) -> None:  # fmt: skip
     """Write the successors of ``states[lo:hi]`` to the box, as far as there is room.
 
+    :param box_threads_: for each successor, who moved.
     :param found_: a :class:`~quiesce.explorer.native.worker.Found`, which is added to.
+    :param for_graph: only the steps are wanted; one that fails leads back to its state, marked FAILURE.
     """
     machine = machine_pointers(machine_)
     symmetry = symmetry_pointers(symmetry_)
@@ -140,8 +146,8 @@ def expand(
     words, threads, locations = machine.sizes[1], machine.sizes[2], machine.sizes[3]
     properties = machine.sizes[5]
     room = len(box_parents_)
-    states, box, box_parents, ram = (
-        pointer(states_), pointer(box_), pointer(box_parents_), pointer(ram_),
+    states, box, box_parents, box_threads, ram = (
+        pointer(states_), pointer(box_), pointer(box_parents_), pointer(box_threads_), pointer(ram_),
     )  # fmt: skip
     results, failed_state, failed_action = (
         pointer(found_.results), pointer(found_.failed_state), pointer(found_.failed_action),
@@ -176,8 +182,15 @@ def expand(
                     if symmetric:
                         canonicalise(box, n * words, symmetry, scratch)
                     box_parents[n] = number
+                    box_threads[n] = t
                     n += 1
                     steps += 1
+                elif status == FAILED and for_graph:
+                    for w in range(words):
+                        box[n * words + w] = states[base + w]
+                    box_parents[n] = number
+                    box_threads[n] = t | FAILURE
+                    n += 1
                 elif status == FAILED:
                     if failed_state[ram[FAILED_ROW]] < 0:
                         failed_state[ram[FAILED_ROW]] = number
@@ -199,6 +212,8 @@ def expand(
             results[DONE] = i
             results[BOXED] = before
             return
+        if for_graph:
+            continue
         results[TRANSITIONS] += steps
         if steps == 0 and unfinished and results[DEADLOCK] < 0:
             results[DEADLOCK] = number
@@ -210,3 +225,15 @@ def expand(
             results[RACES] += 1
     results[DONE] = hi
     results[BOXED] = n
+
+
+@kernel
+def evaluate_property(
+    machine_: Any, states_: Any, count: int, property_: int, ram_: Any, false_: Any
+) -> None:
+    """For each state, write whether a property is not true in it."""
+    machine = machine_pointers(machine_)
+    states, ram, false = pointer(states_), pointer(ram_), pointer(false_)
+    row, words = machine.property_rows[property_], machine.sizes[1]
+    for s in range(count):
+        false[s] = run(machine.code, row, states, s * words, ram) != ARRIVED

@@ -41,17 +41,13 @@ class SearchOptions:
 class Search:
     """A search of one program; :meth:`run` it, then ask."""
 
-    def __init__(
-        self, program: Program, options: SearchOptions, symmetry: Symmetry | None = None
-    ) -> None:
+    def __init__(self, program: Program, options: SearchOptions) -> None:
         self.program = program
         self.options = options
         self.compiled = Compiled(program)
-        self.symmetry = symmetry or no_symmetry(self.compiled)
-        self.workers = [
-            Worker(self.compiled, i, options.cores, int(self.symmetry.sizes[0]))
-            for i in range(options.cores)
-        ]
+        self.workers: list[Worker] = []
+        self.use_symmetry(no_symmetry(self.compiled))
+        self.checkpoint = ""
         self.levels: list[tuple[int, ...]] = []
         """For each depth, how many states each worker had when it began."""
         self.incomplete = ""
@@ -59,6 +55,14 @@ class Search:
         self.started = time.monotonic()
         self._told = 0.0
         self._pool = ThreadPoolExecutor(options.cores) if options.cores > 1 else None
+
+    def use_symmetry(self, symmetry: Symmetry) -> None:
+        """Keep one representative of all states that *symmetry* exchanges."""
+        self.symmetry = symmetry
+        self.workers = [
+            Worker(self.compiled, i, self.options.cores, int(symmetry.sizes[0]))
+            for i in range(self.options.cores)
+        ]
 
     @property
     def states(self) -> int:
@@ -160,7 +164,8 @@ class Search:
         while True:
             expand(
                 self.compiled.machine, self.symmetry, w.states.array, w.expanded, end,
-                w.shards, w.shard, w.box, w.box_parents, w.ram, w.found, self.options.races,
+                w.shards, w.shard, w.box, w.box_parents, w.box_threads, w.ram, w.found,
+                self.options.races, False,
             )  # fmt: skip
             w.boxed = int(results[BOXED])
             done = int(results[DONE])

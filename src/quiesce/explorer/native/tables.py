@@ -11,9 +11,9 @@ import numpy.typing as npt
 from quiesce.compiler.emit_table import Table, emit_table
 from quiesce.compiler.pack_state import Packing, pack_program
 from quiesce.compiler.program import Program
+from quiesce.explorer.footprint import Footprint, step_footprint
 from quiesce.explorer.native.jit import inline_kernel
 from quiesce.explorer.native.pointers import pointer
-from quiesce.explorer.races import RaceFinder
 
 Vector = npt.NDArray[np.int64]
 
@@ -155,26 +155,20 @@ class Compiled:
 
 
 def _race_tables(program: Program, pad: int) -> tuple[Vector, Vector]:
-    """Return which steps make plain accesses, and which two steps can conflict over one."""
-    finder = RaceFinder(program)
-    first = {id(t.kind): i for i, t in reversed(list(enumerate(program.threads)))}
-    steps = [
-        (first[id(kind)], location)
-        for kind in program.kinds
-        for location in range(pad)
-    ]  # fmt: skip
-    known = [len(kind.locations) for kind in program.kinds for _ in range(pad)]
-    plain = np.zeros(len(steps), np.int64)
-    may = np.zeros(len(steps) * len(steps), np.int64)
-    for a, (thread, location) in enumerate(steps):
-        if location >= known[a] or not finder._prints[thread][location].plain:
+    """Return which steps make plain accesses that can conflict, and with which other steps."""
+    prints: list[Footprint | None] = []
+    for kind in program.kinds:
+        known = len(kind.locations)
+        prints += [step_footprint(kind, i) if i < known else None for i in range(pad)]
+    plain = np.zeros(len(prints), np.int64)
+    may = np.zeros(len(prints) * len(prints), np.int64)
+    for i, a in enumerate(prints):
+        if a is None or not a.plain:
             continue
-        for b, (other, other_location) in enumerate(steps):
-            if other_location < known[b] and finder._may_race(
-                thread, location, other, other_location
+        for j, b in enumerate(prints):
+            if b is not None and (
+                a.plain_writes & (b.reads | b.writes) or a.plain_reads & b.writes
             ):
-                plain[a] = 1
-                may[a * len(steps) + b] = 1
+                plain[i] = 1
+                may[i * len(prints) + j] = 1
     return plain, may
-
-

@@ -85,6 +85,7 @@ class Worker:
         self.table = Grown(np.uint64, _FIRST_TABLE)
         self.box = np.empty(BOX * self.words, np.int64)
         self.box_parents = np.empty(BOX, np.uint32)
+        self.box_threads = np.empty(BOX, np.uint8)
         self.boxed = 0
         registers = int(machine.sizes[0])
         self.ram = new_ram(machine.constants, registers, self.words, compiled.fields_at)
@@ -134,3 +135,4 @@ class Worker:
         """Make the box twice as large: one state has more successors than it holds."""
         self.box = np.empty(2 * len(self.box), np.int64)
         self.box_parents = np.empty(2 * len(self.box_parents), np.uint32)
+        self.box_threads = np.empty(2 * len(self.box_threads), np.uint8)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Findings in words: one sentence each, from the state in which something is wrong."""
+
+from __future__ import annotations
+
+from quiesce.compiler.program import Program
+from quiesce.explorer.evaluate import StepFailure
+from quiesce.explorer.findings import Finding, Path
+from quiesce.explorer.races import Race
+from quiesce.explorer.reference import State
+from quiesce.explorer.waiting import lost_wakeup
+
+FAILURES = {
+    "assertion": ("assertions", "failed assert"),
+    "range": ("ranges", "out of range"),
+    "index": ("ranges", "out of range"),
+    "null": ("ranges", "out of range"),
+    "division": ("ranges", "out of range"),
+    "endless step": ("ranges", "endless step"),
+}
+"""For each kind of failed step, the property that it breaks and the kind of the finding."""
+
+
+def waiting_for_ever(
+    program: Program,
+    values: State,
+    threads: tuple[int, ...],
+    others_run: bool,
+    path: Path,
+    name: str,
+) -> Finding:
+    """Describe *threads* that can never move again in the state *values*."""
+    for thread in threads:
+        if lost_wakeup(program, values, thread):
+            text = (
+                f"{program.threads[thread].name} sleeps though what it waits for is already so, "
+                "and nobody will wake it"
+            )
+            return Finding("lost wakeup", name, text, path, thread=thread)
+    names = listed([program.threads[t].name for t in threads])
+    if len(threads) == 1 and others_run:
+        text = f"{names} can never move again, while others run on"
+        return Finding("stuck thread", name, text, path, thread=threads[0])
+    wait = "waits" if len(threads) == 1 else "wait"
+    text = f"{names} {wait} for ever" + (", while others run on" if others_run else "")
+    if not others_run:
+        text = f"nobody can move: {text}"
+    return Finding("deadlock", name, text, path)
+
+
+def race_finding(program: Program, race: Race, path: Path) -> Finding:
+    """Describe a data race."""
+    cell = race.first.cell
+    name = program.cells[cell].name if cell >= 0 else program.layout.versions[-1 - cell]
+    first = f"{program.threads[race.thread].name} {_verb(race.first.write)} it at {race.first.op.loc}"
+    second = (
+        f"{program.threads[race.other].name} {_verb(race.second.write)} it at {race.second.op.loc}"
+    )
+    text = f"{name}: {first} and {second}, with nothing to keep them apart"
+    return Finding("data race", "no_data_race", text, path, thread=race.thread)
+
+
+def failure_finding(program: Program, thread: int, failure: StepFailure, path: Path) -> Finding:
+    """Describe a failed step, the last of *path*."""
+    name, kind = FAILURES[failure.kind]
+    text = f"{program.threads[thread].name} at {failure.op.loc}: {failure.message}"
+    return Finding(kind, name, text, path, thread=thread)
+
+
+def broken_finding(name: str, message: str, path: Path) -> Finding:
+    """Describe a property that is false, or cannot be evaluated because of *message*."""
+    text = f"`{name}` is false here" + (f": {message}" if message else "")
+    return Finding("broken invariant", name, text, path)
+
+
+def vacuous_finding(name: str) -> Finding:
+    """Describe a ``sometimes`` that never is."""
+    text = f"`{name}` is true in no reachable state: the scenario proves nothing about it"
+    return Finding("vacuous", name, text)
+
+
+def starving_text(program: Program, values: State, thread: int) -> str:
+    """Say where *thread* waits for ever."""
+    starved = program.threads[thread]
+    label = starved.kind.locations[values[starved.base]].label
+    return f"{starved.name} waits in {label} for ever"
+
+
+def never_again_text(name: str, ends: bool) -> str:
+    """Say that the property *name* need not come true again."""
+    if ends:
+        return f"`{name}` is false where the run ends"
+    return f"`{name}` need never be true again: a fair run goes round for ever without it"
+
+
+def listed(names: list[str]) -> str:
+    """Return *names* as a list in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _verb(write: bool) -> str:
+    return "writes" if write else "reads"

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A check with the native explorer: the same verdicts as ``checker.py``, for large spaces.
+
+First a search for everything that can be seen in one state or step, with the reductions that are asked
+for. If that is exhausted without a violation, what is about runs that go on for ever (stuck threads,
+starvation, ``eventually``) is decided on the whole graph without reductions, since fairness is promised
+to each thread by itself. Every finding is replayed with the reference stepper.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from quiesce.compiler.program import Program
+from quiesce.explorer import describe
+from quiesce.explorer.checker import BUILT_IN, Options
+from quiesce.explorer.evaluate import StepFailure
+from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
+from quiesce.explorer.native.expand import DEADLOCK, RACES
+from quiesce.explorer.native.liveness import Masks, NativeLasso, StepGraph
+from quiesce.explorer.native.replay import Replay
+from quiesce.explorer.native.search import Search, SearchOptions
+from quiesce.explorer.native.symmetry import find_symmetry
+from quiesce.explorer.races import RaceFinder
+from quiesce.explorer.reference import PropertyReader
+from quiesce.explorer.waiting import unfinished
+from quiesce.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class NativeOptions:
+    """How the native explorer works.
+
+    :param symmetry: treat identical threads alike.
+    :param cores: how many cores to use.
+    :param checkpoint: a file to continue from, and to write to about twice a minute.
+    """
+
+    symmetry: bool = True
+    cores: int = 1
+    checkpoint: str = ""
+
+
+def check_native(
+    program: Program, options: Options, native: NativeOptions | None = None
+) -> CheckResult:
+    """Check *program* natively.
+
+    :raises NativeUnavailable: there is no numba.
+    :raises NotPackable: the program does not fit 64-bit words; the reference explorer can check it.
+    """
+    return _NativeCheck(program, options, native or NativeOptions()).run()
+
+
+class _NativeCheck:
+    def __init__(self, program: Program, options: Options, native: NativeOptions) -> None:
+        self.program = program
+        self.options = options
+        self.native = native
+        self.notes: list[str] = []
+        self.undecided = ""
+        self.graph: StepGraph | None = None
+        self.stuck: Masks = np.zeros(0, np.uint64)
+        search_options = SearchOptions(
+            options.bounds, native.cores, options.keep_going, True, options.progress
+        )
+        self.search = Search(program, search_options)
+        if native.symmetry:
+            found = find_symmetry(self.search.compiled)
+            self.search.use_symmetry(found.symmetry)
+            self.notes += found.notes
+        self.search.checkpoint = native.checkpoint
+        self.replay = Replay(self.search)
+
+    def run(self) -> CheckResult:
+        started = time.monotonic()
+        self.search.run()
+        results = self._safety()
+        if not self.search.incomplete:
+            self._build_graph()
+        results += self._liveness(results)
+        order = [name for name, _ in BUILT_IN] + [p.name for p in self.program.properties]
+        results.sort(key=lambda r: order.index(r.name))
+        if self.search.incomplete:
+            for result in results:
+                if result.verdict is Verdict.HOLDS:
+                    result.verdict = Verdict.INCOMPLETE
+        incomplete = self.search.incomplete or self.undecided
+        return CheckResult(
+            self.program, results, self.search.states, self.search.transitions, self.search.depth,
+            time.monotonic() - started, "native", self.options.fairness, incomplete, self.notes,
+        )  # fmt: skip
+
+    # --- What is seen in one state or step --------------------------------------------------------
+
+    def _safety(self) -> list[PropertyResult]:
+        failures = self._failures()
+        results = [
+            _result("no_data_race", "data race", self._race()),
+            _result("assertions", "assert", failures.get("assertions")),
+            _result("ranges", "range", failures.get("ranges")),
+        ]
+        for i, prop in enumerate(self.program.properties):
+            number = self._first([int(w.found.property_state[i]) for w in self.search.workers])
+            finding = None
+            if prop.spec.kind == "sometimes":
+                if number is None and not self.search.incomplete:
+                    finding = describe.vacuous_finding(prop.name)
+            elif number is not None:
+                path, state = self.replay.path_to(number)
+                message = ""
+                try:
+                    PropertyReader(self.program, i).holds(state)
+                except StepFailure as failure:
+                    message = failure.message
+                finding = describe.broken_finding(prop.name, message, path)
+            elif prop.spec.kind == "eventually":
+                continue
+            results.append(_result(prop.name, prop.spec.kind, finding, prop.spec.informational))
+        return results
+
+    def _first(self, numbers: list[int]) -> int | None:
+        """Return the shallowest of the states *numbers*, -1 standing for none."""
+        real = [n for n in numbers if n >= 0]
+        return min(real, key=lambda n: (self.search.depth_of(n), n), default=None)
+
+    def _race(self) -> Finding | None:
+        numbers = [
+            int(n)
+            for w in self.search.workers
+            for n in w.found.race_state[: min(w.found.results[RACES], len(w.found.race_state))]
+        ]
+        for number in sorted(numbers, key=lambda n: (self.search.depth_of(n), n)):
+            path, state = self.replay.path_to(number)
+            finder = RaceFinder(self.program)
+            if finder.look(state):
+                return describe.race_finding(self.program, finder.races[0], path)
+        return None
+
+    def _failures(self) -> dict[str, Finding]:
+        """Return the shortest failed step for each property that such steps break."""
+        numbers = {int(n) for w in self.search.workers for n in w.found.failed_state if n >= 0}
+        found: dict[str, Finding] = {}
+        for number in sorted(numbers, key=lambda n: (self.search.depth_of(n), n)):
+            path, state = self.replay.path_to(number)
+            for action, step in enumerate(self.replay.stepper.successors(state)):
+                if step.failure is not None:
+                    name = describe.FAILURES[step.failure.kind][0]
+                    if name not in found:
+                        found[name] = describe.failure_finding(
+                            self.program, step.thread, step.failure, (*path, action)
+                        )
+        return found
+
+    # --- What is about runs that go on for ever ---------------------------------------------------
+
+    def _build_graph(self) -> None:
+        search = self.search
+        if search.symmetry.sizes[5] or self.native.cores > 1:
+            options = replace(search.options, cores=1, races=False, keep_going=True)
+            whole = Search(self.program, options)
+            whole.run()
+            if whole.incomplete:
+                self.undecided = (
+                    f"stuck threads and starvation are not decided: without reductions "
+                    f"{whole.incomplete}"
+                )
+                return
+            self.notes.append(
+                f"starvation was decided on {whole.states:,} states, without reductions"
+            )
+            search = whole
+        self.whole = Replay(search)
+        self.graph = StepGraph(search)
+        self.stuck = self.graph.stuck_threads()
+
+    def _liveness(self, decided: list[PropertyResult]) -> list[PropertyResult]:
+        known = {r.name for r in decided}
+        results = [
+            self._open("no_deadlock", "deadlock", self._deadlock()),
+            self._open("no_stuck_thread", "stuck thread", self._stuck(False, "no_stuck_thread")),
+            self._open("no_starvation", "starvation", self._starvation()),
+        ]
+        for i, prop in enumerate(self.program.properties):
+            if prop.spec.kind == "eventually" and prop.name not in known:
+                finding = self._never_again(i, prop.name)
+                informational = prop.spec.informational
+                results.append(self._open(prop.name, "eventually", finding, informational))
+        return results
+
+    def _open(
+        self, name: str, kind: str, finding: Finding | None, informational: bool = False
+    ) -> PropertyResult:
+        """Return a result that is only known if the whole graph was looked at."""
+        result = _result(name, kind, finding, informational)
+        if finding is None and self.graph is None:
+            result.verdict = Verdict.INCOMPLETE
+        return result
+
+    def _deadlock(self) -> Finding | None:
+        number = self._first([int(w.found.results[DEADLOCK]) for w in self.search.workers])
+        if number is not None:
+            path, state = self.replay.path_to(number)
+            threads = tuple(unfinished(self.program, state))
+            return describe.waiting_for_ever(
+                self.program, state, threads, False, path, "no_deadlock"
+            )
+        return self._stuck(True, "no_deadlock")
+
+    def _stuck(self, several: bool, name: str) -> Finding | None:
+        """Return the first state in which one thread is stuck, or in which several are."""
+        more_than_one = self.stuck & (self.stuck - np.uint64(1)) != 0
+        wanted = more_than_one if several else (self.stuck != 0) & ~more_than_one
+        if not wanted.any():
+            return None
+        number = int(wanted.argmax())
+        mask = int(self.stuck[number])
+        threads = tuple(t for t in range(mask.bit_length()) if mask >> t & 1)
+        path, state = self.whole.path_to(number)
+        return describe.waiting_for_ever(self.program, state, threads, True, path, name)
+
+    def _starvation(self) -> Finding | None:
+        best: Finding | None = None
+        done: set[int] = set()
+        for number, thread in enumerate(self.program.threads):
+            if self.graph is None or thread.daemon or id(thread.kind) in done:
+                continue
+            done.add(id(thread.kind))
+            bit = np.uint64(1 << number)
+            if (self.stuck & bit).any():
+                continue
+            waits = self.graph.marks(
+                [[at.waits and k is thread.kind for at in k.locations] for k in self.program.kinds]
+            )
+            avoids = waits & bit != 0
+            lasso = self.graph.find_fair_cycle(avoids, self.options.fairness, number)
+            if lasso is not None:
+                found = self._lasso_finding(lasso, "no_starvation", "", number)
+                if best is None or len(found.path) < len(best.path):
+                    best = found
+        return best
+
+    def _never_again(self, i: int, name: str) -> Finding | None:
+        if self.graph is None:
+            return None
+        avoids = self.graph.false_in(i)
+        lasso = self.graph.find_fair_cycle(avoids, self.options.fairness)
+        if lasso is not None:
+            return self._lasso_finding(lasso, name, describe.never_again_text(name, False))
+        lasso = self.graph.find_dead_end(avoids)
+        if lasso is not None:
+            return self._lasso_finding(lasso, name, describe.never_again_text(name, True))
+        return None
+
+    def _lasso_finding(
+        self, lasso: NativeLasso, name: str, message: str, thread: int = -1
+    ) -> Finding:
+        assert self.graph is not None
+        stem, state = self.whole.path_to(lasso.entry)
+        if thread >= 0:
+            message = describe.starving_text(self.program, state, thread)
+        loop = []
+        for edge in lasso.loop:
+            target = self.whole.search.words_of(int(self.graph.targets[edge])).tobytes()
+            action, state = self.whole.step(state, target, int(self.graph.movers[edge]))
+            loop.append(action)
+        return Finding("starvation", name, message, (*stem, *loop), len(stem) - 1, thread)
+
+
+def _result(
+    name: str, kind: str, finding: Finding | None, informational: bool = False
+) -> PropertyResult:
+    verdict = Verdict.HOLDS if finding is None else Verdict.VIOLATION
+    return PropertyResult(name, kind, verdict, informational, finding)

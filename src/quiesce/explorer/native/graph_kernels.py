@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cycles and reachability in the graph of all steps, for graphs of tens of millions of states.
+
+``first[s]:first[s + 1]`` are the edges of state s, ``targets`` and ``movers`` where they lead and who moves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from quiesce.explorer.native.expand import FAILURE, location_of
+from quiesce.explorer.native.jit import kernel
+from quiesce.explorer.native.pointers import pointer
+from quiesce.explorer.native.tables import machine_pointers
+
+_ONE = np.uint64(1)
+_NONE = np.uint64(0)
+
+
+@kernel
+def count_edges(box_parents_: Any, boxed: int, first_: Any) -> None:
+    """Add to ``first[s + 1]`` how many steps in the box leave s."""
+    box_parents, first = pointer(box_parents_), pointer(first_)
+    for k in range(boxed):
+        first[np.int64(box_parents[k]) + 1] += 1
+
+
+@kernel
+def who_moves(first_: Any, movers_: Any, count: int, moves_: Any, fails_: Any) -> None:
+    """For each state, write who can move, and who can only fail, as masks."""
+    first, movers = pointer(first_), pointer(movers_)
+    moves, fails = pointer(moves_), pointer(fails_)
+    for s in range(count):
+        mask = _NONE
+        failing = _NONE
+        for e in range(first[s], first[s + 1]):
+            if movers[e] & FAILURE:
+                failing |= _ONE << np.uint64(movers[e] & 127)
+            else:
+                mask |= _ONE << np.uint64(movers[e])
+        moves[s] = mask
+        fails[s] = failing
+
+
+@kernel
+def mark_locations(machine_: Any, states_: Any, count: int, wanted_: Any, marks_: Any) -> None:
+    """For each state, write as a mask which threads are at a location of *wanted*.
+
+    :param wanted_: for each (kind, location), whether it is wanted.
+    """
+    machine = machine_pointers(machine_)
+    states, wanted, marks = pointer(states_), pointer(wanted_), pointer(marks_)
+    words, threads, locations = machine.sizes[1], machine.sizes[2], machine.sizes[3]
+    for s in range(count):
+        mask = _NONE
+        for t in range(threads):
+            g = machine.kind_of[t] * locations + location_of(states, s * words, machine.at, t)
+            if wanted[g]:
+                mask |= _ONE << np.uint64(t)
+        marks[s] = mask
+
+
+@kernel
+def components(
+    first_: Any, targets_: Any, movers_: Any, count: int, region_: Any, without: int,
+    order_: Any, index_: Any, stack_: Any, calls_: Any, at_: Any, bounds_: Any, every: bool,
+) -> int:  # fmt: skip
+    """Find the strongly connected components of the states of each region; return how many.
+
+    Only edges within one region count, and none of *without* nor any that fails. The members of
+    component c are ``order[bounds[c]:bounds[c + 1]]``; a component comes after all that it leads to.
+    R. Tarjan, "Depth-first search and linear graph algorithms", SIAM J. Comput. 1(2), 1972, in the
+    one-array form of D. J. Pearce (Inf. Process. Lett. 116, 2016), with an explicit stack.
+
+    :param region_: the region of each state; 0: none.
+    :param every: also components without a cycle.
+    """
+    first, targets, movers, region = (
+        pointer(first_), pointer(targets_), pointer(movers_), pointer(region_),
+    )  # fmt: skip
+    order, index, stack = pointer(order_), pointer(index_), pointer(stack_)
+    calls, at, bounds = pointer(calls_), pointer(at_), pointer(bounds_)
+    for s in range(count):
+        index[s] = 0
+    done = count + 1
+    number = 1
+    height = 0
+    depth = 0
+    emitted = 0
+    found = 0
+    bounds[0] = 0
+    for root in range(count):
+        if region[root] == 0 or index[root] != 0:
+            continue
+        calls[0] = root
+        at[0] = first[root]
+        stack[0] = number
+        index[root] = number
+        number += 1
+        depth = 1
+        while depth > 0:
+            s = np.int64(calls[depth - 1])
+            e = at[depth - 1]
+            if e < first[s + 1]:
+                at[depth - 1] = e + 1
+                t = np.int64(targets[e])
+                if region[t] != region[s] or movers[e] == without or movers[e] >= FAILURE:
+                    continue
+                if index[t] == 0:
+                    calls[depth] = t
+                    at[depth] = first[t]
+                    stack[depth] = number
+                    index[t] = number
+                    number += 1
+                    depth += 1
+                elif index[t] < index[s]:
+                    index[s] = index[t]
+                continue
+            mine = stack[depth - 1]
+            depth -= 1
+            if depth > 0:
+                above = np.int64(calls[depth - 1])
+                if index[s] < index[above]:
+                    index[above] = index[s]
+            if index[s] == mine:
+                # The members are s and what still waits above it.
+                begin = emitted
+                order[emitted] = s
+                emitted += 1
+                index[s] = done
+                while height > 0:
+                    w = np.int64(order[count - height])
+                    if index[w] < mine:
+                        break
+                    height -= 1
+                    order[emitted] = w
+                    emitted += 1
+                    index[w] = done
+                keep = every or emitted - begin > 1
+                if not keep:
+                    for e2 in range(first[s], first[s + 1]):
+                        if np.int64(targets[e2]) == s and movers[e2] != without:
+                            if movers[e2] < FAILURE:
+                                keep = True
+                if keep:
+                    found += 1
+                    bounds[found] = emitted
+                else:
+                    emitted = begin
+            else:
+                height += 1
+                order[count - height] = s
+    return found
+
+
+@kernel
+def who_can_ever_move(
+    first_: Any, targets_: Any, order_: Any, bounds_: Any, found: int, moves_: Any, can_: Any
+) -> None:
+    """For each state, write who can move in some state that it leads to, as a mask.
+
+    :param order_: from :func:`components` with *every*, so that what a component leads to comes first.
+    :param moves_: who can move (or fail) in each state.
+    """
+    first, targets, order, bounds = (
+        pointer(first_), pointer(targets_), pointer(order_), pointer(bounds_),
+    )  # fmt: skip
+    moves, can = pointer(moves_), pointer(can_)
+    for c in range(found):
+        mask = _NONE
+        for k in range(bounds[c], bounds[c + 1]):
+            s = np.int64(order[k])
+            mask |= moves[s]
+            for e in range(first[s], first[s + 1]):
+                # Within the component this is still what moves there at least.
+                mask |= can[targets[e]]
+        for k in range(bounds[c], bounds[c + 1]):
+            can[order[k]] = mask
+
+
+@kernel
+def summaries(
+    first_: Any, targets_: Any, movers_: Any, moves_: Any, strong_: Any, everyone: int,
+    order_: Any, bounds_: Any, found: int, component_: Any, without: int, summary_: Any,
+) -> None:  # fmt: skip
+    """For each component write: least member, who moves inside, who cannot move somewhere, who could
+    take a queued step somewhere.
+
+    :param component_: is filled with the number of each member's component plus one.
+    """
+    first, targets, movers = pointer(first_), pointer(targets_), pointer(movers_)
+    moves, strong, order = pointer(moves_), pointer(strong_), pointer(order_)
+    bounds, component, summary = pointer(bounds_), pointer(component_), pointer(summary_)
+    all_threads = np.uint64(everyone)
+    for c in range(found):
+        for k in range(bounds[c], bounds[c + 1]):
+            component[order[k]] = c + 1
+    for c in range(found):
+        least = np.int64(order[bounds[c]])
+        moved = disabled = queued = _NONE
+        for k in range(bounds[c], bounds[c + 1]):
+            s = np.int64(order[k])
+            least = min(least, s)
+            disabled |= all_threads & ~moves[s]
+            queued |= strong[s]
+            for e in range(first[s], first[s + 1]):
+                inside = component[targets[e]] == c + 1
+                if inside and movers[e] != without and movers[e] < FAILURE:
+                    moved |= _ONE << np.uint64(movers[e])
+        summary[c * 4] = np.uint64(least)
+        summary[c * 4 + 1] = moved
+        summary[c * 4 + 2] = disabled
+        summary[c * 4 + 3] = queued
+
+
+@kernel
+def shortest_walk(
+    first_: Any, targets_: Any, movers_: Any, count: int, moves_: Any, region_: Any, here: int,
+    without: int, must_move: int, must_wait: int, goal: int, came_: Any, queue_: Any, walk_: Any,
+) -> int:  # fmt: skip
+    """Write a shortest walk from *start* inside a region whose last edge does something wanted.
+
+    Wanted is an edge of a thread in *must_move*, or to a state where one of *must_wait* cannot move, or to
+    the state *goal* (-1: none).
+
+    :param region_: states marked 1 may be passed.
+    :returns: the length of the walk, or -1.
+    """
+    first, targets, movers = pointer(first_), pointer(targets_), pointer(movers_)
+    moves, region = pointer(moves_), pointer(region_)
+    came, queue, walk = pointer(came_), pointer(queue_), pointer(walk_)
+    for s in range(count):
+        came[s] = -1
+    head = 0
+    tail = 1
+    queue[0] = here
+    came[here] = -2
+    move_mask, wait_mask = np.uint64(must_move), np.uint64(must_wait)
+    while head < tail:
+        s = np.int64(queue[head])
+        head += 1
+        for e in range(first[s], first[s + 1]):
+            t = np.int64(targets[e])
+            if region[t] == 0 or movers[e] == without or movers[e] >= FAILURE:
+                continue
+            if (
+                (move_mask >> np.uint64(movers[e])) & _ONE
+                or wait_mask & ~moves[t]
+                or t == goal
+            ):  # fmt: skip
+                length = 1
+                walk[0] = e
+                while came[s] != -2:
+                    walk[length] = came[s]
+                    length += 1
+                    # The edges of a state are contiguous: find whose edge this is.
+                    low = 0
+                    high = count
+                    while high - low > 1:
+                        middle = (low + high) // 2
+                        if first[middle] <= came[s]:
+                            low = middle
+                        else:
+                            high = middle
+                    s = low
+                return length
+            if came[t] == -1:
+                came[t] = e
+                queue[tail] = t
+                tail += 1
+    return -1
