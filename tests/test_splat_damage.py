@@ -115,20 +115,29 @@ def _unmarked_messages(lines: list[str]) -> list[str]:
     return result
 
 
-def _printk_pieces(lines: list[str]) -> list[str]:
-    """4.9 and older consoles: each printk of a held lock on a line and with a stamp of its own."""
-    result: list[str] = []
-    for number, line in enumerate(lines):
-        stamp = f"[{100 + number / 8:12.6f}] "
-        head, brace, tail = line.partition("){")
-        if line.startswith(" #") and brace:
+def _in_pieces(between: str) -> Damage:
+    """4.9 and older consoles: each printk of a held lock on a line and with a stamp of its own.
+
+    :param between: what another CPU prints after the "(" and after the usage of each lock.
+    """
+
+    def damage(lines: list[str]) -> list[str]:
+        result: list[str] = []
+        for number, line in enumerate(lines):
+            stamp = f"[{100 + number / 8:12.6f}] "
+            head, brace, tail = line.partition("){")
+            if not line.startswith(" #") or not brace:
+                result.append(stamp + line)
+                continue
             mark, _, name = head.partition("(")
             usage, _, place = tail.partition(", at: ")
-            pieces = [mark, "(", name, f"){{{usage}", ", at: ", place]
+            first, second = [mark, "("], [name, f"){{{usage}"]
+            stray = [between] if between else []
+            pieces = [*first, *stray, *second, *stray, ", at: ", place]
             result += [stamp + piece for piece in pieces]
-        else:
-            result.append(stamp + line)
-    return result
+        return result
+
+    return damage
 
 
 def _split_by_others(lines: list[str]) -> list[str]:
@@ -227,7 +236,8 @@ DAMAGES: dict[str, Damage] = {
     "doubled blanks": _doubled_blanks,
     "other tasks": _other_messages,
     "other programs": _unmarked_messages,
-    "printk pieces": _printk_pieces,
+    "printk pieces": _in_pieces(""),
+    "pieces among frames": _in_pieces(" ? other_task+0x51/0x2000"),
     "split by others": _split_by_others,
     "soft breaks": _soft_breaks,
     "in a commit": _in_a_commit,

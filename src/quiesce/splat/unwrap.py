@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 
+from quiesce.splat.frames import parse_frame
 from quiesce.splat.lock_text import find_usage
 from quiesce.splat.log_lines import LogLine
 
 _MAX_PIECES = 12
+_MAX_STRAYS = 24
 _START = re.compile(
     r"-> #\d{1,4}:?(?= |\(|$)|#\d{1,4}:(?= |\(|$)|-> ?\(|\(|(?:[0-9a-fA-F]{8,16})(?: ?\(|$)"
 )
@@ -36,37 +38,60 @@ def join_wrapped(lines: list[LogLine]) -> list[LogLine]:
     result: list[LogLine] = []
     index = 0
     while index < len(lines):
-        line, used = _take(lines, index)
+        taken, used = _take(lines, index)
         index += used
+        line = taken[0]
         if result and _MODULE.match(line.text.strip()) and "+0x" in result[-1].text:
-            line = _with_text(result[-1], f"{result[-1].text} {line.text.strip()}")
-            result[-1] = line
+            result[-1] = _with_text(result[-1], f"{result[-1].text} {line.text.strip()}")
             continue
-        result.append(line)
+        result += taken
     return result
 
 
-def _take(lines: list[LogLine], start: int) -> tuple[LogLine, int]:
-    """Return the whole line that begins at *start* and how many lines it took."""
+def _take(lines: list[LogLine], start: int) -> tuple[list[LogLine], int]:
+    """Return the whole line that begins at *start*, and how many lines were used up.
+
+    Frames of another CPU's trace that stand between the pieces of a lock come after it.
+    """
     line = lines[start]
     text = line.text
-    used = 1
-    pieces = 1
-    while pieces < _MAX_PIECES and start + used < len(lines) and _is_open(text):
-        blanks = 0
-        while start + used + blanks < len(lines) and not lines[start + used + blanks].text.strip():
+    position = start + 1
+    pieces = blanks = 0
+    strays: list[LogLine] = []
+    while position < len(lines) and pieces < _MAX_PIECES and _is_open(text):
+        following = lines[position]
+        if not following.text.strip():
             blanks += 1
-        if blanks > 2 or start + used + blanks >= len(lines):
+        elif _is_stray(text, following):
+            strays.append(following)
+        elif _continues(text, following, line.prefixed):
+            text = _glue(text, following)
+            pieces += 1
+            blanks = 0
+        else:
             break
-        following = lines[start + used + blanks]
-        if not _continues(text, following, line.prefixed):
+        if blanks > 2 or len(strays) > _MAX_STRAYS:
             break
-        text = _glue(text, following)
-        used += blanks + 1
-        pieces += 1
-    if used == 1 or (_START.match(line.text.strip()) and find_usage(text) is None):
-        return line, 1  # it never became a lock: prose that happens to begin like one
-    return _with_text(line, text), used
+        position += 1
+    if not pieces or (_START.match(line.text.strip()) and find_usage(text) is None):
+        return [line], 1  # it never became a lock: prose that happens to begin like one
+    return [_with_text(line, text), *strays], position - start
+
+
+def _is_stray(text: str, following: LogLine) -> bool:
+    """A frame where the name or the usage of a lock should go on, not its place."""
+    bare = following.text.strip()
+    if "+0x" not in bare or bare.startswith((",", "at:", ")")) or find_usage(bare) is not None:
+        return False
+    open_text = text.strip()
+    if not _START.match(open_text):
+        return False
+    usage = find_usage(open_text)
+    if usage is not None and (
+        "at:" in open_text[usage.end() :] or open_text.endswith(",") or not following.prefixed
+    ):
+        return False
+    return parse_frame(bare) is not None
 
 
 def _is_open(text: str) -> bool:
