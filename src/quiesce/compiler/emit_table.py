@@ -474,7 +474,7 @@ class _ThreadEmitter(_Emitter):
         ]  # fmt: skip
 
     def _jump_targets(self) -> set[int]:
-        return {s for i in range(len(self.ops)) for s in successors(self.ops, i) if s != i + 1}
+        return {op.target.position for op in self.ops if isinstance(op, Jump | Branch)}
 
     def _to(self, position: int) -> _Target:
         return self.arrive[position] if position in self.kind.location_at else self.begin[position]

@@ -236,4 +236,4 @@ def evaluate_property(
     states, ram, false = pointer(states_), pointer(ram_), pointer(false_)
     row, words = machine.property_rows[property_], machine.sizes[1]
     for s in range(count):
-        false[s] = run(machine.code, row, states, s * words, ram) != ARRIVED
+        false[s] = 0 if run(machine.code, row, states, s * words, ram) == ARRIVED else 1

@@ -125,12 +125,12 @@ class StepGraph:
 
     def false_in(self, index: int) -> npt.NDArray[np.bool_]:
         """Return for each state whether property *index* is not true in it."""
-        false = np.zeros(self.count, np.bool_)
+        false = np.zeros(self.count, np.uint8)
         w = self.worker
         evaluate_property(
             self.search.compiled.machine, w.states.array, self.count, index, w.ram, false
         )
-        return false
+        return false != 0
 
     # --- Fair cycles ------------------------------------------------------------------------------
 
