@@ -14,6 +14,7 @@ from quiesce.explorer.trace import Trace, Waiting
 
 _WIDEST_COLUMN = 32
 _NARROWEST_COLUMN = 10
+_NARROWEST_TEXT = 24
 
 
 @dataclass(slots=True)
@@ -117,7 +118,11 @@ def _columns(rows: list[_Row], threads: list[int], width: int) -> dict[int, int]
 
 
 def _broken(text: str, width: int) -> list[str]:
-    """Break *text* into lines of at most *width* columns, the remark about waiting first of all."""
+    """Break *text* into lines of at most *width* columns, the remark about waiting first of all.
+
+    With very many threads, or a very long name, the lines become wider than the table.
+    """
+    width = max(width, _NARROWEST_TEXT)
     if len(text) <= width:
         return [text]
     head, arrow, tail = text.partition("   <- ")

@@ -1,19 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the cycle of a report can hang, proved: the seam to the explorer.
+"""Whether the circle of a report can hang, proved by checking a scenario of it.
 
-:func:`prove` gets a read report and answers in the four words of the JSON output. What it needs is in
-:class:`quiesce.splat.cycle.Cycle`: one thread per path ("take *holds*, then take *wants*"), the modes
-of both, and what stands behind each name.
+:func:`prove` makes the scenario (``scenario_cycle``, ``scenario_irq``), writes it as a protocol file
+(``scenario_source``) and checks that file (``scenario_run``). Where annotations are involved there
+are two readings, and each is checked: as the locks that lockdep takes them for, and as what they
+stand for. The second decides, since nobody waits for an annotation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from quiesce.errors import UsageError
-from quiesce.splat.cycle import build_cycle
+from quiesce.splat.claims import claim_for
 from quiesce.splat.model import Report
+from quiesce.splat.scenario import Claim, Trial
+from quiesce.splat.scenario_run import Outcome, SourceRunner
+from quiesce.splat.scenario_source import render_source
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read the report, checked.
+
+    :param name: which: "as lockdep draws it", "what the annotations stand for", ...
+    :param verdict: ``confirmed``, ``refuted`` or ``incomplete``.
+    :param reason: in a sentence.
+    :param steps: of the hang that was found, 0 without one; *interleaving*: that hang, drawn.
+    :param states: how many states were looked at.
+    """
+
+    name: str
+    verdict: str
+    reason: str
+    steps: int = 0
+    interleaving: str = ""
+    states: int = 0
 
 
 @dataclass(frozen=True)
@@ -21,31 +45,82 @@ class ProofResult:
     """What was proved.
 
     :param verdict: ``confirmed`` (these tasks hang), ``refuted`` (no interleaving hangs),
-        ``not_modelled`` or ``incomplete`` (the chain is cut).
-    :param reason: in a sentence.
-    :param steps: of the shortest hang, 0 without one.
+        ``not_modelled``, or ``incomplete`` (the report is cut, or the space was too large).
+    :param reason: in a sentence, without a full stop.
+    :param steps: of the hang, 0 without one; *interleaving*: that hang, drawn.
+    :param readings: every reading that was checked; the first one decides.
+    :param model: the source of the scenario, empty if there is none.
     """
 
     verdict: str
     reason: str
     steps: int = 0
+    interleaving: str = ""
+    readings: tuple[Reading, ...] = ()
+    model: str = ""
 
 
 def prove(report: Report) -> ProofResult:
-    """Return whether *report*'s cycle can hang."""
-    if report.kind not in ("circular", "recursive"):
-        return ProofResult("not_modelled", "only circular and recursive reports have a model")
-    if build_cycle(report) is None:
-        return ProofResult("incomplete", "the dependency chain is not whole")
-    return ProofResult("not_modelled", "the model of a report is not built yet")
+    """Return whether *report*'s circle can hang. Never raises on any report."""
+    claim = claim_for(report)
+    if claim.model is None:
+        return ProofResult(claim.verdict, claim.reason)
+    return _prove(claim)
+
+
+@lru_cache(maxsize=256)
+def _prove(claim: Claim) -> ProofResult:
+    assert claim.model is not None
+    source = render_source(claim.model)
+    try:
+        with SourceRunner(claim.model, source) as runner:
+            readings = tuple(_reading(runner, trial) for trial in claim.trials)
+    except OSError as error:
+        reason = f"there is no place for temporary files ({error.strerror})"
+        return ProofResult("not_modelled", reason, model=source)
+    first = readings[0]
+    return ProofResult(
+        first.verdict, first.reason, first.steps, first.interleaving, readings, source
+    )
 
 
 def write_model(report: Report, path: Path) -> None:
     """Write the scenario of *report* to *path*, for the user to edit and to check again.
 
-    :raises UsageError: while reports have no model.
+    :raises UsageError: the report has no model, or the file cannot be written.
     """
-    raise UsageError(
-        f"no model of this report can be written to {path}: {prove(report).reason}",
-        "leave --model out",
-    )
+    claim = claim_for(report)
+    if claim.model is None:
+        raise UsageError(
+            f"no model of this report can be written to {path}: {claim.reason}", "leave --model out"
+        )
+    try:
+        path.write_text(render_source(claim.model), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _reading(runner: SourceRunner, trial: Trial) -> Reading:
+    """Check one reading: without the helpers first, if there are any, then with them."""
+    settings = dict(trial.settings)
+    conditions = trial.conditions
+    outcome = runner.run(settings | dict(trial.without))
+    if trial.without and not outcome.hangs and not outcome.broken:
+        outcome = runner.run(settings)
+        conditions += trial.helpers
+    verdict, reason = _judged(trial, outcome, conditions)
+    return Reading(trial.name, verdict, reason, outcome.steps, outcome.interleaving, outcome.states)
+
+
+def _judged(trial: Trial, outcome: Outcome, conditions: tuple[str, ...]) -> tuple[str, str]:
+    if outcome.hangs:
+        count = "one task hangs" if trial.tasks == 1 else f"these {trial.tasks} tasks hang"
+        only_if = "; real only if " + "; and if ".join(conditions) if conditions else ""
+        steps = "1 step" if outcome.steps == 1 else f"{outcome.steps} steps"
+        return "confirmed", f"{count}, {steps}{only_if}"
+    if outcome.broken:
+        return "confirmed", f"nobody hangs, but this goes wrong: {outcome.broken}"
+    if not outcome.complete:
+        return "incomplete", f"no hang among {outcome.states:,} states; the space is larger"
+    why = trial.refuted or "with these kinds of locks nobody waits for ever"
+    return "refuted", f"no interleaving hangs ({outcome.states} states): {why}"

@@ -11,7 +11,7 @@ be certain, the rest is a question to the reader.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from quiesce.splat.annotations import Nature, look_up
 from quiesce.splat.cycle import Blocking, Cycle, Path, Task, Wait
@@ -87,15 +87,32 @@ def _never(wait: Wait) -> str:
 
 
 def _conditions(cycle: Cycle) -> Iterator[str]:
+    yield from context_conditions(cycle)
+    yield from writer_conditions(cycle.waits)
+
+
+def context_conditions(cycle: Cycle) -> Iterator[str]:
+    """Yield which contexts the tasks of *cycle* must enter, as clauses after "if"."""
     for task in cycle.tasks:
         yield from _entered(task)
-    for wait in cycle.waits:
+
+
+def writer_conditions(waits: Iterable[Wait]) -> Iterator[str]:
+    """Yield which writers *waits* need that are not in the report, as clauses after "if"."""
+    for wait in waits:
         name = wait.wanted.lock.name
         if wait.blocking is Blocking.NEEDS_WRITER:
             yet = "" if seen(wait.wanted.lock.usage).wrote else " (lockdep has seen none so far)"
             yield f"a writer of {name} waits in between{yet}"
         elif wait.blocking is Blocking.MAYBE:
             yield f"{name} is held for write, or a writer of it waits in between"
+
+
+def refutations(waits: Iterable[Wait]) -> Iterator[str]:
+    """Yield why one of *waits* never has to wait, with the letter of the reason."""
+    for wait in waits:
+        if wait.blocking is Blocking.NEVER:
+            yield f"({'h' if wait.wanted.how.trylock else 'a'}) {_never(wait)}"
 
 
 def _entered(task: Task) -> Iterator[str]:

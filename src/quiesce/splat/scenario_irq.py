@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scenario of a report about interrupts: a task, and the interrupt that comes on top of it.
+
+An interrupt is a thread of its own that runs on the task's CPU: while it does, the task cannot move
+(``stand_ins.Cpu``). So a handler that waits for a lock of the interrupted task waits for ever. Where
+two locks are involved, another CPU holds the one that the handler wants and waits for the task's.
+
+Old kernels (before 4.14) report memory reclaim in the same words; there the "interrupt" is the task's own
+allocation, and the scenario one task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quiesce.splat.annotations import Nature, look_up
+from quiesce.splat.cycle import Party
+from quiesce.splat.model import Frame, Lock, Report
+from quiesce.splat.modes import Acquisition, Mode, of_trace, seen
+from quiesce.splat.scenario import (
+    IRQS_OFF,
+    WRITERS,
+    Claim,
+    ModelLock,
+    ModelThread,
+    Names,
+    Nest,
+    ScenarioModel,
+    Trial,
+)
+from quiesce.splat.scenario_kinds import CONTEXT, Kind, kind_of, nest, write
+
+_CONTEXTS = {"HARDIRQ": "hard interrupt", "SOFTIRQ": "soft interrupt"}
+_TASK_RUNS = Nest("self.cpu.task_runs()", comment="Here the interrupt may come.")
+
+
+@dataclass(frozen=True)
+class _Use:
+    """A lock as one of the threads takes it."""
+
+    attribute: str
+    kind: Kind
+    party: Party
+
+    def nest(self, comment: str = "") -> Nest:
+        return nest(self.kind, self.party, self.attribute, wanted=False, comment=comment)
+
+
+def irq_claim(report: Report) -> Claim:
+    """Return what an inconsistent, safe-unsafe or irq-inversion *report* claims."""
+    if report.kind == "inconsistent":
+        return _inconsistent(report)
+    return _order(report)
+
+
+def _not_modelled(reason: str) -> Claim:
+    return Claim(None, verdict="not_modelled", reason=reason)
+
+
+def _about_annotation(lock: Lock) -> Claim | None:
+    """Return why nothing is checked if *lock* is none: then the fault is another than a hang."""
+    note = look_up(lock)
+    if not note.nature.is_annotation or note.nature is Nature.UNKNOWN_MAP:
+        return None
+    if note.nature is Nature.CONTEXT:
+        return _not_modelled(
+            f"(i) {lock.name} is no lock, and nobody waits for it; the fault is that it is entered "
+            "where that is not allowed, as by an allocation that may sleep with interrupts off"
+        )
+    return _not_modelled(f"(i) {lock.name} is no lock; {note.blocks[:1].lower()}{note.blocks[1:]}")
+
+
+# --- One lock: inconsistent -----------------------------------------------------------------------
+
+
+def _inconsistent(report: Report) -> Claim:
+    lock, was, becomes = report.wanted, report.facts.get("was"), report.facts.get("becomes")
+    if lock is None or not was or not becomes:
+        return Claim(None, verdict="incomplete", reason="the lock or its two usages are missing")
+    claim = _about_annotation(lock)
+    if claim is not None:
+        return claim
+    now_inside = becomes.upper().startswith("IN-")
+    usage_in, usage_on = (becomes, was) if now_inside else (was, becomes)
+    here, before = report.backtrace, report.traces.get("registered", ())
+    frames_in, frames_on = (here, before) if now_inside else (before, here)
+    reclaim = "RECLAIM" in was.upper() or "RECLAIM" in becomes.upper()
+    attribute = Names().of("lock", lock.base)
+    inside = _party(lock, frames_in, usage_in, in_irq=not reclaim)
+    outside = _party(lock, frames_on, usage_on, in_irq=False)
+    kind = kind_of((inside, outside))
+    of = {"inside": _Use(attribute, kind, inside), "outside": _Use(attribute, kind, outside)}
+    if reclaim:
+        return _reclaim(report, lock, of)
+    context = _context(usage_in)
+    task = ModelThread(
+        "task",
+        f"Takes {lock.name} with {context}s on.",
+        _interruptible(of["outside"], _in(frames_on)),
+    )
+    handler = ModelThread(
+        "interrupt",
+        f"The {context}, which takes {lock.name}.",
+        (Nest("with self.cpu:"), of["inside"].nest(_in(frames_in))),
+    )
+    model = _irq_model(report, [(attribute, lock, kind)], [task, handler], writers=False)
+    condition = f"the {context} comes on the CPU that holds {lock.name}"
+    return Claim(model, _trials(lock, context, (condition,), tasks=1, writers=()))
+
+
+def _reclaim(report: Report, lock: Lock, of: dict[str, _Use]) -> Claim:
+    body = (
+        of["outside"].nest(),
+        Nest("with self.reclaim:", comment="An allocation that goes into reclaim."),
+        of["inside"].nest(),
+    )
+    model = ScenarioModel(
+        title=f"{report.title}, {report.task}",
+        notes=("The task that allocates does the reclaim itself.",),
+        locks=(
+            ModelLock(of["outside"].attribute, lock.name, of["outside"].kind.constructor),
+            ModelLock("reclaim", "reclaim", CONTEXT.constructor),
+        ),
+        threads=(ModelThread("task", f"Allocates with {lock.name} held.", body),),
+    )
+    condition = f"reclaim gets to the same {lock.name} (f: it cannot reach an object in use)"
+    return Claim(model, (Trial("", (), conditions=(condition,)),))
+
+
+# --- Two locks and more: safe-unsafe, irq-inversion ------------------------------------------------
+
+
+def _order(report: Report) -> Claim:
+    ends = _ends(report)
+    if ends is None:
+        return Claim(None, verdict="incomplete", reason="one of the two locks is missing")
+    safe, unsafe, between = ends
+    for lock in (safe, unsafe):
+        claim = _about_annotation(lock)
+        if claim is not None:
+            return claim
+    state = "SOFTIRQ" if report.facts.get("context", "").startswith("SOFT") else "HARDIRQ"
+    context, names = _CONTEXTS[state], Names()
+    chain = [lock for lock in (safe, *between, unsafe) if not look_up(lock).nature.is_annotation]
+    uses = []
+    for lock in chain:
+        mode = Mode.READ if lock is unsafe and not seen(lock.usage).wrote else Mode.EXCLUSIVE
+        party = _party_of(lock, _block_frames(report, lock), mode)
+        kind = kind_of((party,))
+        uses.append(
+            _Use(names.of((lock.base, lock.version, lock.subclass), lock.base), kind, party)
+        )
+    first, last = uses[0], uses[-1]
+    cpu0 = ModelThread(
+        "task_on_cpu0",
+        f"Takes {unsafe.name} with {context}s on.",
+        _interruptible(last, _in(report.traces.get("became unsafe", ()))),
+    )
+    handler = ModelThread(
+        "interrupt_on_cpu0",
+        f"The {context}, which takes {safe.name}.",
+        (Nest("with self.cpu:"), first.nest(_in(report.traces.get("became safe", ())))),
+    )
+    cpu1 = ModelThread(
+        "task_on_cpu1",
+        f"Takes {' and then '.join(lock.name for lock in chain)}.",
+        tuple(use.nest() for use in uses),
+    )
+    threads = [cpu0, handler, cpu1]
+    shared = last.party.how.mode is Mode.READ and last.kind.shared
+    if shared:
+        text = f"A writer of {unsafe.name}. It is not in the report: both sides only read."
+        body = (write(last.kind, last.attribute),)
+        threads.append(ModelThread(f"writer_of_{last.attribute}", text, body, WRITERS, True))
+    locks = [(use.attribute, use.party.lock, use.kind) for use in uses]
+    model = _irq_model(report, locks, threads, writers=shared)
+    condition = (
+        f"the {context} comes on a CPU that holds {unsafe.name} while another holds {safe.name} "
+        "and wants the former"
+    )
+    writers = (f"a writer of {unsafe.name} waits in between",) if shared else ()
+    return Claim(model, _trials(unsafe, context, (condition,), tasks=2, writers=writers))
+
+
+def _ends(report: Report) -> tuple[Lock, Lock, tuple[Lock, ...]] | None:
+    """Return the lock taken in interrupts, the one taken with them on, and those in between."""
+    wanted, other = report.wanted, report.subjects.get("other")
+    if report.kind == "irq-inversion":
+        if wanted is None or other is None:
+            return None
+        backwards = report.facts.get("direction") == "backwards"
+        ends = (other, wanted) if backwards else (wanted, other)
+        known = [block.lock for block in report.blocks]
+        names = report.chain_names[1:-1]
+        return (*ends, tuple(lock for name in names for lock in known if lock.name == name))
+    safe, unsafe = report.subjects.get("safe"), report.subjects.get("unsafe")
+    if safe is None or unsafe is None:
+        return None
+    middle = [lock for lock in (report.holding, wanted) if lock is not None]
+    between = [m for m in middle if not m.same_class(safe) and not m.same_class(unsafe)]
+    return safe, unsafe, tuple(between)
+
+
+# --- Parts ----------------------------------------------------------------------------------------
+
+
+def _interruptible(use: _Use, comment: str) -> tuple[Nest, ...]:
+    """Return a lock taken where an interrupt may come, unless the scenario keeps it away."""
+    return (
+        Nest("with self.task_irqs:", comment=f"Keeps the interrupt away if {IRQS_OFF} is set."),
+        use.nest(comment),
+        _TASK_RUNS,
+    )
+
+
+def _irq_model(
+    report: Report,
+    locks: list[tuple[str, Lock, Kind]],
+    threads: list[ModelThread],
+    *,
+    writers: bool,
+) -> ScenarioModel:
+    parameters = (IRQS_OFF, WRITERS) if writers else (IRQS_OFF,)
+    attributes = ["cpu = Cpu()", f"task_irqs = IrqState(self.cpu, {IRQS_OFF})"]
+    if writers:
+        attributes.append(f"{WRITERS} = {WRITERS}")
+    unique = {attribute: (lock, kind) for attribute, lock, kind in locks}
+    return ScenarioModel(
+        title=", ".join(part for part in (report.title, report.kernel, report.task) if part),
+        notes=("The same lock in all places; a class may stand for many.",),
+        locks=tuple(
+            ModelLock(attribute, lock.name, kind.constructor)
+            for attribute, (lock, kind) in unique.items()
+        ),
+        threads=tuple(threads),
+        parameters=parameters,
+        attributes=tuple(attributes),
+    )
+
+
+def _trials(
+    lock: Lock, context: str, conditions: tuple[str, ...], tasks: int, writers: tuple[str, ...]
+) -> tuple[Trial, ...]:
+    without = ((WRITERS, 0),) if writers else ()
+    away = f"with {context}s kept away where {lock.name} is taken"
+    return (
+        Trial("as reported", ((IRQS_OFF, False),), without, tasks, conditions, writers),
+        Trial(away, ((IRQS_OFF, True),), (), tasks, refuted="(g) the interrupt cannot come there"),
+    )
+
+
+def _party(lock: Lock, frames: tuple[Frame, ...], usage: str, *, in_irq: bool) -> Party:
+    """Return *lock* as taken with *frames*, for read if *usage* says so (``IN-HARDIRQ-R``)."""
+    if not usage.upper().endswith("-R"):
+        return _party_of(lock, frames, Mode.EXCLUSIVE)
+    return _party_of(lock, frames, Mode.RECURSIVE_READ if in_irq else Mode.READ)
+
+
+def _party_of(lock: Lock, frames: tuple[Frame, ...], mode: Mode) -> Party:
+    how = of_trace(frames)
+    return Party(lock, look_up(lock), Acquisition(mode, how.primitive, how.function, how.caller))
+
+
+def _block_frames(report: Report, lock: Lock) -> tuple[Frame, ...]:
+    """Return a stack that takes *lock*: of its dependency block, or where lockdep spoke."""
+    for block in report.blocks:
+        if block.lock.same_class(lock):
+            return next((usage.frames for usage in block.usages if usage.frames), block.acquired)
+    if report.wanted is not None and report.wanted.same_class(lock):
+        return report.backtrace
+    return ()
+
+
+def _in(frames: tuple[Frame, ...]) -> str:
+    caller = of_trace(frames).caller
+    return f"In {caller.function}()." if caller is not None and caller.function else ""
+
+
+def _context(usage: str) -> str:
+    return _CONTEXTS["SOFTIRQ" if "SOFTIRQ" in usage.upper() else "HARDIRQ"]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the source of a report's scenario: the very file that ``--model`` writes.
+
+Small scenarios are searched whole. A circle of ten tasks has millions of interleavings, but the one
+that hangs is known in advance: everybody takes the first lock, the writers queue, everybody goes on.
+That run is tried first, step by step in the compiled program, and where it ends with nobody able to
+move, it is the proof. Only where it does not is the space searched, up to a bound.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quiesce.compiler.program import Program, compile_scenario
+from quiesce.explorer import Bounds, CheckResult, Finding, Options, check_reference
+from quiesce.explorer.reference import State, Stepper
+from quiesce.explorer.trace import follow
+from quiesce.explorer.waiting import unfinished
+from quiesce.loading import load_scenario
+from quiesce.report.interleaving import render_interleaving
+from quiesce.splat.scenario import ScenarioModel
+from quiesce.splat.scenario_source import line_of_last_lock
+
+MAX_STATES = 6000
+"""Where a search of a report's scenario ends: below a second with the plain-Python explorer."""
+
+SEARCH_FIRST = 5
+"""Up to so many threads the whole space is searched at once, for the shortest hang."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check of a scenario found.
+
+    :param hangs: some tasks wait for ever.
+    :param broken: what else went wrong, in a sentence; empty if nothing.
+    :param complete: True when every interleaving was tried, or when one that hangs was found.
+    :param steps: of the hang; *interleaving*: drawn.
+    :param states: how many were looked at.
+    """
+
+    hangs: bool
+    broken: str = ""
+    complete: bool = True
+    steps: int = 0
+    interleaving: str = ""
+    states: int = 0
+
+
+class SourceRunner:
+    """Holds the source in a file of its own, as long as it is checked.
+
+    Use it as a context manager.
+
+    :raises OSError: there is no place for temporary files.
+    """
+
+    def __init__(self, model: ScenarioModel, source: str) -> None:
+        self._model = model
+        self._source = source
+
+    def __enter__(self) -> SourceRunner:
+        self._folder = tempfile.TemporaryDirectory(prefix="quiesce-")
+        self._path = Path(self._folder.name) / "report.py"
+        self._path.write_text(self._source, encoding="utf-8")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        sys.modules.pop(f"quiesce_protocol_{self._path.stem}", None)
+        self._folder.cleanup()
+
+    def run(self, settings: Mapping[str, object]) -> Outcome:
+        """Check the scenario, built with *settings*."""
+        words = [f"{name}={str(value).lower()}" for name, value in settings.items()]
+        program = compile_scenario(load_scenario(str(self._path), words))
+        if len(program.threads) > SEARCH_FIRST:
+            finding = self._expected_hang(program)
+            if finding is not None:
+                return _outcome(program, finding, len(finding.path))
+        result = check_reference(program, Options(bounds=Bounds(max_states=MAX_STATES)))
+        return _judge(result)
+
+    def _expected_hang(self, program: Program) -> Finding | None:
+        """Return the run in which everybody takes the first lock before any goes on, if it hangs."""
+        extra = {thread.name for thread in self._model.threads if thread.extra}
+        lines = {t.name: line_of_last_lock(self._source, t) for t in self._model.threads}
+        kinds = [thread.name.rpartition("/")[0] for thread in program.threads]
+        tasks = [n for n, kind in enumerate(kinds) if kind not in extra]
+        others = [n for n, kind in enumerate(kinds) if kind in extra]
+        run = _DirectedRun(program)
+        for thread in tasks:
+            run.advance(thread, lines[kinds[thread]])
+        for thread in (*others, *tasks):
+            run.advance(thread, None)
+        return run.finding()
+
+
+class _DirectedRun:
+    """One run of a program in which we say who moves."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._stepper = Stepper(program)
+        self._state: State = self._stepper.initial_states()[0]
+        self._path = [0]
+
+    def advance(self, thread: int, line: int | None) -> None:
+        """Let *thread* move until it waits, has finished, or stands at *line* of the source."""
+        while line is None or self._line(thread) < line:
+            before = sum(len(self._stepper.steps_of(self._state, t)) for t in range(thread))
+            steps = self._stepper.steps_of(self._state, thread)
+            if not steps or steps[0].failure is not None:
+                return
+            self._path.append(before)
+            self._state = steps[0].target
+
+    def _line(self, number: int) -> int:
+        thread = self._program.threads[number]
+        location = thread.kind.locations[self._state[thread.base]]
+        return thread.kind.code.ops[max(location.event, location.position)].loc.line
+
+    def finding(self) -> Finding | None:
+        """Return the run as a deadlock, if it has come to one."""
+        waiting = unfinished(self._program, self._state)
+        if not waiting or self._stepper.successors(self._state):
+            return None
+        return Finding("deadlock", "no_deadlock", "nobody can move", tuple(self._path))
+
+
+def _judge(result: CheckResult) -> Outcome:
+    finding = result.finding
+    if finding is not None:
+        return _outcome(result.program, finding, result.states)
+    return Outcome(False, complete=result.complete, states=result.states)
+
+
+def _outcome(program: Program, finding: Finding, states: int) -> Outcome:
+    hangs = finding.kind in ("deadlock", "stuck thread")
+    text = render_interleaving(follow(program, finding)).rstrip("\n")
+    broken = "" if hangs else f"{finding.kind}: {finding.message}"
+    return Outcome(hangs, broken, True, len(finding.path) - 1, text, states)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the scenario of a report as an ordinary protocol file, for people to read and to change.
+
+Names come out of logs, which may contain anything: into the source go only identifiers that we made
+and string literals, and comments lose whatever could end them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from quiesce.splat.scenario import PARAMETERS, ModelLock, ModelThread, Nest, ScenarioModel
+from quiesce.splat.scenario_kinds import PRIMITIVES
+
+CLASS = "Report"
+"""The scenario's class in the file."""
+
+_WIDTH = 98
+_LONGEST = 300
+_INDENT = "    "
+
+
+def render_source(model: ScenarioModel) -> str:
+    """Return *model* as the text of a protocol file."""
+    lines = [
+        *_docstring(model),
+        "",
+        *_imports(model),
+        "",
+        "",
+        f"class {CLASS}(Scenario):",
+        *_constructor(model),
+    ]
+    for thread in model.threads:
+        lines += ["", *_thread(thread)]
+    return "\n".join(lines) + "\n"
+
+
+def line_of_last_lock(source: str, thread: ModelThread) -> int:
+    """Return the line, from 1, where *thread* takes the last of its locks in *source*.
+
+    While it stands before an earlier line, it has not come to what it will wait for.
+    """
+    inside, last = False, 0
+    for number, line in enumerate(source.splitlines(), 1):
+        if line.startswith(f"{_INDENT}def "):
+            inside = line.startswith(f"{_INDENT}def {thread.name}(")
+        elif inside and line.strip() == thread.body[-1].take:
+            last = number
+    return last
+
+
+def _docstring(model: ScenarioModel) -> Iterator[str]:
+    yield from _text(f'"""{_clean(model.title)}', "")
+    yield ""
+    yield from _text(
+        "The scenario of a lockdep report, as `quiesce explain --model FILE` writes it: one thread "
+        "for each path of the report. Check it, change it, check it again:",
+        "",
+    )
+    yield ""
+    yield f"{_INDENT}quiesce check FILE"
+    for name in model.parameters:
+        kind, default, meaning = PARAMETERS[name]
+        other = "true" if kind == "bool" else ("0" if default == "1" else "1")
+        yield f"{_INDENT}quiesce check FILE --set {name}={other}"
+        yield f"{_INDENT * 2}({meaning}; {default.lower()} unless set)"
+    for note in model.notes:
+        yield ""
+        yield from _text(_clean(note), "")
+    yield '"""'
+
+
+def _imports(model: ScenarioModel) -> Iterator[str]:
+    used = {name for lock in model.locks for name in (lock.stands_for, lock.drawn) if name}
+    used |= set(re.findall(r"\b(Cpu|IrqState)\(", " ".join(model.attributes)))
+    primitives, others = sorted(used & PRIMITIVES), sorted(used - PRIMITIVES)
+    if primitives:
+        yield f"from quiesce.primitives import {', '.join(primitives)}"
+    yield "from quiesce.protocol import Scenario, thread"
+    if others:
+        yield f"from quiesce.splat.stand_ins import {', '.join(others)}"
+
+
+def _constructor(model: ScenarioModel) -> Iterator[str]:
+    arguments = "".join(
+        f", {name}: {PARAMETERS[name][0]} = {PARAMETERS[name][1]}" for name in model.parameters
+    )
+    yield f"{_INDENT}def __init__(self{arguments}) -> None:"
+    for attribute in model.attributes:
+        yield f"{_INDENT * 2}self.{attribute}"
+    for lock in model.locks:
+        yield from _lock(lock)
+
+
+def _lock(lock: ModelLock) -> Iterator[str]:
+    if lock.comment:
+        yield from _text(_clean(lock.comment), f"{_INDENT * 2}# ")
+    name = json.dumps(_clean(lock.name))
+    made = f"{lock.stands_for}({name})"
+    if lock.drawn:
+        yield f"{_INDENT * 2}self.{lock.attribute} = ("
+        yield f"{_INDENT * 3}{lock.drawn}({name})"
+        yield f"{_INDENT * 3}if annotations_are_locks"
+        yield f"{_INDENT * 3}else {made}"
+        yield f"{_INDENT * 2})"
+    else:
+        yield f"{_INDENT * 2}self.{lock.attribute} = {made}"
+
+
+def _thread(thread: ModelThread) -> Iterator[str]:
+    count = json.dumps(thread.count) if thread.count else ""
+    yield f"{_INDENT}@thread({count})"
+    yield f"{_INDENT}def {thread.name}(self) -> None:"
+    yield from _text(f'"""{_clean(thread.text)}"""', _INDENT * 2)
+    yield from _body(thread.body, _INDENT * 2)
+
+
+def _body(body: Sequence[Nest], indent: str) -> Iterator[str]:
+    nest, rest = body[0], body[1:]
+    if nest.comment:
+        yield from _text(_clean(nest.comment), f"{indent}# ")
+    yield f"{indent}{nest.take}"
+    inner = indent + _INDENT if nest.take.endswith(":") else indent
+    if rest:
+        yield from _body(rest, inner)
+    if nest.release:
+        yield f"{inner}{nest.release}"
+    elif not rest and inner != indent:
+        yield f"{inner}pass"
+
+
+def _text(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [indent.rstrip()]
+
+
+def _clean(text: str) -> str:
+    """Return *text* in one line that can stand in a comment, a docstring or a string."""
+    shown = "".join(c if c.isprintable() and c not in '\\"' else " " for c in text[:_LONGEST])
+    return " ".join(shown.split())
