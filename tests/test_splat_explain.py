@@ -389,3 +389,14 @@ def test_a_report_that_was_cut_after_its_two_locks_still_says_what_they_are() ->
     assert [r.code for r in one.explanation.false] == ["i"]
     assert [r.code for r in one.explanation.real] == ["b"]
     assert one.explanation.assessment == "" and one.proof.verdict == "incomplete"
+
+
+def test_reclaim_in_an_interrupt_is_an_allocation_that_may_sleep() -> None:
+    text = _fixture("inconsistent_hardirq").replace("&gz->q_lock", "fs_reclaim")
+    text = text.replace("-{2:2}", "-{0:0}")
+    one = _explain(text)
+    assert "allocates memory" in one.explanation.summary
+    assert "gizmo_irq" in one.explanation.summary
+    assert "GFP_ATOMIC" in one.explanation.fixes[0]
+    # The same report about a lock says how the interrupt waits for it.
+    assert "waits for the lock" in _explain(_fixture("inconsistent_hardirq")).explanation.summary

@@ -218,6 +218,7 @@ def _hold(
                 return inner, f"taken at {place}, the same call as in link #{outer.number}"
             known = _of_held(held, ())
             if known.mode is not Mode.UNKNOWN:
+                known = replace(known, primitive=known.primitive or inner.primitive)
                 return known, f"taken in {held.where.function}()"
         if report.scenario and report.scenario[0].op == "rlock":
             mode = inner.mode if inner.mode.reads else Mode.READ

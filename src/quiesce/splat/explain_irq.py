@@ -30,6 +30,8 @@ def explain_inconsistent(report: Report) -> Explanation:
             fixes=("Get the whole report: from dmesg, not from the mail.",),
         )
     was, becomes = report.facts.get("was", ""), report.facts.get("becomes", "")
+    if lock.base == "fs_reclaim":
+        return _sleeping_allocation(report, lock, becomes.startswith("IN-"))
     state = _state(was or becomes)
     context = _CONTEXTS.get(state, "interrupt")
     now_inside = becomes.startswith("IN-")
@@ -59,6 +61,30 @@ def explain_inconsistent(report: Report) -> Explanation:
         false=_false(report, context, (lock,)),
         not_shown=tuple(not_shown(report, None)),
         fixes=_irq_fixes(state, lock.name, outside, inside),
+    )
+
+
+def _sleeping_allocation(report: Report, lock: Lock, now_inside: bool) -> Explanation:
+    """The "lock" is memory reclaim: an interrupt allocates as only a task may."""
+    context = _CONTEXTS.get(_state(report.facts.get("was", "")), "interrupt")
+    here = _caller(report.backtrace) or (lock.where.function if lock.where else "")
+    inside = here if now_inside else _caller(report.traces.get("registered", ()))
+    return Explanation(
+        summary=(
+            f"A {context}{_in(inside)} allocates memory in a way that may reclaim, and so sleep, "
+            "which only a task may."
+        ),
+        locks=(lock_note(report, lock, "wanted"),),
+        assessment="real",
+        because=(
+            "Nobody waits for fs_reclaim; but whoever enters it may sleep, and an interrupt that "
+            "sleeps stops its CPU."
+        ),
+        not_shown=tuple(not_shown(report, None)),
+        fixes=(
+            f"Use GFP_ATOMIC or GFP_NOWAIT{_in(inside)}, and expect that it fails.",
+            "Allocate before, in a task, or move the work to a thread or a work item.",
+        ),
     )
 
 

@@ -102,7 +102,7 @@ def _reason(reason: Reason) -> str:
 
 
 def _escape(text: str) -> str:
-    """Keep Markdown from reading names: ``*``, ``_``, ``<`` and such occur in lock names."""
-    for char in "\\`*_<>[]|":
+    """Keep Markdown from reading names, and keep the text fit for a mail: only what must be."""
+    for char in "\\`*<|":
         text = text.replace(char, f"\\{char}")
     return text
