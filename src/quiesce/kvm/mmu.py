@@ -71,15 +71,19 @@ class Mmu(Protocol):
         with self.mmu_lock:
             self.mmu_invalidate_in_progress += 1
             self.expected_in_progress += 1
-            if self.mmu_invalidate_in_progress == 1:
-                self.mmu_invalidate_range_start = hva
-                self.mmu_invalidate_range_end = hva + 1
-            else:
-                self.mmu_invalidate_range_start = min(self.mmu_invalidate_range_start, hva)
-                self.mmu_invalidate_range_end = max(self.mmu_invalidate_range_end, hva + 1)
+            self.note_range(hva)
             for spte in self.sptes:
                 if spte.pte.hva == hva:
                     self.drop(spte)
+
+    def note_range(self, hva: int) -> None:
+        """Add *hva* to the range that is being invalidated; only grow it while something is."""
+        if self.mmu_invalidate_in_progress == 1:
+            self.mmu_invalidate_range_start = hva
+            self.mmu_invalidate_range_end = hva + 1
+        else:
+            self.mmu_invalidate_range_start = min(self.mmu_invalidate_range_start, hva)
+            self.mmu_invalidate_range_end = max(self.mmu_invalidate_range_end, hva + 1)
 
     @atomic(label="kvm_mmu_invalidate_end")
     def invalidate_end(self, locked: bool) -> None:

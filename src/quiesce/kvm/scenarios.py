@@ -8,11 +8,10 @@ scenario in which every design comes out as it should and every planted bug is f
 from __future__ import annotations
 
 from quiesce.errors import UsageError
+from quiesce.kvm.bugs import BUGS, Bug
 from quiesce.kvm.gates import GATES
 from quiesce.kvm.memslots import NULL, AddressSpace, Change
-from quiesce.kvm.mm import Mm, Operation
-from quiesce.kvm.mmu_notifier import MmuNotifier
-from quiesce.kvm.vm import Kvm
+from quiesce.kvm.mm import Operation
 from quiesce.primitives import configure_preempt_rt
 from quiesce.protocol import Scenario, always, choose, eventually, sometimes, thread
 
@@ -24,6 +23,8 @@ class MemslotUpdates(Scenario):
     """Memslot updates against MMU notifiers.
 
     :param design: the gate, one of ``GATES``.
+    :param bug: a planted bug, one of ``BUGS``, or empty. It brings its own gate if it is one of a gate.
+    :param rounds: how many invalidations each notifier makes; 0: it never stops.
     :param notifiers: tasks of the process that invalidate pages.
     :param updaters: tasks that change memslots.
     :param vcpus: vCPUs that use the slot's pages.
@@ -52,18 +53,25 @@ class MemslotUpdates(Scenario):
         pseudo_lock_waits: bool = False,
         other_may_fail: bool = False,
         rt: bool = False,
+        rounds: int = 0,
+        bug: str = "",
     ) -> None:
         if design not in GATES:
             raise UsageError(f"there is no design `{design}`", f"one of {', '.join(GATES)}")
+        if bug and bug not in BUGS:
+            raise UsageError(f"there is no planted bug `{bug}`", f"one of {', '.join(BUGS)}")
+        planted = BUGS[bug] if bug else Bug("", ())
+        gate = planted.gate or GATES[design]
+        self.rounds = rounds
         self.notifiers = notifiers
         self.updaters = updaters
         self.vcpus = vcpus
         self.related = tuple(Operation(o) for o in _chosen(operations, OPERATIONS))
         self.unrelated = tuple(Operation(o) for o in _chosen(unrelated, OPERATIONS))
         self.changes = tuple(Change(c) for c in _chosen(changes, CHANGES))
-        self.mm = Mm(pages, MmuNotifier(pseudo_lock_waits, other_may_fail))
+        self.mm = planted.mm(pages, planted.mmu_notifier(pseudo_lock_waits, other_may_fail))
         places = 2 if Change.MOVE in self.changes else 1
-        self.kvm = Kvm(self.mm, GATES[design](), places, spaces)
+        self.kvm = planted.kvm(self.mm, gate(), places, spaces)
         self.mm.mmu_notifier.kvm = self.kvm
         if rt:
             configure_preempt_rt(self)
@@ -78,12 +86,20 @@ class MemslotUpdates(Scenario):
     @thread("notifiers")
     def notifier(self) -> None:
         """A task of the process: it changes pages, each time with a start and an end."""
-        while True:
-            hva = choose(*self.hvas)
-            if self.unrelated and hva == self.kvm.pages:
-                self.operate(self.unrelated, self.kvm.pages)
-            else:
-                self.operate(self.related, hva)
+        if self.rounds:
+            for _ in range(self.rounds):
+                self.change_a_page()
+        else:
+            while True:
+                self.change_a_page()
+
+    def change_a_page(self) -> None:
+        """Do one operation to one page."""
+        hva = choose(*self.hvas)
+        if self.unrelated and hva == self.kvm.pages:
+            self.operate(self.unrelated, self.kvm.pages)
+        else:
+            self.operate(self.related, hva)
 
     def operate(self, operations: tuple[Operation, ...], hva: int) -> None:
         """Do one of *operations* to the page *hva*."""
@@ -171,7 +187,9 @@ class MemslotUpdates(Scenario):
 
     @sometimes
     def fault_maps_page(self) -> bool:
-        """A fault installs a translation."""
+        """A fault installs a translation (if there is a vCPU that could)."""
+        if self.vcpus == 0:
+            return True
         for spte in self.kvm.mmu.sptes:
             if spte.present:
                 return True
@@ -181,6 +199,16 @@ class MemslotUpdates(Scenario):
     def updates_finish(self) -> bool:
         """Every memslot update ends; slots_lock is held for as long as it takes."""
         return self.kvm.slots_lock.owner is None
+
+
+def planted(name: str) -> MemslotUpdates:
+    """Return the scenario with the planted bug *name*."""
+    return MemslotUpdates(**{**BUGS[name].settings, "bug": name})  # type: ignore[arg-type]
+
+
+def twin(name: str) -> MemslotUpdates:
+    """Return the scenario of the bug *name* without it: everything in it holds."""
+    return MemslotUpdates(**{**BUGS[name].settings, **BUGS[name].twin})  # type: ignore[arg-type]
 
 
 def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ class Kvm(Protocol):
     slots_arch_lock = Mutex("&kvm->slots_arch_lock")
     srcu = Srcu("&kvm->srcu")
     gate: Gate
+    mmu_class: type[Mmu] = Mmu
 
     decisions_agree = Bool(True)
     """Every end so far has decided on mmu_lock as its start did. For the properties only."""
@@ -62,7 +63,7 @@ class Kvm(Protocol):
         )
         for number, spte in enumerate(sptes):
             spte.number = number
-        self.mmu = Mmu(sptes)
+        self.mmu = self.mmu_class(sptes)
 
     # --- The MMU notifier's callbacks -------------------------------------------------------------
 
@@ -179,8 +180,13 @@ class Kvm(Protocol):
 
     @atomic(label="synchronize_srcu")
     def retire(self, space: AddressSpace, old: MemslotSet) -> None:
-        """Wait for the readers of the old set; then it may be changed, and the generation is complete."""
+        """Wait for the readers of the old set; then it may be changed."""
         self.srcu.end_grace_period()
+        self.bury(space, old)
+
+    @atomic(label="kvm_arch_memslots_updated")
+    def bury(self, space: AddressSpace, old: MemslotSet) -> None:
+        """Mark the old set as not to be read any more, and complete the new generation."""
         old.dead = True
         old.slot = NULL
         old.base_gfn = 0

@@ -90,11 +90,18 @@ class SpinLock(Lock):
 
 
 def configure_preempt_rt(component: Protocol) -> None:
-    """Build *component* and all below it with ``CONFIG_PREEMPT_RT``: spinlock_t and rwlock_t sleep.
+    """Build *component* and all that it refers to with ``CONFIG_PREEMPT_RT``: their spinlock_t and
+    rwlock_t sleep.
 
     Call it at the end of a scenario's constructor. Components in an ``Array`` are built later, so
     their locks are given ``rt=True`` where they are declared.
     """
-    for part in component.tree():
-        if hasattr(part, "rt"):
-            object.__setattr__(part, "rt", True)
+    seen: set[int] = set()
+    todo = [component]
+    while todo:
+        part = todo.pop()
+        if id(part) not in seen:
+            seen.add(id(part))
+            if hasattr(part, "rt"):
+                object.__setattr__(part, "rt", True)
+            todo += [child for _, child in part.referred()]

@@ -81,11 +81,6 @@ class Protocol:
                 held.clear()
                 held.update(value)
                 return
-        elif isinstance(value, tuple):
-            for i, item in enumerate(value):
-                if isinstance(item, Protocol) and item._owner is None:
-                    object.__setattr__(item, "_owner", self)
-                    object.__setattr__(item, "_attribute", f"{name}[{i}]")
         object.__setattr__(self, name, value)
 
     def _adopt(self, name: str, child: Protocol) -> None:
@@ -134,7 +129,7 @@ class Protocol:
             component = queue.popleft()
             object.__setattr__(component, "_threads", threads)
             component._build_arrays(threads)
-            for name, child in component._referred():
+            for name, child in component.referred():
                 if id(child) not in reached and child._owner in (None, component):
                     reached.add(id(child))
                     object.__setattr__(child, "_owner", component)
@@ -143,7 +138,7 @@ class Protocol:
         for component in self.tree():
             component._set_initial_values()
 
-    def _referred(self) -> Iterator[tuple[str, Protocol]]:
+    def referred(self) -> Iterator[tuple[str, Protocol]]:
         """Yield the components in attributes and in tuples, each with its name here."""
         for name, value in self.__dict__.items():
             if name in _BOOKKEEPING:
