@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
-from quiesce.splat.cycle import Cycle, Wait, build_cycle
+from quiesce.splat.cycle import Wait, build_cycle
 from quiesce.splat.model import Report
-from quiesce.splat.reasons import context_conditions, refutations, writer_conditions
+from quiesce.splat.reasons import (
+    context_conditions,
+    refutations,
+    two_addresses,
+    writer_conditions,
+)
 from quiesce.splat.scenario import (
     AS_DRAWN,
     OTHER_ORDER,
@@ -15,7 +20,7 @@ from quiesce.splat.scenario import (
     Settings,
     Trial,
 )
-from quiesce.splat.scenario_cycle import cycle_scenario, has_annotations, two_objects
+from quiesce.splat.scenario_cycle import cycle_scenario, has_annotations
 from quiesce.splat.scenario_irq import irq_claim
 
 STANDS_FOR = "what the annotations stand for"
@@ -40,27 +45,40 @@ def _cycle_claim(report: Report) -> Claim:
         reason = f"a circle of {len(cycle.paths)} paths is longer than is modelled ({MAX_PATHS})"
         return Claim(None, verdict="not_modelled", reason=reason)
     model = cycle_scenario(report, cycle)
-    if two_objects(report):
+    if two_addresses(report):
         return Claim(model, _two_objects(model))
     writers = WRITERS in model.parameters
+    same = _same_object(report)
+    contexts = (*same, *context_conditions(cycle))
     if not has_annotations(cycle):
-        return Claim(model, (_trial("", (), cycle, cycle.waits, writers),))
+        return Claim(model, (_trial("", (), contexts, cycle.waits, writers),))
     return Claim(
         model,
         (
-            _trial(STANDS_FOR, ((AS_DRAWN, False),), cycle, cycle.waits, writers),
-            _trial(DRAWN, ((AS_DRAWN, True),), None, cycle.as_drawn, writers),
+            _trial(STANDS_FOR, ((AS_DRAWN, False),), contexts, cycle.waits, writers),
+            _trial(DRAWN, ((AS_DRAWN, True),), same, cycle.as_drawn, writers),
         ),
     )
 
 
-def _trial(
-    name: str, settings: Settings, cycle: Cycle | None, waits: tuple[Wait, ...], writers: bool
-) -> Trial:
-    """Return one reading.
+def _same_object(report: Report) -> tuple[str, ...]:
+    """Return the condition that a recursive report needs where its addresses do not prove it."""
+    wanted, holding = report.wanted, report.holding
+    if report.kind != "recursive" or wanted is None or holding is None:
+        return ()
+    address = wanted.address
+    if address and "ptrval" not in address and address == holding.address:
+        return ()
+    return ("it is the same object both times",)
 
-    :param cycle: None where its contexts are taken for locks, so that nobody enters any.
-    """
+
+def _trial(
+    name: str,
+    settings: Settings,
+    conditions: tuple[str, ...],
+    waits: tuple[Wait, ...],
+    writers: bool,
+) -> Trial:
     refuted = " ".join(refutations(waits))
     if not waits:
         refuted = "(i) nobody waits: every path of the circle only enters a context"
@@ -69,7 +87,7 @@ def _trial(
         settings,
         ((WRITERS, 0),) if writers else (),
         len(waits),
-        tuple(context_conditions(cycle)) if cycle is not None else (),
+        conditions,
         tuple(writer_conditions(waits)),
         refuted.rstrip("."),
     )

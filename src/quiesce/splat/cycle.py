@@ -297,4 +297,6 @@ def _blocking(held: Party, wanted: Party) -> Blocking:
         return Blocking.MAYBE
     if hold.reads and want is Mode.UNKNOWN:
         return Blocking.MAYBE
+    if hold is want is Mode.UNKNOWN and wanted.note.readers:
+        return Blocking.MAYBE
     return Blocking.BLOCKS

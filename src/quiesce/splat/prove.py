@@ -104,7 +104,7 @@ def _reading(runner: SourceRunner, trial: Trial) -> Reading:
     """Check one reading: without the helpers first, if there are any, then with them."""
     settings = dict(trial.settings)
     conditions = trial.conditions
-    outcome = runner.run(settings | dict(trial.without))
+    outcome = runner.run(settings | dict(trial.without), briefly=bool(trial.without))
     if trial.without and not outcome.hangs and not outcome.broken:
         outcome = runner.run(settings)
         conditions += trial.helpers

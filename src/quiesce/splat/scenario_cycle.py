@@ -16,6 +16,7 @@ from quiesce.splat.annotations import Nature
 from quiesce.splat.cycle import Blocking, Cycle, Party, Path, Task, Wait
 from quiesce.splat.model import Lock, Report
 from quiesce.splat.modes import Mode
+from quiesce.splat.reasons import two_addresses
 from quiesce.splat.scenario import (
     AS_DRAWN,
     OTHER_ORDER,
@@ -33,7 +34,7 @@ Key = tuple[str, int, int]
 
 def cycle_scenario(report: Report, cycle: Cycle) -> ScenarioModel:
     """Return the scenario of *cycle*, the cycle of *report*."""
-    if two_objects(report):
+    if two_addresses(report):
         return _two_objects(report, cycle)
     return _Builder(report, cycle).build()
 
@@ -44,15 +45,6 @@ def has_annotations(cycle: Cycle) -> bool:
     return any(n.is_annotation and n is not Nature.UNKNOWN_MAP for n in natures) or any(
         path.passes for path in cycle.paths
     )
-
-
-def two_objects(report: Report) -> bool:
-    """True when a recursive report's two locks are printed with two different addresses."""
-    wanted, holding = report.wanted, report.holding
-    if report.kind != "recursive" or wanted is None or holding is None:
-        return False
-    both = (wanted.address, holding.address)
-    return all(a and "ptrval" not in a for a in both) and both[0] != both[1]
 
 
 def _key(lock: Lock) -> Key:

@@ -28,7 +28,7 @@ from quiesce.splat.scenario import (
     ScenarioModel,
     Trial,
 )
-from quiesce.splat.scenario_kinds import CONTEXT, Kind, kind_of, nest, write
+from quiesce.splat.scenario_kinds import CONTEXT, SEQCOUNT, SPINLOCK, Kind, kind_of, nest, write
 
 _CONTEXTS = {"HARDIRQ": "hard interrupt", "SOFTIRQ": "soft interrupt"}
 _TASK_RUNS = Nest("self.cpu.task_runs()", comment="Here the interrupt may come.")
@@ -60,7 +60,7 @@ def _not_modelled(reason: str) -> Claim:
 def _about_annotation(lock: Lock) -> Claim | None:
     """Return why nothing is checked if *lock* is none: then the fault is another than a hang."""
     note = look_up(lock)
-    if not note.nature.is_annotation or note.nature is Nature.UNKNOWN_MAP:
+    if not note.nature.is_annotation or note.nature is Nature.UNKNOWN_MAP or _spins(lock):
         return None
     if note.nature is Nature.CONTEXT:
         return _not_modelled(
@@ -68,6 +68,15 @@ def _about_annotation(lock: Lock) -> Claim | None:
             "where that is not allowed, as by an allocation that may sleep with interrupts off"
         )
     return _not_modelled(f"(i) {lock.name} is no lock; {note.blocks[:1].lower()}{note.blocks[1:]}")
+
+
+def _spins(lock: Lock) -> bool:
+    """True for the one annotation of which a wait in interrupts is known: the printk() owner."""
+    return lock.base == "console_owner"
+
+
+def _kind_of(*parties: Party) -> Kind:
+    return SPINLOCK if _spins(parties[0].lock) else kind_of(parties)
 
 
 # --- One lock: inconsistent -----------------------------------------------------------------------
@@ -88,7 +97,7 @@ def _inconsistent(report: Report) -> Claim:
     attribute = Names().of("lock", lock.base)
     inside = _party(lock, frames_in, usage_in, in_irq=not reclaim)
     outside = _party(lock, frames_on, usage_on, in_irq=False)
-    kind = kind_of((inside, outside))
+    kind = _kind_of(inside, outside)
     of = {"inside": _Use(attribute, kind, inside), "outside": _Use(attribute, kind, outside)}
     if reclaim:
         return _reclaim(report, lock, of)
@@ -141,16 +150,27 @@ def _order(report: Report) -> Claim:
             return claim
     state = "SOFTIRQ" if report.facts.get("context", "").startswith("SOFT") else "HARDIRQ"
     context, names = _CONTEXTS[state], Names()
-    chain = [lock for lock in (safe, *between, unsafe) if not look_up(lock).nature.is_annotation]
+    chain = [
+        lock
+        for lock in (safe, *between, unsafe)
+        if _spins(lock) or not look_up(lock).nature.is_annotation
+    ]
     uses = []
+    early = report.facts.get("layout") == "early"
     for lock in chain:
-        mode = Mode.READ if lock is unsafe and not seen(lock.usage).wrote else Mode.EXCLUSIVE
+        reads = lock is unsafe and not seen(lock.usage, early).wrote and lock.usage != ""
+        mode = Mode.READ if reads else Mode.EXCLUSIVE
         party = _party_of(lock, _block_frames(report, lock), mode)
-        kind = kind_of((party,))
+        kind = _kind_of(party)
         uses.append(
             _Use(names.of((lock.base, lock.version, lock.subclass), lock.base), kind, party)
         )
     first, last = uses[0], uses[-1]
+    if last.kind is SEQCOUNT and last.party.how.mode is Mode.EXCLUSIVE:
+        return _not_modelled(
+            f"{unsafe.name} is a sequence count, whose writers wait for nobody: the circle is open; "
+            "two writers at a time would be the fault"
+        )
     cpu0 = ModelThread(
         "task_on_cpu0",
         f"Takes {unsafe.name} with {context}s on.",
@@ -229,13 +249,18 @@ def _irq_model(
         title=", ".join(part for part in (report.title, report.kernel, report.task) if part),
         notes=("The same lock in all places; a class may stand for many.",),
         locks=tuple(
-            ModelLock(attribute, lock.name, kind.constructor)
+            ModelLock(attribute, lock.name, kind.constructor, comment=_stands_for(lock))
             for attribute, (lock, kind) in unique.items()
         ),
         threads=tuple(threads),
         parameters=parameters,
         attributes=tuple(attributes),
     )
+
+
+def _stands_for(lock: Lock) -> str:
+    note = look_up(lock)
+    return f"Stands for {note.stands_for}. {note.blocks}" if note.stands_for else ""
 
 
 def _trials(
