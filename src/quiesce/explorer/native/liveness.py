@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.native import graph_kernels as kernels
-from quiesce.explorer.native.expand import BOXED, DONE, evaluate_property, expand
+from quiesce.explorer.native.expand import BOXED, DONE, expand
+from quiesce.explorer.native.properties import evaluate_property
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.visited import find
 from quiesce.explorer.native.worker import Worker
@@ -71,8 +72,8 @@ class StepGraph:
         while at < self.count:
             end = min(self.count, at + _BATCH)
             expand(
-                self.search.compiled.machine, self.search.symmetry, w.states.array, at, end, 1, 0,
-                w.box, w.box_parents, w.box_threads, w.ram, w.found, False, True,
+                self.search.compiled.machine, w.states.array, at, end, 1, 0,
+                w.box, w.box_parents, w.box_threads, w.ram, w.found, True,
             )  # fmt: skip
             boxed, at = int(w.found.results[BOXED]), int(w.found.results[DONE])
             find(w.box, boxed, w.words, w.states.array, w.table.array, found)

@@ -12,7 +12,10 @@ import numpy as np
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.graph import Bounds, Progress
+from quiesce.explorer.native.canonical import canonicalise_all
 from quiesce.explorer.native.expand import BOXED, DEADLOCK, DONE, OVERFLOWED, TRANSITIONS, expand
+from quiesce.explorer.native.properties import look_at_properties
+from quiesce.explorer.native.race_kernel import look_for_races
 from quiesce.explorer.native.symmetry import no_symmetry
 from quiesce.explorer.native.tables import Compiled, Symmetry
 from quiesce.explorer.native.visited import insert
@@ -48,6 +51,7 @@ class Search:
         self.workers: list[Worker] = []
         self.use_symmetry(no_symmetry(self.compiled))
         self.checkpoint = ""
+        self._races = options.races and bool(self.compiled.machine.plain.any())
         self.levels: list[tuple[int, ...]] = []
         """For each depth, how many states each worker had when it began."""
         self.incomplete = ""
@@ -160,19 +164,25 @@ class Search:
             self._check_bounds()
 
     def _expand(self, w: Worker, end: int) -> None:
-        results = w.found.results
+        machine, results, begin = self.compiled.machine, w.found.results, w.expanded
+        states = w.states.array
         while True:
             expand(
-                self.compiled.machine, self.symmetry, w.states.array, w.expanded, end,
-                w.shards, w.shard, w.box, w.box_parents, w.box_threads, w.ram, w.found,
-                self.options.races, False,
+                machine, states, begin, end, w.shards, w.shard,
+                w.box, w.box_parents, w.box_threads, w.ram, w.found, False,
             )  # fmt: skip
             w.boxed = int(results[BOXED])
-            done = int(results[DONE])
-            if done > w.expanded or w.expanded == end:
-                w.expanded = done
-                return
+            w.expanded = int(results[DONE])
+            if w.expanded > begin or begin == end:
+                break
             w.grow_box()
+        if self.symmetry.sizes[5]:
+            canonicalise_all(w.box, w.boxed, w.words, self.symmetry, w.found.scratch)
+        where = machine, states, begin, w.expanded, w.shards, w.shard, w.ram, w.found
+        if self.program.properties:
+            look_at_properties(*where)
+        if self._races:
+            look_for_races(*where)
 
     def _insert_all(self) -> None:
         self._each(self._insert)
