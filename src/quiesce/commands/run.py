@@ -7,8 +7,8 @@ import argparse
 import json
 
 from quiesce.commands.kvm_options import design_scenario
-from quiesce.lockdep.threads import ThreadLockdep
 from quiesce.loading import load_scenario
+from quiesce.lockdep.threads import ThreadLockdep
 from quiesce.protocol import Scenario
 from quiesce.threads import render, run
 from quiesce.verdict import Verdict

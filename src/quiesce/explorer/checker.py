@@ -11,7 +11,7 @@ from quiesce.compiler.program import Program, Thread
 from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.fairness import FairCycles, Lasso
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
-from quiesce.explorer.graph import Bounds, FailedStep, Graph, Progress, explore
+from quiesce.explorer.graph import Bounds, FailedStep, Graph, Look, Progress, explore
 from quiesce.explorer.paths import path_to
 from quiesce.explorer.races import Race, RaceFinder
 from quiesce.explorer.reference import PropertyReader, State, Step, Stepper
@@ -92,17 +92,20 @@ class _Check:
 
     # --- While exploring --------------------------------------------------------------------------
 
-    def _on_state(self, number: int, state: State, steps: list[Step]) -> bool:
-        """Look at one state; true if something wrong was found and the search need not go deeper."""
-        wrong = any(s.failure is not None for s in steps)
+    def _on_state(self, number: int, state: State, steps: list[Step]) -> Look:
+        """Look at one state: is anything wrong in it, and does the run end here for that?"""
+        broken = False
         for i, prop in enumerate(self.program.properties):
-            wrong |= self._look(i, prop.spec.kind, number, state)
+            broken |= self._look(i, prop.spec.kind, number, state)
+        wrong = broken or any(s.failure is not None for s in steps)
         wrong |= self.races.look(state)
         wrong |= not steps and bool(unfinished(self.program, state))
-        return wrong and not self.options.keep_going
+        look = Look.CUT if broken else Look.GO_ON
+        return look | Look.STOP if wrong and not self.options.keep_going else look
 
     def _look(self, i: int, kind: str, number: int, state: State) -> bool:
-        if i in self.seen_true or (kind == "always" and i in self.broken):
+        """Look at one property; true if it is an invariant and false here."""
+        if i in self.seen_true:
             return False
         try:
             value = self.readers[i].holds(state)

@@ -101,8 +101,9 @@ class FairCycles:
 
     def find_dead_end(self, avoids: Sequence[bool]) -> Lasso | None:
         """Return the earliest run that simply ends in a state that *avoids* marks."""
+        unknown = set(self.graph.unknown_beyond())
         for state in range(self.graph.expanded):
-            if avoids[state] and not self.moves[state]:
+            if avoids[state] and not self.moves[state] and state not in unknown:
                 return Lasso(state, ())
         return None
 

@@ -12,6 +12,7 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import IntFlag
 
 from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.reference import State, Step, Stepper
@@ -55,7 +56,8 @@ class Graph:
     """The states and steps found.
 
     ``targets[first[s]:first[s + 1]]`` are the states after ``s``, ``threads`` who moved, ``actions`` which
-    of the stepper's successors it was.
+    of the stepper's successors it was. The states in *cut* have no successors because a property was
+    false in them: a run is not followed any further than that.
     """
 
     states: list[State] = field(default_factory=list)
@@ -68,9 +70,14 @@ class Graph:
     threads: array[int] = field(default_factory=lambda: array("l"))
     actions: array[int] = field(default_factory=lambda: array("l"))
     failures: list[FailedStep] = field(default_factory=list)
+    cut: set[int] = field(default_factory=set)
     transitions: int = 0
     incomplete: str = ""
     initial: int = 0
+
+    def unknown_beyond(self) -> list[int]:
+        """Return the states after which a run was not followed, since something went wrong."""
+        return [*(f.source for f in self.failures), *self.cut]
 
     @property
     def expanded(self) -> int:
@@ -93,8 +100,18 @@ class Graph:
         return range(self.first[state], self.first[state + 1])
 
 
-OnState = Callable[[int, State, list[Step]], bool]
-"""Called for each state as it is expanded, with its steps; true: finish this depth, then stop."""
+class Look(IntFlag):
+    """What a look at a state decides."""
+
+    GO_ON = 0
+    STOP = 1
+    """Finish this depth, then stop."""
+    CUT = 2
+    """The run ends here: something is wrong, and what comes after it means nothing."""
+
+
+OnState = Callable[[int, State, list[Step]], Look]
+"""Called for each state as it is expanded, with its steps."""
 
 _CHECK_EVERY = 2048
 
@@ -129,8 +146,12 @@ def explore(
                 break
         state = graph.states[current]
         steps = stepper.successors(state)
-        if on_state(current, state, steps) and stop_after is None:
+        look = on_state(current, state, steps)
+        if look & Look.STOP and stop_after is None:
             stop_after = depth
+        if look & Look.CUT:
+            graph.cut.add(current)
+            steps = []
         for action, step in enumerate(steps):
             graph.transitions += 1
             if step.failure is not None:

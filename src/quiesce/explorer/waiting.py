@@ -31,11 +31,12 @@ def unfinished(program: Program, state: State) -> list[int]:
 
 def find_deadlock(program: Program, graph: Graph) -> int | None:
     """Return the first state in which no thread can move and not all have finished."""
+    unknown = set(graph.unknown_beyond())
     for number in range(graph.expanded):
         if (
             graph.first[number] == graph.first[number + 1]
             and unfinished(program, graph.states[number])
-            and not any(f.source == number for f in graph.failures)
+            and number not in unknown
         ):
             return number
     return None
@@ -57,12 +58,12 @@ class StuckThreads:
         before = _predecessors(graph)
         movers = _movers(graph)
         moving = [s for s in range(graph.expanded) if movers[s]]
-        failing = [f.source for f in graph.failures]
+        unknown = graph.unknown_beyond()
         for thread, declared in enumerate(program.threads):
             if declared.daemon:
                 continue
             goals = [s for s in moving if movers[s] >> thread & 1]
-            can_move = _backwards([*goals, *failing], before)
+            can_move = _backwards([*goals, *unknown], before)
             final = [at.final for at in declared.kind.locations]
             for state in moving:
                 if state not in can_move and not final[graph.states[state][declared.base]]:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``quiesce kvm check``: the designs, one or all."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+
+from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenario_settings
+from quiesce.commands.options import search_options, write_file
+from quiesce.compiler.program import compile_scenario
+from quiesce.explorer import CheckResult, check
+from quiesce.explorer.graph import Graph
+from quiesce.explorer.replay import make_token
+from quiesce.lockdep import Report, Validator
+from quiesce.lockdep.explored import ExploredLockdep, lock_report
+from quiesce.report.check_json import check_to_json
+from quiesce.report.check_text import render_check
+from quiesce.report.progress import ProgressLine
+from quiesce.report.table import render_table
+from quiesce.verdict import Verdict, worst
+
+
+@dataclass(slots=True)
+class DesignResult:
+    """What came out for one design.
+
+    :param lockdep: lockdep's report, or None.
+    """
+
+    design: str
+    settings: tuple[str, ...]
+    result: CheckResult
+    lockdep: Report | None
+
+    @property
+    def token(self) -> str | None:
+        """The replay token of the finding that is shown."""
+        finding = self.result.finding
+        if finding is None or not finding.path:
+            return None
+        settings = (f"design={self.design}", *self.settings)
+        return make_token("kvm", settings, self.result.program, finding)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the result as JSON, lockdep's report included."""
+        data = check_to_json(self.result, "MemslotUpdates", self.design, self.token)
+        data["lockdep"] = self.lockdep.to_dict() if self.lockdep is not None else None
+        return data
+
+
+def kvm_check_command(args: argparse.Namespace) -> int:
+    """Check the designs that ``args.design`` names; return the exit code."""
+    designs, settings = chosen_designs(args), scenario_settings(args)
+    for design in designs:
+        design_scenario(design, settings)
+    if args.lockdep:
+        return _lockdep_alone(designs, settings)
+    results = [check_design(design, settings, args) for design in designs]
+    if args.json:
+        data = [r.to_json() for r in results]
+        print(json.dumps(data[0] if len(data) == 1 else {"schema": 1, "designs": data}))
+    elif len(results) == 1:
+        again = f"quiesce replay {results[0].token}" if results[0].token else None
+        print(render_check(results[0].result, f"kvm, design {results[0].design}", again), end="")
+    else:
+        rows = [(r.design, r.result, r.lockdep) for r in results]
+        print(render_table(rows), end="")
+    if args.html:
+        from quiesce.report.html import render_html
+
+        write_file(args.html, render_html([r.to_json() for r in results]))
+    return worst(r.result.verdict for r in results).exit_code
+
+
+def check_design(design: str, settings: tuple[str, ...], args: argparse.Namespace) -> DesignResult:
+    """Check one design with progress shown, and let lockdep look at what was explored."""
+    program = compile_scenario(design_scenario(design, settings), fuse=not args.no_fusion)
+    lockdep = ExploredLockdep(program, Validator())
+    progress = ProgressLine(f"checking {design}", args.quiet or args.json)
+    options = search_options(args, progress, keep_going=not args.first)
+
+    def look(graph: Graph) -> None:
+        lockdep.over(graph)
+
+    options.on_graph = look
+    try:
+        result = check(program, options)
+    finally:
+        progress.clear()
+    return DesignResult(design, settings, result, lockdep.validator.report)
+
+
+def _lockdep_alone(designs: tuple[str, ...], settings: tuple[str, ...]) -> int:
+    """Print lockdep's report of each design and nothing else; exit code 1 if there is one."""
+    verdict = Verdict.HOLDS
+    for design in designs:
+        report = lock_report(compile_scenario(design_scenario(design, settings)))
+        if report is not None:
+            print(report.text())
+            verdict = Verdict.VIOLATION
+    return verdict.exit_code
