@@ -25,6 +25,7 @@ from quiesce.compiler.ir import (
     Store,
     Unary,
 )
+from quiesce.compiler.names import display_name
 from quiesce.compiler.source import function_node
 from quiesce.compiler.types import IntType, SetType, TaskType
 from quiesce.compiler.values import (
@@ -204,16 +205,16 @@ class CallReader(ExpressionReader):
 
     def _label(self, label: str, callee: Frame) -> str:
         """Return how a trace names a primitive: ``spin_lock(&kvm->mmu_lock)``."""
-        from quiesce.compiler.names import display_name
-
+        if "(" in label:
+            return label
         if callee.receiver is not None:
-            return f"{label}(&{display_name(callee.receiver.template).lstrip('&')})"
+            return f"{label}({display_name(callee.receiver.template)})"
         shown = []
         for value in callee.env.values():
             if isinstance(value, Static):
                 shown.append(getattr(value.object, "name", None) or str(value.object))
             elif isinstance(value, Component):
-                shown.append(f"&{display_name(value.template).lstrip('&')}")
+                shown.append(display_name(value.template))
         return f"{label}({', '.join(shown)})"
 
     def _bind(
@@ -392,15 +393,19 @@ class CallReader(ExpressionReader):
     def _stack(self) -> tuple[str, ...]:
         """Return the names of the functions around this place, innermost first.
 
-        A primitive goes by its label, and what only serves `with` is left out: `spin_lock`, then the
-        function that has the `with` statement.
+        A primitive goes by its label, a lockdep map has none, and what only serves `with` is left out:
+        `spin_lock`, then the function that has the `with` statement.
         """
-        names = []
+        primitive: list[str] = []
+        codes = []
         for frame in reversed(self.frames):
             mark = getattr(frame.function, "__quiesce_atomic__", None)
-            if frame.name not in ("__enter__", "__exit__"):
-                names.append(mark[0] if mark is not None else frame.name)
-        return tuple(names)
+            module = getattr(frame.function, "__module__", "")
+            if mark is not None and not codes:
+                primitive = [] if mark[0].startswith("lock_map_") else [mark[0]]
+            elif frame.name not in ("__enter__", "__exit__") and not module.startswith(_PRIMITIVES):
+                codes.append(inspect.unwrap(frame.function).__code__)
+        return (*primitive, *actions.kernel_stack(codes))
 
     def _range(self, node: ast.Call) -> Value:
         args, _ = self._arguments(node)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 
 from quiesce.compiler.names import display_name
 from quiesce.lockdep.classes import LockdepMap, WaitType
@@ -13,6 +14,7 @@ from quiesce.lockdep.held import Task as LockdepTask
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
 from quiesce.protocol import Mode, Protocol, Task
+from quiesce.protocol.actions import kernel_stack
 
 _OURS = (
     "quiesce.threads",
@@ -91,13 +93,10 @@ class ThreadLockdep:
 
 def _stack() -> tuple[Frame, ...]:
     """Return the protocol's own functions on the calling thread's stack, innermost first."""
-    names = []
-    frame = sys._getframe(1)
+    codes = []
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith(_OURS):
-            names.append(Frame(frame.f_code.co_name))
-        if frame.f_back is None:
-            break
+        if not frame.f_globals.get("__name__", "").startswith(_OURS):
+            codes.append(frame.f_code)
         frame = frame.f_back
-    return tuple(names)
+    return tuple(Frame(name) for name in kernel_stack(codes))

@@ -12,6 +12,7 @@ from quiesce.protocol.actions import (
     atomic,
     choose,
     current,
+    known_as,
     releases,
     wait_until,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "choose",
     "current",
     "eventually",
+    "known_as",
     "releases",
     "sometimes",
     "thread",

@@ -16,9 +16,11 @@ an atomic method waits before it writes.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
+from types import CodeType
 from typing import Any, ParamSpec, TypeVar, overload
 from typing import Protocol as Shape
 
@@ -27,6 +29,7 @@ from quiesce.protocol.component import Protocol, Task
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Mode(Enum):
@@ -153,6 +156,30 @@ def _atomic(method: Callable[P, R], *, label: str, queued: bool) -> Callable[P, 
 
     run.__quiesce_atomic__ = (shown, queued)  # type: ignore[attr-defined]
     return run
+
+
+_KNOWN_AS: dict[CodeType, str] = {}
+
+
+def known_as(name: str) -> Callable[[F], F]:
+    """Let reports call a function *name*: what it is in the kernel's source.
+
+    Where a stack has functions with such names, lockdep's reports leave out those without: they are
+    inlined in the kernel, or exist only here.
+    """
+
+    def mark(function: F) -> F:
+        _KNOWN_AS[inspect.unwrap(function).__code__] = name
+        return function
+
+    return mark
+
+
+def kernel_stack(functions: Iterable[CodeType]) -> list[str]:
+    """Return the names of *functions*, innermost first, as :func:`known_as` has them."""
+    codes = list(functions)
+    known = [_KNOWN_AS[code] for code in codes if code in _KNOWN_AS]
+    return known or [code.co_name for code in codes]
 
 
 def wait_until(condition: bool | Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ from quiesce.compiler.names import display_name
 from quiesce.errors import Loc
 from quiesce.explorer.findings import CheckResult, Finding
 from quiesce.explorer.trace import Trace, follow
-from quiesce.report.interleaving import render_interleaving
+from quiesce.report.interleaving import render_interleaving, waits_for
 from quiesce.verdict import Verdict
 
 FAIRNESS_TEXT = {
@@ -88,7 +88,11 @@ def _who_waits(trace: Trace) -> list[str]:
     for waiting in trace.waiting:
         name = program.threads[waiting.thread].name
         what = waiting.lock or waiting.label
-        lines.append(f"  {name} waits for {what} at {place(waiting.loc)}")
+        if trace.program.threads[waiting.thread].daemon:
+            continue
+        why = waits_for(trace, waiting).removeprefix("waits").strip()
+        behind = f", {why}" if why.startswith("behind") else ""
+        lines.append(f"  {name} waits for {what} at {place(waiting.loc)}{behind}")
         for other in waiting.holders:
             for held in trace.held.get(other, []):
                 if display_name(program.layout.components[held.component]) == waiting.lock:

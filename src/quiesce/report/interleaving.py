@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from quiesce.explorer.trace import Trace, Waiting
 
 _WIDEST_COLUMN = 32
-_NARROWEST_COLUMN = 10
+_ROOM_FOR_LAST = 36
+"""Columns that the last thread's texts should have, so that a lock's name fits."""
 _NARROWEST_TEXT = 24
 
 
@@ -65,11 +66,19 @@ def _rows(trace: Trace) -> list[_Row]:
         rows.append(_Row(-1, "... and so on for ever."))
     elif trace.finding.kind in _ABOUT_WAITING or loop is not None:
         for waiting in trace.waiting:
+            if _is_bystander(trace, waiting):
+                continue
             _add_remark(rows, waiting, waits_for(trace, waiting))
     return rows
 
 
 _ABOUT_WAITING = ("deadlock", "stuck thread", "lost wakeup")
+
+
+def _is_bystander(trace: Trace, waiting: Waiting) -> bool:
+    """Whether a thread merely stands there: it took no step, and it may wait for ever."""
+    moved = any(s.thread == waiting.thread for s in trace.steps)
+    return not moved and trace.program.threads[waiting.thread].daemon
 
 
 def _never_moving(trace: Trace) -> list[Waiting]:
@@ -107,13 +116,15 @@ def waits_for(trace: Trace, waiting: Waiting) -> str:
 
 
 def _columns(rows: list[_Row], threads: list[int], width: int) -> dict[int, int]:
-    """Return where each thread's column begins: evenly spaced, so that the longest texts fit."""
+    """Return where each thread's column begins: evenly spaced, wider where the texts leave room."""
+    count = len(threads)
     step = _WIDEST_COLUMN
     for place, thread in enumerate(threads):
         if place:
             longest = max(len(r.text) for r in rows if r.thread == thread)
             step = min(step, (width - longest) // place)
-    step = max(step, _NARROWEST_COLUMN, *(len(str(t)) for t in threads))
+    # Texts that do not fit are broken; a column too narrow to tell is worse.
+    step = max(step, min(_WIDEST_COLUMN, (width - _ROOM_FOR_LAST) // max(1, count - 1)))
     return {thread: 1 + place * step for place, thread in enumerate(threads)}
 
 
