@@ -10,7 +10,7 @@ to each thread by itself. Every finding is replayed with the reference stepper.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
 from quiesce.explorer.native.expand import DEADLOCK, RACES
 from quiesce.explorer.native.liveness import Masks, NativeLasso, StepGraph
+from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.replay import Replay
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.symmetry import find_symmetry
@@ -28,20 +29,6 @@ from quiesce.explorer.races import RaceFinder
 from quiesce.explorer.reference import PropertyReader
 from quiesce.explorer.waiting import unfinished
 from quiesce.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class NativeOptions:
-    """How the native explorer works.
-
-    :param symmetry: treat identical threads alike.
-    :param cores: how many cores to use.
-    :param checkpoint: a file to continue from, and to write to about twice a minute.
-    """
-
-    symmetry: bool = True
-    cores: int = 1
-    checkpoint: str = ""
 
 
 def check_native(

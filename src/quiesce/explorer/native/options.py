@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the native explorer works; kept apart from what needs numba."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NativeOptions:
+    """Which explorer answers, and with what.
+
+    :param explorer: ``auto`` (the reference for small spaces, else the native one), ``reference`` or
+        ``native``.
+    :param symmetry: treat identical threads alike.
+    :param cores: how many cores to use.
+    :param checkpoint: a file to continue from, and to write to about twice a minute; empty: none.
+    """
+
+    explorer: str = "auto"
+    symmetry: bool = True
+    cores: int = 1
+    checkpoint: str = ""
