@@ -26,11 +26,13 @@ def _chain_exists(reader: Reader, text: str, number: int) -> None:
 def _chain_names(reader: Reader, text: str, number: int) -> None:
     if reader.chain_names:
         return
+    text = reader.chain_so_far + text
     names = [name.strip() for name in text.split("-->")]
     if names[-1]:
         reader.chain_names = tuple(names)
     else:  # wrapped after an arrow
-        reader.await_text(lambda reader, rest, number: _chain_names(reader, text + rest, number))
+        reader.chain_so_far = text
+        reader.await_text(_chain_names)
 
 
 PHRASES: dict[str, Handler] = {

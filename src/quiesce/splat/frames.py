@@ -114,7 +114,9 @@ def _symbolised(text: str, inlined: bool, reliable: bool) -> Frame | None:
 
 def _raw(text: str, reliable: bool) -> Frame | None:
     """A frame that shows only an address, or a name without offset after one."""
-    if not text or text.startswith("0x"):
+    if not text:
+        return None
+    if text.startswith("0x"):
         return Frame("", reliable=reliable)
     match = _BARE.fullmatch(text.split(" ")[0].rstrip(")"))
     return Frame(match["fn"].lstrip("."), reliable=reliable) if match else None

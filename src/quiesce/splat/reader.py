@@ -69,6 +69,7 @@ class Reader:
     held: list[Lock] = field(default_factory=list)
     declared_held: int | None = None
     chain_names: tuple[str, ...] = ()
+    chain_so_far: str = ""
     scenario: list[ScenarioStep] = field(default_factory=list)
     traces: dict[str, list[Frame]] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)

@@ -56,10 +56,10 @@ class Title:
 _TAG = r"(?:WARNING: |\[? ?(?:INFO|BUG): )"
 _END = r"[.!]?(?: ?\])?$"
 _PHRASES: tuple[tuple[str, str], ...] = (
-    ("circular", r"possible circular locking dependency(?: detected)?"),
+    ("circular", r"possible circular locking(?: dependency(?: detected)?)?"),
     ("recursive", r"possible recursive locking(?: detected)?"),
     ("inconsistent", r"inconsistent lock state"),
-    ("irq-inversion", r"possible irq lock inversion dependency(?: detected)?"),
+    ("irq-inversion", r"possible irq lock inversion(?: dependency(?: detected)?)?"),
     ("safe-unsafe", r"[\w-]{1,24}-safe -> [\w-]{1,24}-unsafe lock order(?: detected)?"),
     ("wait-context", r"Invalid wait context"),
     ("unlock-balance", r"bad unlock balance(?: detected)?"),
@@ -85,7 +85,14 @@ _WARN_AT = re.compile(
 )
 _RULE = re.compile(r"[=-]{16,200}$")
 _MAX_LEAD = 120
-_LEAD_ENDS = (": ", "] ", "| ", "> ", ":[ ", ") ")
+_LEAD_ENDS = (":", "]", "|", ">", ")", ":[")
+_WHOLE = {
+    "circular": "possible circular locking dependency detected",
+    "recursive": "possible recursive locking detected",
+    "irq-inversion": "possible irq lock inversion dependency detected",
+}
+"""Headlines that mail programs wrap, in full."""
+
 _LEAD_PIECES = re.compile(r"\d+| +|[^\d ]+")
 
 
@@ -105,7 +112,7 @@ def parse_title(text: str) -> Title | None:
     for kind, pattern in _TITLES:
         match = pattern.match(body)
         if match is not None:
-            return Title(kind, match["text"], lead)
+            return Title(kind, _WHOLE.get(kind, match["text"]), lead)
     match = _WARN_AT.match(body)
     return Title("lockdep-warn", match["text"], lead) if match is not None else None
 
@@ -132,17 +139,19 @@ def _tag_position(text: str) -> int | None:
 
 def _is_lead(lead: str) -> bool:
     """Whether *lead* may be a log prefix that we do not know: it ends like one, or has a number."""
-    if lead.endswith(_LEAD_ENDS):
+    if not lead.endswith(" "):
+        return False
+    if lead.rstrip().endswith(_LEAD_ENDS):
         return True
-    return lead.endswith(" ") and any(char.isdigit() for char in lead) and '"' not in lead
+    return any(char.isdigit() for char in lead) and '"' not in lead
 
 
 def lead_pattern(lead: str) -> re.Pattern[str]:
     """Return the pattern of prefixes like *lead*: other numbers, other numbers of blanks."""
     parts = []
-    for piece in _LEAD_PIECES.findall(lead):
+    for piece in _LEAD_PIECES.findall(lead.rstrip()):
         if piece[0].isdigit():
             parts.append(r"\d{1,20}")
         else:
             parts.append(" {0,20}" if piece[0] == " " else re.escape(piece))
-    return re.compile("".join(parts))
+    return re.compile("".join(parts) + " ?")

@@ -27,9 +27,29 @@ _NEW_THING = re.compile(
     r"|lock\(|irq event|hardirqs last|softirqs last|and this task|which would|\.\.\. |INFO: "
     r"|WARNING: |RIP: )"
 )
-_MODULE = re.compile(r"\[[A-Za-z_][\w-]{0,60}\]$")
+_TAIL = re.compile(
+    r"(?:\[[A-Za-z_][\w-]{0,60}(?: [0-9a-f]{8,64})?\]|[0-9a-f]{8,64}\]"
+    r"|[\w./+-]{3,200}\.(?:[chsS]|rs):\d{1,7}(?: \[inline\])?)$"
+)
+"""What may be left of a frame on a line of its own: a module, a source line."""
+
+_PHRASE_HEADS = (
+    " is trying",
+    " is trying to",
+    " is trying to acquire",
+    "but task is",
+    "but task is already",
+    "but task is already holding",
+    " just changed the",
+    " just changed the state",
+    " just changed the state of",
+)
+"""Phrases that mean something only whole, cut where a mail program may cut them."""
+
 _ADDRESS = re.compile(r"\[<[0-9a-fA-F]{8,16}>\]$")
 _FRAME_HEAD = re.compile(r"[\w.$]{1,200}\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?")
+_SOURCE_END = re.compile(r"(?:\[inline\]|\.[chS]:\d{1,7})$")
+_SYMBOL = re.compile(r"(?:\? )?[A-Za-z_.$][\w.$]{0,200}$|.{1,400}, at: [A-Za-z_.$][\w.$]{0,200}$")
 _RELEASE = re.compile(r"#\d")
 
 
@@ -41,11 +61,17 @@ def join_wrapped(lines: list[LogLine]) -> list[LogLine]:
         taken, used = _take(lines, index)
         index += used
         line = taken[0]
-        if result and _MODULE.match(line.text.strip()) and "+0x" in result[-1].text:
+        if result and _TAIL.match(line.text.strip()) and _takes_tail(result[-1].text):
             result[-1] = _with_text(result[-1], f"{result[-1].text} {line.text.strip()}")
             continue
         result += taken
     return result
+
+
+def _takes_tail(text: str) -> bool:
+    """Whether *text* is a frame, or a lock with its place, that may have lost its end."""
+    bare = text.strip()
+    return "+0x" in bare or bool(_SYMBOL.match(bare)) or bool(_SOURCE_END.search(bare))
 
 
 def _take(lines: list[LogLine], start: int) -> tuple[list[LogLine], int]:
@@ -99,7 +125,7 @@ def _is_open(text: str) -> bool:
     bare = text.strip()
     if _ADDRESS.match(bare):
         return True
-    if _soft_break(bare):
+    if bare == "?" or _soft_break(bare) or bare.endswith(_PHRASE_HEADS):
         return True
     if bare.startswith(("CPU: ", "Pid: ")) and ("omm:" in bare or "PID" in bare):
         return _RELEASE.search(bare) is None
@@ -148,7 +174,7 @@ def _continues(text: str, following: LogLine, prefixed: bool) -> bool:
         if place or rest.rstrip().endswith("at:"):
             return True
         return bare.startswith((",", "at:", "-", "{", ":", "[<")) or not following.prefixed
-    if _ADDRESS.match(open_text):
+    if open_text == "?" or _ADDRESS.match(open_text) or open_text.endswith(_PHRASE_HEADS):
         return True
     if open_text.startswith(("CPU: ", "Pid: ")):
         return not following.prefixed or not prefixed
@@ -157,7 +183,7 @@ def _continues(text: str, following: LogLine, prefixed: bool) -> bool:
 
 def _soft_break(text: str) -> bool:
     """Quoted-printable: a line that ends in "=" goes on without a break."""
-    return text.endswith("=") and len(text) > 20 and not text.endswith("==")
+    return text.endswith("=") and len(text) > 8 and not text.endswith("==")
 
 
 def _glue(text: str, following: LogLine) -> str:
