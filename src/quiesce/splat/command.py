@@ -10,7 +10,7 @@ from typing import TextIO
 from quiesce.errors import UsageError
 from quiesce.splat import render_html, render_markdown, render_terminal, to_json
 from quiesce.splat.explain import ExplainedLog, explain_stream, explain_text
-from quiesce.splat.prove import write_model
+from quiesce.splat.prove import has_model, write_model
 
 
 def explain_command(
@@ -31,7 +31,7 @@ def explain_command(
     :param json: print one JSON object instead of text; *markdown*: print Markdown.
     :param html: also write a page to this file.
     :param quiet: print only the headline and one sentence of each report.
-    :param model: write the scenario of the first cycle to this file.
+    :param model: write the scenario of the first report that has one to this file.
     :returns: 0 when every report was read whole, or when there is none (said on *err*); 3 when
         something was missing. A deadlock that was explained is a success.
     :raises UsageError: the log cannot be read, or a file cannot be written.
@@ -83,11 +83,11 @@ def _write(path: Path, text: str) -> None:
 
 def _write_model(log: ExplainedLog, path: Path) -> None:
     for one in log.problems:
-        if one.report.kind in ("circular", "recursive"):
+        if has_model(one.report):
             write_model(one.report, path)
             return
     raise UsageError(
-        "there is no circular or recursive report to make a model of", "leave --model out"
+        "there is no report in this log that a model can be made of", "leave --model out"
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 from quiesce.splat.explain_circular import explain_cycle
 from quiesce.splat.explain_irq import explain_inconsistent, explain_irq_order
@@ -22,6 +23,11 @@ EXIT_COMPLETE = 0
 EXIT_MISSING = 3
 """Something of a report was not in the text."""
 
+MAX_PROVED = 100
+"""How many different problems of one log are proved, at a tenth of a second each."""
+
+_PROVED_KINDS = ("circular", "recursive", "inconsistent", "safe-unsafe", "irq-inversion")
+
 
 @dataclass(frozen=True)
 class Explained:
@@ -29,18 +35,26 @@ class Explained:
 
     :param report: what was read.
     :param explanation: what it means.
-    :param proof: whether the cycle can hang.
     :param fingerprint: equal for reports of the same problem.
     :param count: how many reports of the log have this fingerprint.
     :param same_as: index of the first of them in the log's list; None for the first itself.
+    :param to_prove: False beyond the first :data:`MAX_PROVED` problems of a log.
     """
 
     report: Report
     explanation: Explanation
-    proof: ProofResult
     fingerprint: str
     count: int = 1
     same_as: int | None = None
+    to_prove: bool = True
+
+    @cached_property
+    def proof(self) -> ProofResult:
+        """Whether the circle can hang; found out when it is first asked for."""
+        if not self.to_prove:
+            reason = f"only the first {MAX_PROVED} different problems of a log are proved"
+            return ProofResult("not_modelled", reason)
+        return prove(self.report)
 
 
 @dataclass(frozen=True)
@@ -72,9 +86,17 @@ def question(one: Explained) -> str:
 
 def proof_line(one: Explained) -> str:
     """Return the result of the proof as a sentence; empty for kinds that nothing can be proved of."""
-    if one.report.kind not in ("circular", "recursive"):
+    if one.report.kind not in _PROVED_KINDS:
         return ""
-    return f"Proof: {one.proof.verdict}, {one.proof.reason}."
+    reason = one.proof.reason
+    if one.explanation.because.startswith("Real only if"):
+        reason = reason.partition("; real only if")[0]  # it was just said
+    return f"Proof: {one.proof.verdict}, {reason}."
+
+
+def other_readings(one: Explained) -> tuple[str, ...]:
+    """Return the other readings that were checked, a sentence each."""
+    return tuple(f"{r.name}: {r.verdict}, {r.reason}." for r in one.proof.readings[1:])
 
 
 def explain_text(text: str) -> ExplainedLog:
@@ -103,11 +125,13 @@ def _explain(log: ReadLog) -> ExplainedLog:
     names = [fingerprint(report) for report in reports]
     counts = Counter(names)
     first: dict[str, int] = {}
+    ordinals: dict[str, int] = {}
     explained = []
     for index, (report, name) in enumerate(zip(reports, names, strict=True)):
         same_as = first.get(name)
         first.setdefault(name, index)
+        to_prove = ordinals.setdefault(name, len(ordinals)) < MAX_PROVED
         explained.append(
-            Explained(report, explain_report(report), prove(report), name, counts[name], same_as)
+            Explained(report, explain_report(report), name, counts[name], same_as, to_prove)
         )
     return ExplainedLog(tuple(explained), log.unread)

@@ -84,6 +84,11 @@ def _prove(claim: Claim) -> ProofResult:
     )
 
 
+def has_model(report: Report) -> bool:
+    """True when a scenario can be made of *report*."""
+    return claim_for(report).model is not None
+
+
 def write_model(report: Report, path: Path) -> None:
     """Write the scenario of *report* to *path*, for the user to edit and to check again.
 

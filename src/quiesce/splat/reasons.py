@@ -101,7 +101,10 @@ def writer_conditions(waits: Iterable[Wait]) -> Iterator[str]:
     """Yield which writers *waits* need that are not in the report, as clauses after "if"."""
     for wait in waits:
         name = wait.wanted.lock.name
-        if wait.blocking is Blocking.NEEDS_WRITER:
+        needed = wait.blocking in (Blocking.NEEDS_WRITER, Blocking.MAYBE)
+        if needed and wait.wanted.note.nature is Nature.WAIT:
+            yield f"somebody freezes {name}, or waits for all who are inside"
+        elif wait.blocking is Blocking.NEEDS_WRITER:
             yet = "" if seen(wait.wanted.lock.usage).wrote else " (lockdep has seen none so far)"
             yield f"a writer of {name} waits in between{yet}"
         elif wait.blocking is Blocking.MAYBE:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from quiesce.splat.explain import Explained, ExplainedLog, proof_line, question
+from quiesce.splat.explain import Explained, ExplainedLog, other_readings, proof_line, question
 from quiesce.splat.explanation import LockNote, PathNote, Reason
 from quiesce.splat.lock_notes import mode_words, what_it_is
 from quiesce.splat.modes import Mode
@@ -61,14 +61,24 @@ def _report(index: int, one: Explained) -> Iterator[str]:
         yield f"<h3>{escape(interleaving.title)}</h3><pre>{escape(interleaving.text)}</pre>"
         yield _list(interleaving.waits)
     if explanation.because or explanation.assessment:
-        proof = f"<p>{escape(proof_line(one))}</p>" if proof_line(one) else ""
-        yield f"<h3>{question(one)}</h3><p>{escape(explanation.because)}</p>{proof}"
+        yield f"<h3>{question(one)}</h3><p>{escape(explanation.because)}</p>"
+        yield from _proof(one)
     yield _section("For it", [_reason(r) for r in explanation.real])
     yield _section("Against it", [_reason(r) for r in explanation.false])
     yield _section("What the report does not show", explanation.not_shown)
     if explanation.fixes:
         yield "<h3>What would break it</h3>" + _list(explanation.fixes, "ol")
     yield "</article>"
+
+
+def _proof(one: Explained) -> Iterator[str]:
+    if not proof_line(one):
+        return
+    yield f"<p>{escape(proof_line(one))}</p>"
+    if one.proof.interleaving:
+        yield f"<pre>{escape(one.proof.interleaving)}</pre>"
+    if other_readings(one):
+        yield _list(other_readings(one))
 
 
 def _lock(note: LockNote) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quiesce.splat.explain import Explained, ExplainedLog, proof_line, question
+from quiesce.splat.explain import Explained, ExplainedLog, other_readings, proof_line, question
 from quiesce.splat.explanation import LockNote, PathNote, Reason
 from quiesce.splat.lock_notes import mode_words, what_it_is
 from quiesce.splat.modes import Mode
@@ -54,6 +54,10 @@ def _report(one: Explained) -> Iterator[str]:
         yield from ("", f"### {question(one)}", "", _escape(explanation.because))
         if proof_line(one):
             yield from ("", _escape(proof_line(one)))
+            if one.proof.interleaving:
+                yield from ("", "```", one.proof.interleaving, "```")
+            if other_readings(one):
+                yield from ("", *(f"- {_escape(text)}" for text in other_readings(one)))
     yield from _bullets("For it", [_reason(r) for r in explanation.real])
     yield from _bullets("Against it", [_reason(r) for r in explanation.false])
     yield from _bullets("What the report does not show", list(explanation.not_shown))

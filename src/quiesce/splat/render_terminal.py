@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from quiesce.splat.explain import Explained, ExplainedLog, proof_line, question
+from quiesce.splat.explain import Explained, ExplainedLog, other_readings, proof_line, question
 from quiesce.splat.explanation import LockNote, PathNote, Reason
 from quiesce.splat.lock_notes import mode_words, what_it_is
 from quiesce.splat.modes import Mode
@@ -102,8 +102,15 @@ def _verdict(one: Explained) -> Iterator[str]:
     explanation = one.explanation
     if explanation.because:
         yield from _wrap(explanation.because, "  ")
-    if proof_line(one):
-        yield from _wrap(proof_line(one), "  ")
+    if not proof_line(one):
+        return
+    yield from _wrap(proof_line(one), "  ")
+    if one.proof.interleaving:
+        yield ""
+        yield from (f"  {line}" for line in one.proof.interleaving.splitlines())
+    if other_readings(one):
+        yield ""
+        yield from (line for text in other_readings(one) for line in _wrap(text, "  - "))
 
 
 def _reason(reason: Reason) -> list[str]:

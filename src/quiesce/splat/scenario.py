@@ -133,7 +133,7 @@ _TAKEN = (
     | {"tasks", "path", "name", "task", "interrupt", "other_task", "cpu", "task_irqs", "reclaim"}
     | {"as_drawn", "as_it_is", "drawn_writers", "real_writers"}
 )
-_THREADS = ("link_", "links_", "task_", "writer_of_", "interrupt_")
+_THREADS = ("link_", "links_", "task_", "writer", "interrupt_")
 _VAGUE = {"lock", "mutex", "rlock", "work", "sem", "rwsem", "wait_lock", "rw_sem", "io", "queue"}
 _LONGEST = 40
 

@@ -175,17 +175,18 @@ class _Builder:
     def _writers(self) -> Iterator[ModelThread]:
         real = _needs_writer(self.cycle.waits)
         drawn = _needs_writer(self.cycle.as_drawn)
-        for key in dict.fromkeys([*real, *drawn]):
-            attribute = self.attributes[key]
-            name = self.parties[key][0].lock.name
+        keys = list(dict.fromkeys([*real, *drawn]))
+        for key in keys:
+            attribute, printed = self.attributes[key], self.parties[key][0].lock.name
+            name = "writer" if len(keys) == 1 else f"writer_of_{attribute}"
             as_it_is, as_drawn = self.kinds[key], self.drawn[key]
             if key in real and key in drawn and as_it_is == as_drawn:
-                yield _writer(as_it_is, attribute, name, WRITERS)
+                yield _writer(name, as_it_is, attribute, printed, WRITERS)
                 continue
             if key in real and as_it_is.shared:
-                yield _writer(as_it_is, attribute, name, "real_writers")
+                yield _writer(name, as_it_is, attribute, printed, "real_writers")
             if key in drawn and as_drawn.shared:
-                yield _writer(as_drawn, attribute, name, "drawn_writers")
+                yield _writer(f"{name}_as_drawn", as_drawn, attribute, printed, "drawn_writers")
 
     def _notes(self) -> Iterator[str]:
         in_cycle = set(self.parties)
@@ -201,12 +202,9 @@ class _Builder:
         )
 
 
-def _writer(kind: Kind, attribute: str, name: str, count: str) -> ModelThread:
-    suffix = "_as_drawn" if count == "drawn_writers" else ""
-    text = f"A writer of {name}. It is not in the report: readers alone do not block each other."
-    return ModelThread(
-        f"writer_of_{attribute}{suffix}", text, (write(kind, attribute),), count, True
-    )
+def _writer(name: str, kind: Kind, attribute: str, printed: str, count: str) -> ModelThread:
+    text = f"A writer of {printed}. It is not in the report: readers alone do not block each other."
+    return ModelThread(name, text, (write(kind, attribute),), count, True)
 
 
 def _needs_writer(waits: tuple[Wait, ...]) -> list[Key]:
@@ -235,7 +233,9 @@ def _two_objects(report: Report, cycle: Cycle) -> ScenarioModel:
     )
     writers = []
     if kind.shared and any(wait.blocking is not Blocking.BLOCKS for wait in cycle.waits):
-        writers = [_writer(kind, name, held.name, WRITERS) for name in (first, second)]
+        writers = [
+            _writer(f"writer_of_{name}", kind, name, held.name, WRITERS) for name in (first, second)
+        ]
     parameters = [OTHER_ORDER, WRITERS] if writers else [OTHER_ORDER]
     return ScenarioModel(
         title=_title(report),

@@ -12,6 +12,7 @@ from typing import Any
 
 from quiesce.splat.explain import Explained, ExplainedLog
 from quiesce.splat.model import Lock
+from quiesce.splat.prove import ProofResult
 
 SCHEMA = 1
 
@@ -47,10 +48,22 @@ def _report(one: Explained) -> dict[str, Any]:
         "held_locks": [_lock(lock) for lock in report.held],
         "verdict": one.proof.verdict,
         "verdict_reason": one.proof.reason,
+        "proof": _proof(one.proof),
         "fingerprint": one.fingerprint,
         "count": one.count,
         "same_as": one.same_as,
         "explanation": _explanation(one),
+    }
+
+
+def _proof(proof: ProofResult) -> dict[str, Any]:
+    """Everything but the source of the scenario, which ``--model`` writes."""
+    return {
+        "verdict": proof.verdict,
+        "reason": proof.reason,
+        "steps": proof.steps,
+        "interleaving": proof.interleaving,
+        "readings": [asdict(reading) for reading in proof.readings],
     }
 
 
