@@ -337,3 +337,31 @@ def test_two_reports_printed_by_two_tasks_at_once() -> None:
     reports = read_text("\n".join(mixed)).reports
     clean = [_only("\n".join(text)) for text in texts]
     assert sorted(str(essence(r)) for r in reports) == sorted(str(essence(r)) for r in clean)
+
+
+RATE_ON_REAL_REPORTS = 0.96
+"""Of real reports, which are damaged already; what is lost is mostly a source line or a module."""
+
+
+def test_real_reports_survive_further_damage(reference: Path) -> None:
+    survived = tried = 0
+    lost: list[str] = []
+    for path in sorted((reference / "splats").glob("*/*")):
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        for report in read_text("\n".join(lines)).reports:
+            body = lines[max(0, report.line - 2) : report.end_line]
+            alone = read_text("\n".join(body)).reports
+            if report.missing or len(alone) != 1 or body[1][:1] in "[<>|kA ":
+                continue  # only what stands in the file without a prefix can be given one
+            for name, damage in DAMAGES.items():
+                if name == "one line":
+                    continue
+                tried += 1
+                again = read_text("\n".join(damage(body))).reports
+                if len(again) == 1 and essence(again[0]) == essence(alone[0]):
+                    survived += 1
+                else:
+                    lost.append(f"{path.name}: {name}")
+    print(f"{survived} of {tried} damaged real reports read as before")
+    assert tried > 500
+    assert survived / tried >= RATE_ON_REAL_REPORTS, "\n".join(lost)
