@@ -256,6 +256,7 @@ class EndAfterFailedStart(Mm):
 
 
 _SLEEPS = ("lost wakeup", "stuck thread", "deadlock")
+_ALWAYS_LOCK: Settings = {"design": "always_lock", "rounds": 1}
 _RECLAIM: Settings = {"operations": "reap", "other_may_fail": True, "rounds": 1, "vcpus": 0}
 
 BUGS: dict[str, Bug] = {
@@ -297,31 +298,31 @@ BUGS: dict[str, Bug] = {
     ),
     "seq_raised_last": Bug(
         "mmu_invalidate_seq is raised after mmu_invalidate_in_progress was lowered",
-        ("broken invariant",), {"rounds": 1}, kvm=SeqRaisedLast,
+        ("broken invariant",), _ALWAYS_LOCK, kvm=SeqRaisedLast,
     ),
     "seq_never_raised": Bug(
         "mmu_invalidate_seq is not raised at all",
-        ("broken invariant",), {"rounds": 1}, kvm=SeqNeverRaised,
+        ("broken invariant",), _ALWAYS_LOCK, kvm=SeqNeverRaised,
     ),
     "grace_period_skipped": Bug(
         "the old memslots are reused without waiting for their readers",
-        ("failed assert",), {"rounds": 1}, kvm=GracePeriodSkipped,
+        ("failed assert",), _ALWAYS_LOCK, kvm=GracePeriodSkipped,
     ),
     "deleted_in_one_swap": Bug(
         "a memslot is deleted without being made invalid and flushed first",
-        ("broken invariant",), {"rounds": 1}, kvm=DeletedInOneSwap,
+        ("broken invariant",), _ALWAYS_LOCK, kvm=DeletedInOneSwap,
     ),
     "fault_without_retry": Bug(
         "a fault installs what it has found without looking for invalidations",
-        ("broken invariant",), {"rounds": 1}, kvm=FaultWithoutRetry,
+        ("broken invariant",), _ALWAYS_LOCK, kvm=FaultWithoutRetry,
     ),
     "fault_ignores_in_progress": Bug(
         "a fault looks at mmu_invalidate_seq only, not at mmu_invalidate_in_progress",
-        ("broken invariant",), {"rounds": 1}, kvm=FaultIgnoresInProgress,
+        ("broken invariant",), _ALWAYS_LOCK, kvm=FaultIgnoresInProgress,
     ),
     "seq_looked_at_late": Bug(
         "a fault looks at mmu_invalidate_seq after it has looked up the page",
-        ("broken invariant",), {"rounds": 1}, kvm=SeqLookedAtLate,
+        ("broken invariant",), _ALWAYS_LOCK, kvm=SeqLookedAtLate,
     ),
     "range_not_widened": Bug(
         "a second invalidation replaces the range of the first instead of widening it",
@@ -331,7 +332,7 @@ BUGS: dict[str, Bug] = {
     ),
     "slots_lock_in_read_section": Bug(
         "a vCPU takes slots_lock inside its SRCU read section, and the updater waits for it",
-        _SLEEPS, {"rounds": 1}, kvm=SlotsLockInReadSection,
+        _SLEEPS, _ALWAYS_LOCK, kvm=SlotsLockInReadSection,
     ),
     "end_without_start": Bug(
         "after a failed non-blockable start, end is called for a KVM whose start was not",

@@ -110,7 +110,7 @@ class CountGate(Gate):
 
     mn_invalidate_lock = SpinLock("&kvm->mn_invalidate_lock")
     mn_active_invalidate_count = Int(0, high=31)
-    mn_memslots_update_rcuwait = RcuWait()
+    mn_memslots_update_rcuwait = RcuWait("&kvm->mn_memslots_update_rcuwait")
 
     def enter(self, blockable: bool) -> int:
         # Pairs with the pointer store in publish(): no start can come between its test of the
@@ -160,7 +160,7 @@ class PhasedGate(Gate):
     """How many invalidations belong to each phase."""
     slot_in_view = Array[bool](Bool(), 2)
     """Each phase's view: whether the slot's hvas count as covered."""
-    mn_memslots_update_rcuwait = RcuWait()
+    mn_memslots_update_rcuwait = RcuWait("&kvm->mn_memslots_update_rcuwait")
 
     def enter(self, blockable: bool) -> int:
         with self.mn_invalidate_lock:

@@ -59,7 +59,8 @@ class Mm(Protocol):
     :param pages: how many host pages the memslot covers; one more is unrelated to the guest.
     """
 
-    mmap_lock = RwSem()
+    name = "mm"
+    mmap_lock = RwSem("&mm->mmap_lock")
     i_mmap_rwsem = RwSem("&mapping->i_mmap_rwsem")
     mmu_notifier: MmuNotifier
 
@@ -117,6 +118,8 @@ class Mm(Protocol):
             self.set_pte(hva)
             self.mmu_notifier.invalidate_range_end_nonblock(hva, ticket, locked)
             self.mmap_read_unlock(hva)
+        else:
+            self.mmap_lock.up_read()
 
     # --- Parts ------------------------------------------------------------------------------------
 

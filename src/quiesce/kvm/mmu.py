@@ -15,7 +15,7 @@ Every section under ``mmu_lock`` is one step here. All that it touches is only e
 
 from __future__ import annotations
 
-from quiesce.kvm.memslots import AddressSpace, MemslotSet
+from quiesce.kvm.memslots import NULL, AddressSpace, MemslotSet
 from quiesce.kvm.mm import Pte
 from quiesce.primitives import SpinLock
 from quiesce.protocol import Bool, Int, Protocol, Snapshot, Version, atomic, eventually
@@ -40,6 +40,11 @@ class Spte(Protocol):
         self.place = place
         self.pte = pte
 
+    def has_memslot(self) -> bool:
+        """Whether an active memslot backs this frame."""
+        slots = self.space.active
+        return slots.slot != NULL and slots.base_gfn == self.place
+
     @eventually(informational=True)
     def faults_finish(self) -> bool:
         """The guest gets this page in the end; its faults are not retried for ever."""
@@ -52,6 +57,7 @@ class Mmu(Protocol):
     :param sptes: the translations that the guest uses.
     """
 
+    name = "kvm"
     mmu_lock = SpinLock("&kvm->mmu_lock")
     mmu_invalidate_in_progress = Int(0, low=-3, high=12)
     mmu_invalidate_seq = Version()

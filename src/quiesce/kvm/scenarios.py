@@ -10,7 +10,7 @@ from __future__ import annotations
 from quiesce.errors import UsageError
 from quiesce.kvm.bugs import BUGS, Bug
 from quiesce.kvm.gates import GATES
-from quiesce.kvm.memslots import NULL, AddressSpace, Change
+from quiesce.kvm.memslots import AddressSpace, Change
 from quiesce.kvm.mm import Operation
 from quiesce.primitives import configure_preempt_rt
 from quiesce.protocol import Scenario, always, choose, eventually, sometimes, thread
@@ -172,8 +172,7 @@ class MemslotUpdates(Scenario):
     def no_translation_without_memslot(self) -> bool:
         """No translation outlives its memslot."""
         for spte in self.kvm.mmu.sptes:
-            slots = spte.space.active
-            if spte.present and (slots.slot == NULL or slots.base_gfn != spte.place):
+            if spte.present and not spte.has_memslot():
                 return False
         return True
 

@@ -41,6 +41,7 @@ class Kvm(Protocol):
     :param spaces: number of address spaces.
     """
 
+    name = "kvm"
     slots_lock = Mutex("&kvm->slots_lock")
     slots_arch_lock = Mutex("&kvm->slots_arch_lock")
     srcu = Srcu("&kvm->srcu")
@@ -134,7 +135,7 @@ class Kvm(Protocol):
 
     # --- Memslot updates --------------------------------------------------------------------------
 
-    @atomic(label="mutex_lock(&kvm->slots_lock)")
+    @atomic(label="mutex_lock(&kvm->slots_lock)", queued=True)
     def lock_slots(self, space: AddressSpace) -> bool:
         """Take ``slots_lock``; return whether *space* has the slot."""
         self.slots_lock.lock()
@@ -152,7 +153,7 @@ class Kvm(Protocol):
         slot = NULL if change == Change.DELETE else VALID
         self.swap_active_memslots(space, self.prepare(space, change, slot))
 
-    @atomic(label="mutex_lock(&kvm->slots_arch_lock); kvm_replace_memslot")
+    @atomic(label="mutex_lock(&kvm->slots_arch_lock); kvm_replace_memslot()", queued=True)
     def prepare(self, space: AddressSpace, change: Change, slot: Slot) -> MemslotSet:
         """Take ``slots_arch_lock`` and build the new set in the inactive one, which nobody reads."""
         self.slots_arch_lock.lock()
@@ -178,7 +179,7 @@ class Kvm(Protocol):
         self.srcu.begin_grace_period()
         self.retire(space, old)
 
-    @atomic(label="synchronize_srcu")
+    @atomic(label="synchronize_srcu(&kvm->srcu)")
     def retire(self, space: AddressSpace, old: MemslotSet) -> None:
         """Wait for the readers of the old set; then it may be changed."""
         self.srcu.end_grace_period()

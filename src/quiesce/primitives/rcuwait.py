@@ -23,9 +23,15 @@ from quiesce.protocol import READ_ONCE, TASK_RUNNING, Protocol, TaskRef, atomic,
 
 
 class RcuWait(Protocol):
-    """One waiter, any number of wakers."""
+    """One waiter, any number of wakers.
+
+    :param name: how traces call it; empty: from the owner's class and the attribute.
+    """
 
     task = TaskRef()
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
 
     @atomic(label="prepare_to_rcuwait")
     def prepare_to_rcuwait(self) -> None:
