@@ -12,6 +12,7 @@ from quiesce.commands.options import search_options, write_file
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import CheckResult, check
 from quiesce.explorer.graph import Graph
+from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.replay import make_token
 from quiesce.lockdep import Report, Validator
 from quiesce.lockdep.explored import ExploredLockdep, lock_report
@@ -20,6 +21,9 @@ from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
 from quiesce.report.table import render_table
 from quiesce.verdict import Verdict, worst
+
+SMALL = 120_000
+"""States up to which the reference explorer answers: the default scenario of every design."""
 
 
 @dataclass(slots=True)
@@ -86,9 +90,11 @@ def check_design(design: str, settings: tuple[str, ...], args: argparse.Namespac
 
     options.on_graph = look
     try:
-        result = check(program, options)
+        result = check(program, options, NativeOptions(small=SMALL))
     finally:
         progress.clear()
+    if result.engine != "reference":
+        lockdep.run()
     return DesignResult(design, settings, result, lockdep.validator.report)
 
 

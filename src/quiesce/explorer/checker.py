@@ -11,7 +11,7 @@ from quiesce.compiler.program import Program, Thread
 from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.fairness import FairCycles, Lasso
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
-from quiesce.explorer.graph import Bounds, FailedStep, Graph, Look, Progress, explore
+from quiesce.explorer.graph import CUT, GO_ON, STOP, Bounds, FailedStep, Graph, Progress, explore
 from quiesce.explorer.paths import path_to
 from quiesce.explorer.races import Race, RaceFinder
 from quiesce.explorer.reference import PropertyReader, State, Step, Stepper
@@ -92,7 +92,7 @@ class _Check:
 
     # --- While exploring --------------------------------------------------------------------------
 
-    def _on_state(self, number: int, state: State, steps: list[Step]) -> Look:
+    def _on_state(self, number: int, state: State, steps: list[Step]) -> int:
         """Look at one state: is anything wrong in it, and does the run end here for that?"""
         broken = False
         for i, prop in enumerate(self.program.properties):
@@ -100,8 +100,8 @@ class _Check:
         wrong = broken or any(s.failure is not None for s in steps)
         wrong |= self.races.look(state)
         wrong |= not steps and bool(unfinished(self.program, state))
-        look = Look.CUT if broken else Look.GO_ON
-        return look | Look.STOP if wrong and not self.options.keep_going else look
+        look = CUT if broken else GO_ON
+        return look | STOP if wrong and not self.options.keep_going else look
 
     def _look(self, i: int, kind: str, number: int, state: State) -> bool:
         """Look at one property; true if it is an invariant and false here."""

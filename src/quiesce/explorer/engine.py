@@ -11,15 +11,9 @@ from quiesce.errors import UsageError
 from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.graph import Bounds
-from quiesce.explorer.native.jit import NativeUnavailable, is_compiled
+from quiesce.explorer.native.jit import NativeUnavailable
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.protocol import Scenario
-
-SMALL = 20_000
-"""States that the reference explorer tries first: about half a second."""
-
-SMALL_UNCOMPILED = 200_000
-"""The same where the kernels would have to be compiled first, which takes some ten seconds once."""
 
 
 def check(
@@ -37,11 +31,10 @@ def check(
     program = scenario if isinstance(scenario, Program) else compile_scenario(scenario)
     options = replace(options) if options is not None else Options()
     native = native or NativeOptions()
-    if native.explorer == "reference" or options.on_graph is not None:
+    if native.explorer == "reference":
         return check_reference(program, options)
     if native.explorer == "auto" and not native.checkpoint:
-        small = SMALL if is_compiled() else SMALL_UNCOMPILED
-        first = _first_look(program, options, small)
+        first = _first_look(program, options, native.small)
         if first is not None:
             return first
     try:

@@ -12,7 +12,6 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import IntFlag
 
 from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.reference import State, Step, Stepper
@@ -100,18 +99,14 @@ class Graph:
         return range(self.first[state], self.first[state + 1])
 
 
-class Look(IntFlag):
-    """What a look at a state decides."""
+GO_ON = 0
+STOP = 1
+"""Finish this depth, then stop."""
+CUT = 2
+"""The run ends here: something is wrong, and what comes after it means nothing."""
 
-    GO_ON = 0
-    STOP = 1
-    """Finish this depth, then stop."""
-    CUT = 2
-    """The run ends here: something is wrong, and what comes after it means nothing."""
-
-
-OnState = Callable[[int, State, list[Step]], Look]
-"""Called for each state as it is expanded, with its steps."""
+OnState = Callable[[int, State, list[Step]], int]
+"""Called for each state as it is expanded, with its steps; returns the sum of what it decides."""
 
 _CHECK_EVERY = 2048
 
@@ -147,9 +142,9 @@ def explore(
         state = graph.states[current]
         steps = stepper.successors(state)
         look = on_state(current, state, steps)
-        if look & Look.STOP and stop_after is None:
+        if look & STOP and stop_after is None:
             stop_after = depth
-        if look & Look.CUT:
+        if look & CUT:
             graph.cut.add(current)
             steps = []
         for action, step in enumerate(steps):

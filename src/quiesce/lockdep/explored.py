@@ -18,7 +18,7 @@ from quiesce.compiler.ir import LockEvent
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.explorer.evaluate import LockCall, Record
-from quiesce.explorer.graph import Bounds, Graph, Look, explore
+from quiesce.explorer.graph import GO_ON, Bounds, Graph, explore
 from quiesce.explorer.reference import State, Step, Stepper
 from quiesce.lockdep.classes import LockdepMap, WaitType
 from quiesce.lockdep.frames import Frame
@@ -66,7 +66,7 @@ class ExploredLockdep:
         """
         if not self._run_alone():
             graph = explore(
-                self._plain, lambda number, state, steps: Look.GO_ON, Bounds(max_states=max_states)
+                self._plain, lambda number, state, steps: GO_ON, Bounds(max_states=max_states)
             )
             self.add_graph(graph)
         return self.validator.report

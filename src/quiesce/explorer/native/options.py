@@ -14,10 +14,13 @@ class NativeOptions:
         ``native``.
     :param symmetry: treat identical threads alike.
     :param cores: how many cores to use.
+    :param small: with ``auto``, how many states the reference explorer tries first; 20,000 are about half
+        a second. A fixed number, so that the same command always gives the same answer.
     :param checkpoint: a file to continue from, and to write to about twice a minute; empty: none.
     """
 
     explorer: str = "auto"
     symmetry: bool = True
     cores: int = 1
+    small: int = 20_000
     checkpoint: str = ""
