@@ -26,6 +26,10 @@ from quiesce.splat.scenario_irq import irq_claim
 STANDS_FOR = "what the annotations stand for"
 DRAWN = "the annotations as locks, as lockdep takes them"
 MAX_PATHS = 40
+"""Of a circle that is modelled; lockdep itself follows no more than 48 locks in a row."""
+
+MAX_NESTED = 18
+"""Blocks that a thread of a scenario may nest; Python itself allows 20."""
 
 
 def claim_for(report: Report) -> Claim:
@@ -45,6 +49,9 @@ def _cycle_claim(report: Report) -> Claim:
         reason = f"a circle of {len(cycle.paths)} paths is longer than is modelled ({MAX_PATHS})"
         return Claim(None, verdict="not_modelled", reason=reason)
     model = cycle_scenario(report, cycle)
+    if any(len(one.body) > MAX_NESTED for one in model.threads):
+        reason = f"one task would go through more than {MAX_NESTED} of the paths"
+        return Claim(None, verdict="not_modelled", reason=reason)
     if two_addresses(report):
         return Claim(model, _two_objects(model))
     writers = WRITERS in model.parameters

@@ -99,7 +99,7 @@ def _constructor(model: ScenarioModel) -> Iterator[str]:
 def _lock(lock: ModelLock) -> Iterator[str]:
     if lock.comment:
         yield from _text(_clean(lock.comment), f"{_INDENT * 2}# ")
-    name = json.dumps(_clean(lock.name))
+    name = json.dumps(_printable(lock.name), ensure_ascii=False)
     made = f"{lock.stands_for}({name})"
     if lock.drawn:
         yield f"{_INDENT * 2}self.{lock.attribute} = ("
@@ -144,7 +144,11 @@ def _text(text: str, indent: str) -> list[str]:
     ) or [indent.rstrip()]
 
 
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST])
+
+
 def _clean(text: str) -> str:
-    """Return *text* in one line that can stand in a comment, a docstring or a string."""
-    shown = "".join(c if c.isprintable() and c not in '\\"' else " " for c in text[:_LONGEST])
+    """Return *text* in one line that can stand in a comment or a docstring."""
+    shown = _printable(text).replace("\\", " ").replace('"', "'")
     return " ".join(shown.split())
