@@ -333,7 +333,7 @@ def test_the_command_refuses_with_a_reason(tmp_path: Path) -> None:
         _run(str(tmp_path / "not-there"))
     with pytest.raises(UsageError, match="exclude each other"):
         _run("a\nb\n", json=True, markdown=True)
-    with pytest.raises(UsageError, match="no circular or recursive report"):
+    with pytest.raises(UsageError, match="no report in this log that a model"):
         explain_command("a\nb\n", model=tmp_path / "m", out=io.StringIO(), err=io.StringIO())
 
 
