@@ -67,7 +67,7 @@ class _NoRunner:
     """Runs code on the calling thread alone, for unit tests of a component."""
 
     def __init__(self) -> None:
-        self.task: Task = Task()
+        self.task = Task()
         self.task.elaborate(1)
         object.__setattr__(self.task, "tid", 0)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from quiesce.protocol.variables import (
     Array,
@@ -46,7 +46,7 @@ class Protocol:
     _attribute: str
     _threads: int
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         put = object.__setattr__
         put(self, "_arguments", (args, kwargs))
@@ -65,7 +65,7 @@ class Protocol:
     def fresh(self) -> Protocol:
         """Return a new component built with the same arguments as this one."""
         args, kwargs = self._arguments
-        return type(self)(*args, **kwargs)  # type: ignore[no-any-return]
+        return type(self)(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Variable | Array | PerTask):
