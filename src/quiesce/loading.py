@@ -94,7 +94,8 @@ def _import(file: str) -> list[type[Scenario]]:
         raise UsageError(f"{file} is not a Python file", "name it with the ending .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent.resolve()))
+    # What lies beside the file can be imported, and what lies where the user is, as with `python -m`.
+    sys.path[:0] = [str(path.parent.resolve()), str(Path.cwd())]
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -110,7 +111,7 @@ def _import(file: str) -> list[type[Scenario]]:
         where = f"{file}:{place.lineno}" if place else file
         raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.pop(0)
+        del sys.path[:2]
     return [
         value
         for value in vars(module).values()

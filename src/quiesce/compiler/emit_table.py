@@ -493,9 +493,7 @@ class _ThreadEmitter(_Emitter):
         word, (keep, bits) = last
         self.out.put(oc.ARRIVE, word, keep, bits)
 
-    def _constant_bits(
-        self, masks: dict[int, tuple[int, int]], place: Field, value: int
-    ) -> None:
+    def _constant_bits(self, masks: dict[int, tuple[int, int]], place: Field, value: int) -> None:
         keep, bits = masks.get(place.word, (_WORD_MASK, 0))
         clear = ~(place.mask << place.shift) & _WORD_MASK
         masks[place.word] = keep & clear, bits & clear | (value - place.low) << place.shift

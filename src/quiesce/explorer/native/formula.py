@@ -165,9 +165,7 @@ def _terms(program: Program, expr: Load, swap: dict[int, int]) -> Form:
     reached = cells_of(expr.address.base, expr.address.terms)
     if any(program.cells[c].task >= 0 for c in reached):
         raise _NotUnderstood
-    return tuple(
-        (_normal(program, t.index, swap), t.length, t.stride) for t in expr.address.terms
-    )
+    return tuple((_normal(program, t.index, swap), t.length, t.stride) for t in expr.address.terms)
 
 
 def _swapped_cell(program: Program, cell: int, swap: dict[int, int]) -> int:

@@ -99,8 +99,19 @@ class StepGraph:
         """Find the components of each region; see the kernel of that name."""
         return int(
             kernels.components(
-                self.first, self.targets, self.movers, self.count, region, without,
-                self._order, self._index, self._stack, self._calls, self._at, self._bounds, every,
+                self.first,
+                self.targets,
+                self.movers,
+                self.count,
+                region,
+                without,
+                self._order,
+                self._index,
+                self._stack,
+                self._calls,
+                self._at,
+                self._bounds,
+                every,
             )  # fmt: skip
         )
 
@@ -231,7 +242,11 @@ class StepGraph:
         for thread in range(self.threads):
             if moved >> thread & 1:
                 shorter = tour(moved & ~(1 << thread))
-                if shorter and len(shorter) <= len(best) and self.is_fair(shorter, fairness, strong):
+                if (
+                    shorter
+                    and len(shorter) <= len(best)
+                    and self.is_fair(shorter, fairness, strong)
+                ):
                     best, moved = shorter, moved & ~(1 << thread)
         assert self.is_fair(best, fairness, strong)
         return best

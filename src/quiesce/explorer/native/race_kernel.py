@@ -19,9 +19,7 @@ from quiesce.explorer.native.tables import machine_pointers
 
 
 @inline_kernel
-def note_accesses(
-    machine: Any, states: Any, base: int, thread: int, ram: Any, work: Any
-) -> bool:
+def note_accesses(machine: Any, states: Any, base: int, thread: int, ram: Any, work: Any) -> bool:
     """Append to the notes what the next step of *thread* touches; true if there is no room."""
     words = machine.sizes[1]
     locations = machine.sizes[3]
@@ -40,9 +38,7 @@ def note_accesses(
 
 
 @inline_kernel
-def races_in(
-    machine: Any, states: Any, base: int, ram: Any, seen: Any, work: Any
-) -> bool:
+def races_in(machine: Any, states: Any, base: int, ram: Any, seen: Any, work: Any) -> bool:
     """Compare the next accesses of every two threads in one state; true if two race newly.
 
     :param seen: pairs of places that are known to race.

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Peterson's mutual exclusion for any number of processes ("Myths about the mutual exclusion problem", 1981)."""
+
+from __future__ import annotations
+
+from examples.textbook.numbered import Numbered
+from quiesce.protocol import Array, Int, atomic, choose, wait_until
+
+
+class Peterson(Numbered):
+    """BEEM's *peterson* without its planted error."""
+
+    def __init__(self, processes: int = 3) -> None:
+        super().__init__(processes)
+        self.pos = Array(Int(0, high=9), processes)
+        self.step = Array(Int(0, high=9), processes)
+        self.j = Array(Int(0, high=9), processes)
+        self.k = Array(Int(0, high=9), processes)
+
+    @atomic
+    def begin(self, me: int) -> None:
+        self.j[me] = 1
+
+    @atomic
+    def climb(self, me: int) -> bool:
+        if self.j[me] < self.processes:
+            self.pos[me] = self.j[me]
+            return True
+        return False
+
+    @atomic
+    def announce(self, me: int) -> None:
+        self.step[self.j[me] - 1] = me
+        self.k[me] = 0
+
+    @atomic
+    def look_at_next(self, me: int) -> bool:
+        """Either look at one process more, or go on to the next level: both may be possible."""
+        j, k = self.j[me], self.k[me]
+        behind = k < self.processes and (k == me or self.pos[k] < j)
+        passed = self.step[j - 1] != me or k == self.processes
+        if choose(True, False):
+            wait_until(behind)
+            self.k[me] = k + 1
+            return True
+        wait_until(passed)
+        self.j[me] = j + 1
+        return False
+
+    @atomic
+    def leave(self, me: int) -> None:
+        self.pos[me] = 0
+
+    def process(self, me: int) -> None:
+        while True:
+            self.begin(me)
+            while self.climb(me):
+                self.announce(me)
+                while self.look_at_next(me):
+                    pass
+            self.leave(me)
