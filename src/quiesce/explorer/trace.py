@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from quiesce.compiler.atomic_steps import lock_waited_for
 from quiesce.compiler.ir import Begin, LockEvent, SetLocal, Store, operands, touches_memory
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
@@ -193,8 +194,8 @@ def _note_locks(trace: Trace, step: Step) -> None:
 def _find_waiting(trace: Trace, stepper: Stepper) -> None:
     """Find the threads that cannot move in the last state, and what they wait for.
 
-    A lock that is taken in two steps, queue and take, is declared taken by the first; a thread that
-    still waits for it does not hold it.
+    Where a lock is taken in two steps, queue and take, and the first declares it taken, a thread that
+    still waits in the second does not hold it.
     """
     program, state = trace.program, trace.last
     pending: list[tuple[int, int | None]] = []
@@ -204,7 +205,8 @@ def _find_waiting(trace: Trace, stepper: Stepper) -> None:
             continue
         lock = _awaited(program, number, state, location.event)
         held = trace.held.get(number, [])
-        if lock is not None and held and held[-1].component == lock:
+        declared_here = lock_waited_for(thread.kind.code.ops, location.event) is not None
+        if lock is not None and not declared_here and held and held[-1].component == lock:
             held.pop()
         pending.append((number, lock))
     for number, lock in pending:
