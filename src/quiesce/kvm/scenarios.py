@@ -60,6 +60,14 @@ class MemslotUpdates(Scenario):
             raise UsageError(f"there is no design `{design}`", f"one of {', '.join(GATES)}")
         if bug and bug not in BUGS:
             raise UsageError(f"there is no planted bug `{bug}`", f"one of {', '.join(BUGS)}")
+        _require(notifiers >= 1, f"notifiers={notifiers}", "1 or more")
+        _require(updaters >= 1, f"updaters={updaters}", "1 or more")
+        _require(vcpus >= 0, f"vcpus={vcpus}", "0 or more")
+        _require(1 <= pages <= 8, f"pages={pages}", "from 1 to 8")
+        _require(1 <= spaces <= 2, f"spaces={spaces}", "1 or 2")
+        _require(rounds >= 0, f"rounds={rounds}", "0 or more")
+        _require(bool(operations or unrelated), "no operations at all", "choose some")
+        _require(bool(changes), "no changes at all", "choose some")
         planted = BUGS[bug] if bug else Bug("", ())
         gate = planted.gate or GATES[design]
         self.rounds = rounds
@@ -208,6 +216,11 @@ def planted(name: str) -> MemslotUpdates:
 def twin(name: str) -> MemslotUpdates:
     """Return the scenario of the bug *name* without it: everything in it holds."""
     return MemslotUpdates(**{**BUGS[name].settings, **BUGS[name].twin})  # type: ignore[arg-type]
+
+
+def _require(condition: bool, what: str, accepted: str) -> None:
+    if not condition:
+        raise UsageError(f"{what} makes no scenario", f"accepted: {accepted}")
 
 
 def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
