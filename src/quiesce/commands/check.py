@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from quiesce.commands.options import search_options, write_file
+from quiesce.commands.options import native_options, search_options, write_file
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
 from quiesce.explorer import CheckResult, check
@@ -47,7 +47,9 @@ def run_check(program: Program, args: argparse.Namespace, title: str) -> CheckRe
     """Check *program* with progress shown, as *args* ask."""
     progress = ProgressLine(title, args.quiet or args.json)
     try:
-        return check(program, search_options(args, progress, keep_going=args.all))
+        return check(
+            program, search_options(args, progress, keep_going=args.all), native_options(args)
+        )
     finally:
         progress.clear()
 

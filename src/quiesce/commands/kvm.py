@@ -8,11 +8,10 @@ import json
 from dataclasses import dataclass
 
 from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenario_settings
-from quiesce.commands.options import search_options, write_file
+from quiesce.commands.options import native_options, search_options, write_file
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import CheckResult, check
 from quiesce.explorer.graph import Graph
-from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.replay import make_token
 from quiesce.lockdep import Report, Validator
 from quiesce.lockdep.explored import ExploredLockdep, lock_report
@@ -90,7 +89,7 @@ def check_design(design: str, settings: tuple[str, ...], args: argparse.Namespac
 
     options.on_graph = look
     try:
-        result = check(program, options, NativeOptions(small=SMALL))
+        result = check(program, options, native_options(args, SMALL))
     finally:
         progress.clear()
     if result.engine != "reference":

@@ -7,6 +7,7 @@ import argparse
 
 from quiesce.errors import UsageError
 from quiesce.explorer import Bounds, Options
+from quiesce.explorer.native.options import NativeOptions
 from quiesce.report.progress import ProgressLine
 
 FAIRNESS = ("strong", "weak", "none")
@@ -36,12 +37,40 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-fusion", action="store_true", help="let every statement be a step of its own"
     )
+    parser.add_argument(
+        "--no-symmetry", action="store_true", help="tell identical threads apart (native explorer)"
+    )
+    parser.add_argument(
+        "--explorer", choices=("auto", "reference", "native"), default="auto",
+        help="plain Python, compiled, or the one after the other as the space grows (auto)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cores", type=_count, default=1, metavar="N", help="cores of the native explorer (1)"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", default="",
+        help="continue from FILE, and write to it about twice a minute",
+    )  # fmt: skip
 
 
 def search_options(args: argparse.Namespace, progress: ProgressLine, keep_going: bool) -> Options:
     """Return the search options that *args* ask for."""
     bounds = Bounds(args.max_states, args.max_memory)
     return Options(keep_going, args.fairness, bounds, progress)
+
+
+def native_options(args: argparse.Namespace, small: int = 20_000) -> NativeOptions:
+    """Return which explorer *args* ask for, and how it is to work.
+
+    :param small: how many states the reference explorer tries first.
+    """
+    return NativeOptions(
+        explorer=args.explorer,
+        symmetry=not args.no_symmetry,
+        cores=args.cores,
+        small=small,
+        checkpoint=args.checkpoint,
+    )
 
 
 def _count(text: str) -> int:

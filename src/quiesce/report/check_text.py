@@ -92,7 +92,10 @@ def _who_waits(trace: Trace) -> list[str]:
             continue
         why = waits_for(trace, waiting).removeprefix("waits").strip()
         behind = f", {why}" if why.startswith("behind") else ""
-        lines.append(f"  {name} waits for {what} at {place(waiting.loc)}{behind}")
+        text = f"{name} waits for {what} at {place(waiting.loc)}{behind}"
+        lines += textwrap.wrap(
+            text, 79, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+        )
         for other in waiting.holders:
             for held in trace.held.get(other, []):
                 if display_name(program.layout.components[held.component]) == waiting.lock:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from quiesce.explorer.findings import CheckResult
@@ -70,7 +71,7 @@ def _other_findings(rows: Sequence[Row]) -> list[str]:
     for name in information:
         which = [d for d, r, _ in rows if r.property(name).finding is not None]
         lines.append(f"for information, {name} can fail in: {', '.join(which)}")
-    return lines
+    return [part for line in lines for part in textwrap.wrap(line, 79, subsequent_indent="  ")]
 
 
 def _two_lines(head: str) -> tuple[str, str]:
@@ -83,4 +84,4 @@ def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
         c.rjust(w) if i > 5 else c.ljust(w)
         for i, (c, w) in enumerate(zip(cells, widths, strict=True))
     ]
-    return "  ".join(parts).rstrip()
+    return " ".join(parts).rstrip()
