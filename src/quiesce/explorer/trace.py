@@ -37,24 +37,6 @@ class Action:
     loc: Loc
 
 
-@dataclass(slots=True)
-class TraceStep:
-    """One step of a counterexample.
-
-    :param thread: number of the thread.
-    :param actions: what it did, in order; the last is the event that ends the step.
-    :param locks: what lockdep was told.
-    :param state: the state after it.
-    """
-
-    thread: int
-    actions: list[Action]
-    changes: list[Change]
-    locks: list[LockCall]
-    state: State
-    failure: StepFailure | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Held:
     """A lock that a thread holds: the component's number, how, and where it was taken."""
@@ -66,7 +48,7 @@ class Held:
 
 @dataclass(slots=True)
 class Waiting:
-    """A thread that waits at the end of a trace.
+    """A thread that cannot move in some state of a trace.
 
     :param label: the step that it waits in.
     :param lock: the name of the lock that it waits for, or empty.
@@ -81,8 +63,30 @@ class Waiting:
 
 
 @dataclass(slots=True)
+class TraceStep:
+    """One step of a counterexample.
+
+    :param thread: number of the thread.
+    :param actions: what it did, in order; the last is the event that ends the step.
+    :param locks: what lockdep was told.
+    :param state: the state after it.
+    :param held: by thread, the locks held in that state.
+    :param waiting: the threads that cannot move in that state.
+    """
+
+    thread: int
+    actions: list[Action]
+    changes: list[Change]
+    locks: list[LockCall]
+    state: State
+    failure: StepFailure | None = None
+    held: dict[int, list[Held]] = field(default_factory=dict)
+    waiting: list[Waiting] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Trace:
-    """A finding's run, from an initial state."""
+    """A finding's run, from an initial state; *held* and *waiting* are of the state it ends in."""
 
     program: Program
     finding: Finding
@@ -113,6 +117,7 @@ def follow(program: Program, finding: Finding) -> Trace:
         raise StalePath(f"there are {len(initial_states)} initial states, not {path[0] + 1}")
     state = initial_states[path[0]]
     trace = Trace(program, finding, state, [])
+    told: dict[int, list[Held]] = {}
     for number, action in enumerate(path[1:], 1):
         successors = stepper.successors(state)
         if action >= len(successors):
@@ -120,10 +125,12 @@ def follow(program: Program, finding: Finding) -> Trace:
                 f"at step {number} there are {len(successors)} ways on, not {action + 1}"
             )
         step = successors[action]
-        trace.steps.append(_describe(program, state, step))
-        _note_locks(trace, step)
+        described = _describe(program, state, step)
+        trace.steps.append(described)
+        _note_locks(told, step)
         state = step.target
-    _find_waiting(trace, stepper)
+        described.held, described.waiting = _find_waiting(stepper, state, told)
+    trace.held, trace.waiting = _find_waiting(stepper, state, told)
     return trace
 
 
@@ -175,10 +182,11 @@ def statement_text(loc: Loc) -> str:
     return text.rstrip(":").replace("self.", "")
 
 
-def _note_locks(trace: Trace, step: Step) -> None:
+def _note_locks(told: dict[int, list[Held]], step: Step) -> None:
+    """Keep, by thread, what lockdep was told to be held."""
     if step.record is None:
         return
-    held = trace.held.setdefault(step.thread, [])
+    held = told.setdefault(step.thread, [])
     # A step has one atomic region at most; where that was called is where the lock was taken.
     places = [op.loc for op in step.record.ops if isinstance(op, Begin)]
     for call in step.record.locks:
@@ -191,35 +199,40 @@ def _note_locks(trace: Trace, step: Step) -> None:
                     break
 
 
-def _find_waiting(trace: Trace, stepper: Stepper) -> None:
-    """Find the threads that cannot move in the last state, and what they wait for.
+def _find_waiting(
+    stepper: Stepper, state: State, told: dict[int, list[Held]]
+) -> tuple[dict[int, list[Held]], list[Waiting]]:
+    """Return who holds what in *state*, and the threads that cannot move and what they wait for.
 
     Where a lock is taken in two steps, queue and take, and the first declares it taken, a thread that
     still waits in the second does not hold it.
     """
-    program, state = trace.program, trace.last
+    program = stepper.program
+    held = {thread: list(locks) for thread, locks in told.items()}
     pending: list[tuple[int, int | None]] = []
     for number, thread in enumerate(program.threads):
         location = thread.kind.locations[state[thread.base]]
         if location.final or location.event < 0 or stepper.steps_of(state, number):
             continue
         lock = _awaited(program, number, state, location.event)
-        held = trace.held.get(number, [])
+        mine = held.get(number, [])
         declared_here = lock_waited_for(thread.kind.code.ops, location.event) is not None
-        if lock is not None and not declared_here and held and held[-1].component == lock:
-            held.pop()
+        if lock is not None and not declared_here and mine and mine[-1].component == lock:
+            mine.pop()
         pending.append((number, lock))
+    waiting = []
     for number, lock in pending:
         thread = program.threads[number]
         location = thread.kind.locations[state[thread.base]]
         holders = [
             other
-            for other, held in trace.held.items()
-            if other != number and any(h.component == lock for h in held)
+            for other, locks in held.items()
+            if other != number and any(h.component == lock for h in locks)
         ]
         name = display_name(program.layout.components[lock]) if lock is not None else ""
         loc = thread.kind.code.ops[location.event].loc
-        trace.waiting.append(Waiting(number, location.label, loc, name, holders))
+        waiting.append(Waiting(number, location.label, loc, name, holders))
+    return held, waiting
 
 
 def _awaited(program: Program, number: int, state: State, event: int) -> int | None:

@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from quiesce.compiler.names import display_name
+from quiesce.compiler.program import Program
+from quiesce.errors import Loc
 from quiesce.explorer.findings import CheckResult, Finding
-from quiesce.explorer.trace import Trace, follow, state_dict
+from quiesce.explorer.trace import Held, Trace, TraceStep, Waiting, follow, state_dict
 
 SCHEMA = 1
+
+MODES = ("exclusive", "shared", "shared recursive")
+"""How a lock is held, by lockdep's number for it."""
 
 
 def check_to_json(
@@ -39,46 +45,81 @@ def check_to_json(
         "seconds": round(result.seconds, 3),
         "complete": result.complete,
         "incomplete_because": result.incomplete or None,
+        "notes": result.notes,
         "fairness": result.fairness,
         "engine": result.engine,
-        "counterexample": _counterexample(result, finding) if finding else None,
+        "counterexample": finding_to_json(result.program, finding) if finding else None,
         "replay": replay,
     }
 
 
-def _counterexample(result: CheckResult, finding: Finding) -> dict[str, object]:
-    if finding.kind == "vacuous":
-        return {"kind": finding.kind, "property": finding.property, "steps": [], "loop_start": None}
-    return trace_to_json(follow(result.program, finding))
+def finding_to_json(program: Program, finding: Finding) -> dict[str, object]:
+    """Return the counterexample of *finding*; what is vacuous has none, and no steps."""
+    if finding.kind != "vacuous":
+        return trace_to_json(follow(program, finding))
+    return {
+        "kind": finding.kind,
+        "property": finding.property,
+        "message": finding.message,
+        "threads": _threads(program),
+        "initial": None,
+        "steps": [],
+        "loop_start": None,
+        "waiting": [],
+    }
 
 
 def trace_to_json(trace: Trace) -> dict[str, object]:
     """Return a counterexample as JSON: every step with the whole state after it."""
     program, finding = trace.program, trace.finding
-    steps = [
-        {
-            "thread": program.threads[step.thread].name,
-            "action": "; ".join(a.text for a in step.actions),
-            "file": step.actions[-1].loc.file if step.actions else "",
-            "line": step.actions[-1].loc.line if step.actions else 0,
-            "state": state_dict(program, step.state),
-        }
-        for step in trace.steps
-    ]
     return {
         "kind": finding.kind,
         "property": finding.property,
         "message": finding.message,
+        "threads": _threads(program),
         "initial": state_dict(program, trace.initial),
-        "steps": steps,
+        "steps": [_step(program, step) for step in trace.steps],
         "loop_start": finding.loop_start,
-        "waiting": [
-            {
-                "thread": program.threads[w.thread].name,
-                "at": w.label,
-                "lock": w.lock or None,
-                "held_by": [program.threads[t].name for t in w.holders],
-            }
-            for w in trace.waiting
-        ],
+        "waiting": [_waiting(program, waiting) for waiting in trace.waiting],
+    }
+
+
+def _threads(program: Program) -> list[dict[str, object]]:
+    return [{"name": thread.name, "daemon": thread.daemon} for thread in program.threads]
+
+
+def _step(program: Program, step: TraceStep) -> dict[str, object]:
+    place = step.actions[-1].loc if step.actions else Loc("", 0, 0)
+    return {
+        "thread": program.threads[step.thread].name,
+        "action": "; ".join(a.text for a in step.actions),
+        "file": place.file,
+        "line": place.line,
+        "actions": [{"text": a.text, "file": a.loc.file, "line": a.loc.line} for a in step.actions],
+        "failure": step.failure.message if step.failure else None,
+        "state": state_dict(program, step.state),
+        "held": {
+            program.threads[thread].name: [_held(program, held) for held in locks]
+            for thread, locks in sorted(step.held.items())
+            if locks
+        },
+        "waiting": [_waiting(program, waiting) for waiting in step.waiting],
+    }
+
+
+def _held(program: Program, held: Held) -> dict[str, object]:
+    return {
+        "lock": display_name(program.layout.components[held.component]),
+        "mode": MODES[held.read],
+        "file": held.loc.file,
+        "line": held.loc.line,
+    }
+
+
+def _waiting(program: Program, waiting: Waiting) -> dict[str, object]:
+    return {
+        "thread": program.threads[waiting.thread].name,
+        "at": waiting.label,
+        "lock": waiting.lock or None,
+        "held_by": [program.threads[t].name for t in waiting.holders],
     }
