@@ -20,7 +20,7 @@ from quiesce.splat.scenario import (
     Settings,
     Trial,
 )
-from quiesce.splat.scenario_cycle import cycle_scenario, has_annotations
+from quiesce.splat.scenario_cycle import cycle_scenario, has_annotations, needs_writer
 from quiesce.splat.scenario_irq import irq_claim
 
 STANDS_FOR = "what the annotations stand for"
@@ -94,8 +94,8 @@ def _trial(
         settings,
         ((WRITERS, 0),) if writers else (),
         len(waits),
-        conditions,
-        tuple(writer_conditions(waits)),
+        (*conditions, *writer_conditions(w for w in waits if not needs_writer(w))),
+        tuple(writer_conditions(w for w in waits if needs_writer(w))),
         refuted.rstrip("."),
     )
 

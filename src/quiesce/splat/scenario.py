@@ -17,11 +17,13 @@ AS_DRAWN = "annotations_are_locks"
 WRITERS = "writers"
 OTHER_ORDER = "other_order"
 IRQS_OFF = "irqs_off"
+IN_TURN = "in_turn"
 
 PARAMETERS = {
     AS_DRAWN: ("bool", "False", "take annotations for the locks that lockdep sees in them"),
     WRITERS: ("int", "1", "how many writers there are, of each lock that readers share"),
     OTHER_ORDER: ("int", "1", "whether another task takes the two objects in the other order"),
+    IN_TURN: ("bool", "True", "let the tasks begin one after the other: a smaller search"),
     IRQS_OFF: ("bool", "False", "keep the interrupt away where it could come"),
 }
 """What can be set with ``--set``: type, default and meaning."""
@@ -62,6 +64,7 @@ class ModelThread:
 
     :param count: the attribute that says how many run; empty for one, always.
     :param extra: True for a task that is not in the report.
+    :param turn: its place in the order in which tasks begin, -1 where there is none.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ModelThread:
     body: tuple[Nest, ...]
     count: str = ""
     extra: bool = False
+    turn: int = -1
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ _TAKEN = (
     frozenset(dir(_Scenario))
     | set(PARAMETERS)
     | {"tasks", "path", "name", "task", "interrupt", "other_task", "cpu", "task_irqs", "reclaim"}
+    | {"turns"}
     | {"as_drawn", "as_it_is", "drawn_writers", "real_writers"}
 )
 _THREADS = ("link_", "links_", "task_", "writer", "interrupt_")

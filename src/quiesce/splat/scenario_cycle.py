@@ -11,6 +11,7 @@ scenario says that the report has none.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from quiesce.splat.annotations import Nature
 from quiesce.splat.cycle import Blocking, Cycle, Party, Path, Task, Wait
@@ -19,6 +20,7 @@ from quiesce.splat.modes import Mode
 from quiesce.splat.reasons import two_addresses
 from quiesce.splat.scenario import (
     AS_DRAWN,
+    IN_TURN,
     OTHER_ORDER,
     WRITERS,
     ModelLock,
@@ -30,6 +32,9 @@ from quiesce.splat.scenario import (
 from quiesce.splat.scenario_kinds import Kind, drawn_kind_of, enter, kind_of, nest, write
 
 Key = tuple[str, int, int]
+
+MANY_TASKS = 6
+"""Beyond so many paths the tasks of a scenario begin in turn, unless told otherwise."""
 
 
 def cycle_scenario(report: Report, cycle: Cycle) -> ScenarioModel:
@@ -69,7 +74,9 @@ class _Builder:
         self.drawn = {key: drawn_kind_of(ps) for key, ps in self.parties.items()}
 
     def build(self) -> ScenarioModel:
-        threads = [*self._tasks(), *self._writers()]
+        tasks = list(self._tasks())
+        turns = len(self.cycle.paths) > MANY_TASKS
+        threads = [*(_in_turn(tasks) if turns else tasks), *self._writers()]
         counts = {thread.count for thread in threads}
         attributes = []
         if counts & {"as_drawn", "drawn_writers"} or self.annotated:
@@ -81,6 +88,9 @@ class _Builder:
         if "real_writers" in counts:
             attributes.append(f"real_writers = 0 if {AS_DRAWN} else {WRITERS}")
         parameters = [AS_DRAWN] if self.annotated else []
+        if turns:
+            parameters.append(IN_TURN)
+            attributes.append(f"turns = Turns({IN_TURN})")
         if any("writers" in count for count in counts):
             parameters.append(WRITERS)
         return ScenarioModel(
@@ -163,7 +173,11 @@ class _Builder:
         kind, attribute = self._of(party, kinds)
         comment = f"Held: {party.reason}." if party.reason else ""
         if party.how.mode is Mode.UNKNOWN and kind.shared:
-            comment = "Held for read, say: how, the report does not show."
+            comment = (
+                "Held for write, say: how, the report does not show. Held for read, it takes a "
+                "writer in between."
+            )
+            party = replace(party, how=replace(party.how, mode=Mode.EXCLUSIVE))
         return nest(kind, party, attribute, wanted=False, comment=comment)
 
     def _wanted(self, path: Path, kinds: dict[Key, Kind]) -> Nest:
@@ -202,18 +216,31 @@ class _Builder:
         )
 
 
+def _in_turn(tasks: list[ModelThread]) -> Iterator[ModelThread]:
+    """Number the tasks, so that each reading has all numbers from 0 on."""
+    shared = sum(not task.count for task in tasks)
+    after = {"": 0, "as_drawn": shared, "as_it_is": shared}
+    for task in tasks:
+        yield replace(task, turn=after[task.count])
+        after[task.count] += 1
+
+
 def _writer(name: str, kind: Kind, attribute: str, printed: str, count: str) -> ModelThread:
     text = f"A writer of {printed}. It is not in the report: readers alone do not block each other."
     return ModelThread(name, text, (write(kind, attribute),), count, True)
 
 
+def needs_writer(wait: Wait) -> bool:
+    """True when both sides of *wait* read in the scenario, so that only a writer makes it one."""
+    if wait.blocking is Blocking.NEVER:
+        return not wait.wanted.how.trylock
+    if wait.blocking is Blocking.MAYBE:
+        return wait.held.how.mode is not Mode.UNKNOWN  # what is not known is held for write here
+    return wait.blocking is Blocking.NEEDS_WRITER
+
+
 def _needs_writer(waits: tuple[Wait, ...]) -> list[Key]:
-    keys = []
-    for wait in waits:
-        readers = wait.blocking is Blocking.NEVER and not wait.wanted.how.trylock
-        if readers or wait.blocking in (Blocking.NEEDS_WRITER, Blocking.MAYBE):
-            keys.append(_key(wait.wanted.lock))
-    return keys
+    return [_key(wait.wanted.lock) for wait in waits if needs_writer(wait)]
 
 
 def _two_objects(report: Report, cycle: Cycle) -> ScenarioModel:

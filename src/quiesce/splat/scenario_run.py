@@ -17,19 +17,19 @@ from pathlib import Path
 
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer import Bounds, CheckResult, Finding, Options, check_reference
+from quiesce.explorer.evaluate import Record
 from quiesce.explorer.reference import State, Stepper
 from quiesce.explorer.trace import follow
 from quiesce.explorer.waiting import unfinished
 from quiesce.loading import load_scenario
 from quiesce.report.interleaving import render_interleaving
-from quiesce.splat.scenario import ScenarioModel
-from quiesce.splat.scenario_source import line_of_last_lock
+from quiesce.splat.scenario import IN_TURN, ModelThread, ScenarioModel
 
 MAX_STATES = 6000
 """Where a search of a report's scenario ends: below a second with the plain-Python explorer."""
 
 SEARCH_FIRST = 5
-"""Up to so many threads the whole space is searched at once, for the shortest hang."""
+"""Up to so many tasks the whole space is searched at once, for the shortest hang."""
 
 
 @dataclass(frozen=True)
@@ -78,30 +78,40 @@ class SourceRunner:
 
         :param briefly: of a large scenario, try only the run that is expected to hang.
         """
-        words = [f"{name}={str(value).lower()}" for name, value in settings.items()]
-        program = compile_scenario(load_scenario(str(self._path), words))
-        if len(program.threads) > SEARCH_FIRST:
+        program = self._compile(settings, in_turn=False)
+        if len(self._tasks(program)) > SEARCH_FIRST:
             finding = self._expected_hang(program)
             if finding is not None:
                 return _outcome(program, finding, len(finding.path))
             if briefly:
-                return Outcome(False, complete=False, states=0)
+                return Outcome(False, complete=False)
+        if IN_TURN in self._model.parameters:
+            program = self._compile(settings, in_turn=True)
         result = check_reference(program, Options(bounds=Bounds(max_states=MAX_STATES)))
         return _judge(result)
 
+    def _compile(self, settings: Mapping[str, object], *, in_turn: bool) -> Program:
+        if IN_TURN in self._model.parameters:
+            settings = {**settings, IN_TURN: in_turn}
+        words = [f"{name}={str(value).lower()}" for name, value in settings.items()]
+        return compile_scenario(load_scenario(str(self._path), words))
+
     def _expected_hang(self, program: Program) -> Finding | None:
         """Return the run in which everybody takes the first lock before any goes on, if it hangs."""
-        extra = {thread.name for thread in self._model.threads if thread.extra}
-        lines = {t.name: line_of_last_lock(self._source, t) for t in self._model.threads}
-        kinds = [thread.name.rpartition("/")[0] for thread in program.threads]
-        tasks = [n for n, kind in enumerate(kinds) if kind not in extra]
-        others = [n for n, kind in enumerate(kinds) if kind in extra]
+        tasks = self._tasks(program)
+        others = [number for number in range(len(program.threads)) if number not in tasks]
         run = _DirectedRun(program)
-        for thread in tasks:
-            run.advance(thread, lines[kinds[thread]])
-        for thread in (*others, *tasks):
-            run.advance(thread, None)
+        for number, task in tasks.items():
+            run.take(number, len(task.body) - 1)
+        for number in (*others, *tasks):
+            run.take(number, None)
         return run.finding()
+
+    def _tasks(self, program: Program) -> dict[int, ModelThread]:
+        """Return the threads of *program* that are tasks of the report, by their numbers."""
+        tasks = {thread.name: thread for thread in self._model.threads if not thread.extra}
+        kinds = [thread.name.rpartition("/")[0] for thread in program.threads]
+        return {number: tasks[kind] for number, kind in enumerate(kinds) if kind in tasks}
 
 
 class _DirectedRun:
@@ -109,24 +119,25 @@ class _DirectedRun:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._stepper = Stepper(program)
+        self._stepper = Stepper(program, Record())
         self._state: State = self._stepper.initial_states()[0]
         self._path = [0]
 
-    def advance(self, thread: int, line: int | None) -> None:
-        """Let *thread* move until it waits, has finished, or stands at *line* of the source."""
-        while line is None or self._line(thread) < line:
+    def take(self, thread: int, locks: int | None) -> None:
+        """Let *thread* move until it has taken so many *locks*, or waits, or has finished.
+
+        :param locks: None: let it move as far as it can.
+        """
+        taken = 0
+        while locks is None or taken < locks:
             before = sum(len(self._stepper.steps_of(self._state, t)) for t in range(thread))
             steps = self._stepper.steps_of(self._state, thread)
             if not steps or steps[0].failure is not None:
                 return
+            calls = steps[0].record.locks if steps[0].record is not None else []
+            taken += sum(call.action == "acquire" for call in calls)
             self._path.append(before)
             self._state = steps[0].target
-
-    def _line(self, number: int) -> int:
-        thread = self._program.threads[number]
-        location = thread.kind.locations[self._state[thread.base]]
-        return thread.kind.code.ops[max(location.event, location.position)].loc.line
 
     def finding(self) -> Finding | None:
         """Return the run as a deadlock, if it has come to one."""

@@ -39,20 +39,6 @@ def render_source(model: ScenarioModel) -> str:
     return "\n".join(lines) + "\n"
 
 
-def line_of_last_lock(source: str, thread: ModelThread) -> int:
-    """Return the line, from 1, where *thread* takes the last of its locks in *source*.
-
-    While it stands before an earlier line, it has not come to what it will wait for.
-    """
-    inside, last = False, 0
-    for number, line in enumerate(source.splitlines(), 1):
-        if line.startswith(f"{_INDENT}def "):
-            inside = line.startswith(f"{_INDENT}def {thread.name}(")
-        elif inside and line.strip() == thread.body[-1].take:
-            last = number
-    return last
-
-
 def _docstring(model: ScenarioModel) -> Iterator[str]:
     yield from _text(f'"""{_clean(model.title)}', "")
     yield ""
@@ -76,7 +62,7 @@ def _docstring(model: ScenarioModel) -> Iterator[str]:
 
 def _imports(model: ScenarioModel) -> Iterator[str]:
     used = {name for lock in model.locks for name in (lock.stands_for, lock.drawn) if name}
-    used |= set(re.findall(r"\b(Cpu|IrqState)\(", " ".join(model.attributes)))
+    used |= set(re.findall(r"\b(Cpu|IrqState|Turns)\(", " ".join(model.attributes)))
     primitives, others = sorted(used & PRIMITIVES), sorted(used - PRIMITIVES)
     if primitives:
         yield f"from quiesce.primitives import {', '.join(primitives)}"
@@ -116,7 +102,15 @@ def _thread(thread: ModelThread) -> Iterator[str]:
     yield f"{_INDENT}@thread({count})"
     yield f"{_INDENT}def {thread.name}(self) -> None:"
     yield from _text(f'"""{_clean(thread.text)}"""', _INDENT * 2)
-    yield from _body(thread.body, _INDENT * 2)
+    yield from _body(_with_turn(thread), _INDENT * 2)
+
+
+def _with_turn(thread: ModelThread) -> tuple[Nest, ...]:
+    if thread.turn < 0:
+        return thread.body
+    first, rest = thread.body[:1], thread.body[1:]
+    begin = Nest(f"self.turns.wait_for({thread.turn})")
+    return (begin, *first, Nest("self.turns.begin_next()"), *rest)
 
 
 def _body(body: Sequence[Nest], indent: str) -> Iterator[str]:
