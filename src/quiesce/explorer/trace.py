@@ -187,11 +187,17 @@ def _note_locks(told: dict[int, list[Held]], step: Step) -> None:
     if step.record is None:
         return
     held = told.setdefault(step.thread, [])
-    # A step has one atomic region at most; where that was called is where the lock was taken.
-    places = [op.loc for op in step.record.ops if isinstance(op, Begin)]
-    for call in step.record.locks:
+    calls = iter(step.record.locks)
+    place = None
+    for op in step.record.ops:
+        if isinstance(op, Begin):
+            # Where the atomic region was called is where its lock is taken.
+            place = op.loc
+        if not isinstance(op, LockEvent):
+            continue
+        call = next(calls)
         if call.action == "acquire":
-            held.append(Held(call.component, call.read, places[-1] if places else call.op.loc))
+            held.append(Held(call.component, call.read, place or op.loc))
         else:
             for i in range(len(held) - 1, -1, -1):
                 if held[i].component == call.component:
