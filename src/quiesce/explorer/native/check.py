@@ -92,22 +92,28 @@ class _NativeCheck:
         ]
         for i, prop in enumerate(self.program.properties):
             number = self._first([int(w.found.property_state[i]) for w in self.search.workers])
+            failed = self._first([int(w.found.property_failed[i]) for w in self.search.workers])
             finding = None
-            if prop.spec.kind == "sometimes":
+            if failed is not None and (prop.spec.kind != "always" or number is None):
+                number = failed
+            if failed is None and prop.spec.kind == "sometimes":
                 if number is None and not self.search.incomplete:
                     finding = describe.vacuous_finding(prop.name)
             elif number is not None:
-                path, state = self.replay.path_to(number)
-                message = ""
-                try:
-                    PropertyReader(self.program, i).holds(state)
-                except StepFailure as failure:
-                    message = failure.message
-                finding = describe.broken_finding(prop.name, message, path)
+                finding = self._broken(i, prop.name, number)
             elif prop.spec.kind == "eventually":
                 continue
             results.append(_result(prop.name, prop.spec.kind, finding, prop.spec.informational))
         return results
+
+    def _broken(self, i: int, name: str, number: int) -> Finding:
+        path, state = self.replay.path_to(number)
+        message = ""
+        try:
+            PropertyReader(self.program, i).holds(state)
+        except StepFailure as failure:
+            message = failure.message
+        return describe.broken_finding(name, message, path)
 
     def _first(self, numbers: list[int]) -> int | None:
         """Return the shallowest of the states *numbers*, -1 standing for none."""

@@ -43,11 +43,12 @@ def location_of(states: Any, base: int, at: Any, thread: int) -> int:
 
 @kernel
 def expand(
-    machine_: Any, states_: Any, lo: int, hi: int, shards: int, shard: int,
+    machine_: Any, states_: Any, cut_: Any, lo: int, hi: int, shards: int, shard: int,
     box_: Any, box_parents_: Any, box_threads_: Any, ram_: Any, found_: Any, for_graph: bool,
 ) -> None:  # fmt: skip
     """Write the successors of ``states[lo:hi]`` to the box, as far as there is room.
 
+    :param cut_: states that are marked there have no successors.
     :param box_threads_: for each successor, who moved.
     :param found_: a :class:`~quiesce.explorer.native.worker.Found`, which is added to.
     :param for_graph: only the steps are wanted; one that fails leads back to its state, marked FAILURE.
@@ -56,6 +57,7 @@ def expand(
     code, at, entry, daemon = machine.code, machine.at, machine.entry, machine.daemon
     words, threads, locations = machine.sizes[1], machine.sizes[2], machine.sizes[3]
     room = len(box_parents_)
+    cut = pointer(cut_)
     states, box, box_parents, box_threads, ram = (
         pointer(states_), pointer(box_), pointer(box_parents_), pointer(box_threads_), pointer(ram_),
     )  # fmt: skip
@@ -64,6 +66,8 @@ def expand(
     )  # fmt: skip
     n = 0
     for i in range(lo, hi):
+        if cut[i]:
+            continue
         base = i * words
         number = i * shards + shard
         before = n

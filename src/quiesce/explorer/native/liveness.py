@@ -72,7 +72,7 @@ class StepGraph:
         while at < self.count:
             end = min(self.count, at + _BATCH)
             expand(
-                self.search.compiled.machine, w.states.array, at, end, 1, 0,
+                self.search.compiled.machine, w.states.array, w.cut.array, at, end, 1, 0,
                 w.box, w.box_parents, w.box_threads, w.ram, w.found, True,
             )  # fmt: skip
             boxed, at = int(w.found.results[BOXED]), int(w.found.results[DONE])
@@ -120,12 +120,14 @@ class StepGraph:
     def stuck_threads(self) -> Masks:
         """Return for each state, as a mask, who can never move again though others can.
 
-        As in ``waiting.py``: a run that ends in a failed step says nothing about what would have come.
+        As in ``waiting.py``: a run that ends because something is wrong says nothing about what would
+        have come after it.
         """
         region = np.ones(self.count, np.uint32)
         found = self.components(region, _NOBODY, True)
         can: Masks = np.zeros(self.count, np.uint64)
-        goals = np.where(self.fails != 0, np.uint64(self.everyone), self.moves)
+        unknown = (self.fails != 0) | (self.worker.cut.array[: self.count] != 0)
+        goals = np.where(unknown, np.uint64(self.everyone), self.moves)
         kernels.who_can_ever_move(
             self.first, self.targets, self._order, self._bounds, found, goals, can
         )

@@ -23,6 +23,8 @@ from quiesce.explorer.native.worker import Worker
 from quiesce.explorer.reference import State, Stepper
 
 MOST_STATES = (1 << 32) - 2
+LOOK_AHEAD = 8192
+"""States whose properties are evaluated at a time."""
 
 
 @dataclass(slots=True)
@@ -108,8 +110,10 @@ class Search:
                 return True
             if w.found.results[2] > 0:
                 return True
+            if (w.found.property_failed >= 0).any():
+                return True
             for prop, state in zip(self.program.properties, w.found.property_state, strict=False):
-                if prop.spec.kind != "sometimes" and state >= 0:
+                if prop.spec.kind == "always" and state >= 0:
                     return True
         return False
 
@@ -166,9 +170,17 @@ class Search:
     def _expand(self, w: Worker, end: int) -> None:
         machine, results, begin = self.compiled.machine, w.found.results, w.expanded
         states = w.states.array
+        if self.program.properties and w.looked < min(end, begin + LOOK_AHEAD):
+            upto = min(end, w.looked + LOOK_AHEAD)
+            look_at_properties(
+                machine, states, w.looked, upto, w.shards, w.shard, w.ram, w.found, w.cut.array
+            )
+            w.looked = upto
+        if self.program.properties:
+            end = min(end, w.looked)
         while True:
             expand(
-                machine, states, begin, end, w.shards, w.shard,
+                machine, states, w.cut.array, begin, end, w.shards, w.shard,
                 w.box, w.box_parents, w.box_threads, w.ram, w.found, False,
             )  # fmt: skip
             w.boxed = int(results[BOXED])
@@ -178,11 +190,8 @@ class Search:
             w.grow_box()
         if self.symmetry.sizes[5]:
             canonicalise_all(w.box, w.boxed, w.words, self.symmetry, w.found.scratch)
-        where = machine, states, begin, w.expanded, w.shards, w.shard, w.ram, w.found
-        if self.program.properties:
-            look_at_properties(*where)
         if self._races:
-            look_for_races(*where)
+            look_for_races(machine, states, begin, w.expanded, w.shards, w.shard, w.ram, w.found)
 
     def _insert_all(self) -> None:
         self._each(self._insert)

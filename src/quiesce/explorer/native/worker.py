@@ -25,7 +25,8 @@ class Found(NamedTuple):
 
     :param results: the places are named in ``expand.py``.
     :param failed_state: for each row, the state; *failed_action*: which of its steps.
-    :param property_state: for each property.
+    :param property_state: for each property, where it is first broken (``always``) or true
+        (``sometimes``); *property_failed*: where it first cannot be evaluated.
     :param race_seen: for each two places of accesses, whether they are known to race.
     :param race_state: states in which two accesses race newly.
     :param work: room for the race check.
@@ -36,6 +37,7 @@ class Found(NamedTuple):
     failed_state: Vector
     failed_action: Vector
     property_state: Vector
+    property_failed: Vector
     race_seen: npt.NDArray[np.uint8]
     race_state: Vector
     work: Vector
@@ -79,10 +81,12 @@ class Worker:
         self.shards = shards
         self.count = 0
         self.expanded = 0
+        self.looked = 0
         self.capacity = 1 << 14
         self.states = Grown(np.int64, self.capacity * self.words)
         self.parents = Grown(np.uint32, self.capacity)
         self.table = Grown(np.uint64, _FIRST_TABLE)
+        self.cut = Grown(np.uint8, self.capacity)
         self.box = np.empty(BOX * self.words, np.int64)
         self.box_parents = np.empty(BOX, np.uint32)
         self.box_threads = np.empty(BOX, np.uint8)
@@ -94,6 +98,7 @@ class Worker:
             np.zeros(RESULTS, np.int64),
             np.full(compiled.rows, -1, np.int64),
             np.zeros(compiled.rows, np.int64),
+            np.full(max(1, len(compiled.program.properties)), -1, np.int64),
             np.full(max(1, len(compiled.program.properties)), -1, np.int64),
             np.zeros(max(1, places * places), np.uint8),
             np.zeros(RACES_KEPT, np.int64),
@@ -111,14 +116,14 @@ class Worker:
     @property
     def bytes(self) -> int:
         """The memory that its states take."""
-        return self.count * (8 * self.words + 4) + 8 * len(self.table.array)
+        return self.count * (8 * self.words + 5) + 8 * len(self.table.array)
 
     def bytes_after_growth(self) -> int:
         """The memory that it takes while and after it makes room once more."""
         table = 8 * len(self.table.array)
         if int(len(self.table.array) * _FILL) < self.count + 4096:
             table *= 3
-        return self.count * (8 * self.words + 4) + table
+        return self.count * (8 * self.words + 5) + table
 
     def grow(self) -> None:
         """Make room for more states."""
@@ -126,6 +131,7 @@ class Worker:
             self.capacity *= 2
             self.states.resize(self.capacity * self.words)
             self.parents.resize(self.capacity)
+            self.cut.resize(self.capacity)
         if int(len(self.table.array) * _FILL) - self.count < 4096:
             slots = 2 * len(self.table.array)
             self.table = Grown(np.uint64, slots)
