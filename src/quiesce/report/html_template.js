@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: Apache-2.0
+// Draws the results of checks: a summary of all, then each with its counterexamples. Everything goes
+// into the page as text, never as markup.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const main = document.getElementById("main");
+  const views = []; // one for each counterexample with steps, in the order of the page
+  let active = null; // the view that the keys work on
+
+  // -- Small helpers ----------------------------------------------------------------------------
+
+  function el(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value !== null && value !== undefined) element.setAttribute(name, value);
+    }
+    element.append(...children.filter((child) => child !== null));
+    return element;
+  }
+
+  const count = (number) => number.toLocaleString("en");
+  const place = (file, line) => (file ? `${file.split("/").pop()}:${line}` : "");
+  const listed = (names) => names.join(" and ");
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+  function shown(value) {
+    if (value === null) return "None";
+    if (value === true) return "True";
+    if (value === false) return "False";
+    if (Array.isArray(value)) return `{${value.map(shown).join(", ")}}`;
+    return String(value);
+  }
+
+  function say(text) {
+    document.getElementById("said").textContent = text;
+  }
+
+  // -- The summary: a row a property, a column a result -----------------------------------------
+
+  const WORDS = { holds: "holds", violation: "VIOLATED", incomplete: "not decided", error: "error" };
+
+  function nameResults() {
+    const taken = new Set();
+    for (const result of data.results) {
+      result.label = result.design ?? result.scenario;
+      result.id = result.label;
+      for (let number = 2; taken.has(result.id); number += 1) result.id = `${result.label}-${number}`;
+      taken.add(result.id);
+    }
+  }
+
+  function address(...parts) {
+    return `#${parts.map((part) => encodeURIComponent(part)).join("/")}`;
+  }
+
+  function summary() {
+    const properties = new Map();
+    for (const result of data.results) {
+      for (const property of result.properties) properties.set(property.name, property);
+    }
+    const head = el("tr", {}, el("td"));
+    for (const result of data.results) {
+      const link = el("a", { href: address(result.id) }, result.label);
+      head.append(el("th", { scope: "col" }, link));
+    }
+    const verdicts = el("tr", {}, el("th", { scope: "row" }, "verdict"));
+    for (const result of data.results) {
+      verdicts.append(el("td", { class: `${result.verdict} verdict` }, result.verdict));
+    }
+    const body = el("tbody", {}, verdicts);
+    for (const [name, property] of properties) {
+      const note = property.informational ? el("span", { class: "soft" }, " (for information)") : null;
+      const row = el("tr", {}, el("th", { scope: "row" }, el("code", {}, name), note));
+      for (const result of data.results) row.append(propertyCell(result, name));
+      body.append(row);
+    }
+    return el("div", { class: "scroll" },
+      el("table", { class: "summary" }, el("caption", {}, "What was asked, and the answers"),
+        el("thead", {}, head), body, sizes()));
+  }
+
+  function propertyCell(result, name) {
+    const property = result.properties.find((one) => one.name === name);
+    if (!property) return el("td", { class: "soft" }, "not asked");
+    const soft = property.informational ? " informational" : "";
+    const text = property.finding ?? WORDS[property.verdict];
+    const cell = el("td", { class: property.verdict + soft });
+    const told = counterexamples(result).some((one) => one.property === name);
+    cell.append(told ? el("a", { href: address(result.id, name) }, text) : text);
+    return cell;
+  }
+
+  function sizes() {
+    const rows = [
+      ["states", (result) => count(result.states)],
+      ["steps", (result) => count(result.transitions)],
+      ["depth", (result) => count(result.depth)],
+      ["covered", (result) => (result.complete ? "the whole space" : "a part of the space")],
+      ["seconds", (result) => result.seconds.toFixed(2)],
+    ];
+    if (data.results.some((result) => "lockdep" in result)) {
+      rows.unshift(["lockdep", (result) => result.lockdep?.kind ?? "silent"]);
+    }
+    const body = el("tbody", { class: "sizes" });
+    for (const [name, value] of rows) {
+      const row = el("tr", {}, el("th", { scope: "row" }, name));
+      for (const result of data.results) row.append(el("td", {}, value(result)));
+      body.append(row);
+    }
+    return body;
+  }
+
+  // -- One result -------------------------------------------------------------------------------
+
+  function counterexamples(result) {
+    const others = result.other_counterexamples ?? [];
+    const first = result.counterexample;
+    return first ? [{ ...first, replay: result.replay }, ...others] : others;
+  }
+
+  function resultSection(result) {
+    const section = el("section", { class: "result", id: `result-${result.id}` },
+      el("h2", {}, `${result.label}: `, el("span", { class: `${result.verdict} verdict` }, result.verdict)),
+      el("p", {}, proof(result)),
+      el("p", {}, `Fairness assumed: ${data.fairness[result.fairness] ?? result.fairness}.`));
+    for (const note of result.notes ?? []) section.append(el("p", { class: "soft" }, `Note: ${note}.`));
+    if (result.verdict === "holds") section.append(...proved(result));
+    for (const found of counterexamples(result)) section.append(counterexample(result, found));
+    if (result.lockdep) section.append(lockdep(result.lockdep));
+    return section;
+  }
+
+  function proof(result) {
+    const size = `${count(result.states)} states, ${count(result.transitions)} steps, depth ${count(result.depth)}`;
+    const by = `by the ${result.engine} explorer in ${result.seconds.toFixed(2)} s`;
+    if (result.complete) {
+      return `Every reachable state was visited and every step from it tried: ${size}, ${by}. `
+        + "A property that holds is proved for this scenario.";
+    }
+    const why = result.incomplete_because ? ` (${result.incomplete_because})` : "";
+    return `Only a part of the space was visited${why}: ${size}, ${by}. `
+      + "What was not found there is not proved to be absent.";
+  }
+
+  function proved(result) {
+    const names = (kind) => result.properties
+      .filter((one) => one.verdict === "holds" && (one.kind === "sometimes") === kind)
+      .map((one) => one.name);
+    const parts = [el("h3", {}, "What was proved"), nameList("In every run", names(false))];
+    const seen = names(true);
+    if (seen.length) parts.push(nameList("And not for want of trying: these states are reached", seen));
+    return parts;
+  }
+
+  function nameList(title, names) {
+    const paragraph = el("p", {}, `${title}: `);
+    names.forEach((name, i) => paragraph.append(i ? ", " : "", el("code", {}, name)));
+    paragraph.append(".");
+    return paragraph;
+  }
+
+  function lockdep(report) {
+    const chain = (report.chain ?? []).map((link) => link.cls?.name).filter(Boolean);
+    const parts = [el("h3", {}, `lockdep: ${report.title}`)];
+    if (chain.length) {
+      parts.push(el("p", {}, "Each of these locks was taken with the next one held, and the last with the first: "),
+        el("p", {}, el("code", {}, chain.join("  ←  "))));
+    }
+    if (report.note) parts.push(el("p", {}, report.note));
+    if (report.text) {
+      parts.push(el("details", {}, el("summary", {}, "The report as the kernel prints it"),
+        el("pre", { tabindex: "0" }, report.text)));
+    }
+    return el("div", {}, ...parts);
+  }
+
+  // -- One counterexample: the interleaving on the left, the state on the right -------------------
+
+  function counterexample(result, found) {
+    const about = el("div", { class: "about" },
+      el("h3", {}, `${found.property}: ${found.kind}`),
+      el("p", { class: "violation" }, found.message ?? ""));
+    const box = el("div", { class: "trace" }, about);
+    if (!found.steps.length && !found.initial) return box;
+    const view = { result, found, at: found.steps.length, rows: [], all: false };
+    view.key = [result.id, found.property];
+    if (found.replay) about.append(replay(view));
+    view.panel = el("div", {
+      class: "state", role: "region", tabindex: "0", "aria-label": `State, ${result.label}, ${found.property}`,
+    });
+    box.append(el("div", { class: "scroll" }, interleaving(view)), view.panel);
+    view.box = box;
+    views.push(view);
+    return box;
+  }
+
+  function replay(view) {
+    view.command = `quiesce replay ${view.found.replay}`;
+    const button = el("button", { type: "button" }, "Copy the replay command");
+    button.addEventListener("click", () => copy(view));
+    return el("div", { class: "replay" }, button, el("code", { title: view.command }, view.command));
+  }
+
+  async function copy(view) {
+    try {
+      await navigator.clipboard.writeText(view.command);
+    } catch {
+      // Some browsers keep the clipboard from pages on disk; the old way still works there.
+      const box = el("textarea", { class: "unseen" });
+      box.value = view.command;
+      document.body.append(box);
+      box.select();
+      document.execCommand("copy");
+      box.remove();
+    }
+    say("The replay command is in the clipboard.");
+  }
+
+  function interleaving(view) {
+    const { found } = view;
+    const columns = takingPart(found);
+    const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "unseen" }, "step")));
+    for (const name of columns) head.append(el("th", { scope: "col" }, name));
+    head.append(el("th", { scope: "col" }, el("span", { class: "unseen" }, "source line")));
+    const table = el("table", {
+      class: "steps code", role: "grid", "aria-label": `Interleaving, ${view.result.label}, ${found.property}`,
+    }, el("thead", {}, head));
+    const stem = el("tbody", {}, stepRow(view, columns, 0));
+    table.append(stem);
+    let body = stem;
+    const looping = found.loop_start !== null && found.loop_start < found.steps.length;
+    found.steps.forEach((step, index) => {
+      if (looping && index === found.loop_start) {
+        body.append(...waitingRows(neverMoving(found), columns, () => "never gets any further"));
+        body = el("tbody", { class: "loop" }, remarkRow(columns, "... and from here on, over and over:"));
+        table.append(body);
+      }
+      body.append(stepRow(view, columns, index + 1));
+    });
+    if (looping) {
+      body.append(remarkRow(columns, "... and so on for ever."));
+    } else if (isAboutWaiting(found)) {
+      body.append(...waitingRows(standing(found), columns, (one) => waitsFor(found.waiting, one)));
+    }
+    return table;
+  }
+
+  const isAboutWaiting = (found) =>
+    ["deadlock", "stuck thread", "lost wakeup"].includes(found.kind) || found.loop_start !== null;
+
+  // A daemon that took no step merely stands there: it may wait for ever.
+  function standing(found) {
+    const moved = new Set(found.steps.map((step) => step.thread));
+    const daemons = new Set(found.threads.filter((one) => one.daemon).map((one) => one.name));
+    return found.waiting.filter((one) => moved.has(one.thread) || !daemons.has(one.thread));
+  }
+
+  function neverMoving(found) {
+    const moving = new Set(found.steps.slice(found.loop_start).map((step) => step.thread));
+    return standing(found).filter((one) => !moving.has(one.thread));
+  }
+
+  function takingPart(found) {
+    const named = new Set(found.steps.map((step) => step.thread));
+    if (isAboutWaiting(found)) for (const one of standing(found)) named.add(one.thread);
+    const columns = found.threads.map((one) => one.name).filter((name) => named.has(name));
+    return columns.length ? columns : found.threads.map((one) => one.name);
+  }
+
+  function waitsFor(waiting, one) {
+    if (one.held_by.length) return `waits for ${listed(one.held_by)}`;
+    if (!one.lock) return one.at.startsWith("schedule") ? "sleeps" : "waits";
+    const queued = waiting.filter((other) => other.lock === one.lock && other.thread !== one.thread);
+    return queued.length ? `waits behind ${listed(queued.map((other) => other.thread))}` : "waits";
+  }
+
+  function stepRow(view, columns, number) {
+    const step = view.found.steps[number - 1];
+    const row = el("tr", { class: "step", "aria-selected": "false", tabindex: "-1" },
+      el("td", { class: "number" }, String(number)));
+    if (!step) {
+      row.append(el("td", { colspan: columns.length, class: "soft" }, "the initial state"), el("td"));
+    } else {
+      const lines = step.actions.map((action) => el("div", {}, action.text));
+      if (step.failure) lines.push(el("div", { class: "failure" }, `<- ${step.failure}`));
+      row.append(...columnCells(columns, step.thread, lines));
+      row.append(el("td", { class: "place", title: step.file }, place(step.file, step.line)));
+    }
+    row.addEventListener("click", () => select(view, number));
+    view.rows[number] = row;
+    return row;
+  }
+
+  function columnCells(columns, thread, lines) {
+    return columns.map((name) => (name === thread ? el("td", {}, ...lines) : el("td")));
+  }
+
+  function waitingRows(waiting, columns, why) {
+    return waiting.map((one) => el("tr", {}, el("td"),
+      ...columnCells(columns, one.thread, [
+        el("div", {}, one.at), el("div", { class: "remark" }, `<- ${why(one)}`),
+      ]), el("td")));
+  }
+
+  function remarkRow(columns, text) {
+    return el("tr", {}, el("th", { colspan: columns.length + 2 }, text));
+  }
+
+  // -- The state after the selected step ----------------------------------------------------------
+
+  function showState(view) {
+    const { found, at } = view;
+    const step = found.steps[at - 1];
+    const state = step ? step.state : found.initial;
+    const before = at > 1 ? found.steps[at - 2].state : found.initial;
+    const after = step ? `After step ${at} of ${found.steps.length}` : "The initial state";
+    const title = step ? `${after}: ${step.thread}` : after;
+    view.panel.replaceChildren(
+      el("h3", {}, title),
+      ...threadsTable(found, state, before, step),
+      ...sharedTable(view, state, before));
+  }
+
+  function threadsTable(found, state, before, step) {
+    const list = el("dl", {});
+    const waiting = step ? step.waiting : [];
+    for (const [name, thread] of Object.entries(state.threads)) {
+      const moved = step && step.thread === name;
+      list.append(el("dt", {}, moved ? `${name} (moved)` : name));
+      list.append(el("dd", { class: "code" }, thread.at === "finished" ? "finished" : `at ${thread.at}, line ${thread.line}`));
+      const locals = Object.entries(thread.locals);
+      if (locals.length) {
+        const text = locals.map(([local, value]) => `${local} = ${shown(value)}`).join(", ");
+        list.append(el("dd", { class: "code" }, text));
+      }
+      const held = step?.held[name] ?? [];
+      for (const lock of held) {
+        const how = lock.mode === "exclusive" ? "" : ` (${lock.mode})`;
+        list.append(el("dd", { class: "code" }, `holds ${lock.lock}${how} since ${place(lock.file, lock.line)}`));
+      }
+      for (const one of waiting.filter((other) => other.thread === name)) {
+        const lock = one.lock ? `${one.lock}: ` : "";
+        list.append(el("dd", { class: "code waits" }, `${lock}${waitsFor(waiting, one)}`));
+      }
+    }
+    return [el("h3", {}, "Threads"), list];
+  }
+
+  function sharedTable(view, state, before) {
+    const touched = touchedBy(view.found);
+    const body = el("tbody", {});
+    for (const [name, value] of Object.entries(state.shared)) {
+      const changed = !same(value, before.shared[name]);
+      if (!view.all && !touched.has(name)) continue;
+      const cell = el("td", { class: "code" }, shown(value));
+      if (changed) cell.append(el("span", { class: "was" }, `  (was ${shown(before.shared[name])})`));
+      body.append(el("tr", { class: changed ? "changed" : null },
+        el("th", { scope: "row", class: "code" }, name), cell));
+    }
+    const box = el("input", { type: "checkbox" });
+    box.checked = view.all;
+    box.addEventListener("change", () => {
+      view.all = box.checked;
+      showState(view);
+      view.panel.querySelector("input").focus();
+    });
+    const hidden = Object.keys(state.shared).length - touched.size;
+    const label = el("label", {}, box, ` also show the ${hidden} that this run never changes`);
+    return [el("h3", {}, "Shared variables"), hidden ? label : null, el("table", {}, body)]
+      .filter((one) => one !== null);
+  }
+
+  function touchedBy(found) {
+    const touched = new Set();
+    let before = found.initial.shared;
+    for (const step of found.steps) {
+      for (const [name, value] of Object.entries(step.state.shared)) {
+        if (!same(value, before[name])) touched.add(name);
+      }
+      before = step.state.shared;
+    }
+    return touched;
+  }
+
+  // -- Selecting: by mouse, by key, by address ----------------------------------------------------
+
+  function mark(view, number) {
+    view.rows[view.at].setAttribute("aria-selected", "false");
+    view.rows[view.at].tabIndex = -1;
+    view.at = Math.max(0, Math.min(view.found.steps.length, number));
+    view.rows[view.at].setAttribute("aria-selected", "true");
+    view.rows[view.at].tabIndex = 0;
+    showState(view);
+  }
+
+  function select(view, number) {
+    active = view;
+    mark(view, number);
+    view.rows[view.at].focus({ preventScroll: true });
+    view.rows[view.at].scrollIntoView({ block: "nearest" });
+    history.replaceState(null, "", address(...view.key, view.at));
+  }
+
+  function move(by) {
+    if (!views.length) return;
+    if (active) select(active, active.at + by);
+    else select(views[0], by > 0 ? 1 : views[0].at);
+  }
+
+  function otherView(by) {
+    if (!views.length) return;
+    const number = active ? views.indexOf(active) + by : 0;
+    const view = views[Math.max(0, Math.min(views.length - 1, number))];
+    view.box.scrollIntoView({ block: "start" });
+    select(view, view.at);
+  }
+
+  function follow() {
+    const parts = location.hash.slice(1).split("/").map(decoded);
+    const view = views.find((one) => one.key[0] === parts[0] && one.key[1] === parts[1]);
+    if (view) {
+      view.box.scrollIntoView({ block: "start" });
+      select(view, /^\d+$/.test(parts[2] ?? "") ? Number(parts[2]) : view.at);
+    } else if (parts[0]) {
+      document.getElementById(`result-${parts[0]}`)?.scrollIntoView({ block: "start" });
+    }
+  }
+
+  function decoded(part) {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part;
+    }
+  }
+
+  const KEYS = {
+    j: () => move(1),
+    k: () => move(-1),
+    n: () => otherView(1),
+    p: () => otherView(-1),
+    g: () => active && select(active, 0),
+    G: () => active && select(active, active.found.steps.length),
+    c: () => active?.command && copy(active),
+  };
+  // These scroll the page, except where a step has the focus.
+  const GRID_KEYS = { ArrowDown: KEYS.j, ArrowUp: KEYS.k, Home: KEYS.g, End: KEYS.G };
+
+  function onKey(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const inGrid = event.target.closest?.("[role=grid]");
+    const action = KEYS[event.key] ?? (inGrid ? GRID_KEYS[event.key] : undefined);
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }
+
+  nameResults();
+  main.append(summary());
+  for (const result of data.results) main.append(resultSection(result));
+  for (const view of views) mark(view, view.at);
+  document.addEventListener("keydown", onKey);
+  window.addEventListener("hashchange", follow);
+  follow();
+})();
