@@ -173,12 +173,18 @@ class _Builder:
         kind, attribute = self._of(party, kinds)
         comment = f"Held: {party.reason}." if party.reason else ""
         if party.how.mode is Mode.UNKNOWN and kind.shared:
-            comment = (
-                "Held for write, say: how, the report does not show. Held for read, it takes a "
-                "writer in between."
-            )
+            comment = "Held for write, say: how, the report does not show. "
+            if any(path.wants.how.mode.reads for path in self._wanting(party)):
+                comment += "Held for read, it takes a writer in between."
+            else:
+                comment += "Held for read, it makes the other wait as well."
             party = replace(party, how=replace(party.how, mode=Mode.EXCLUSIVE))
         return nest(kind, party, attribute, wanted=False, comment=comment)
+
+    def _wanting(self, party: Party) -> Iterator[Path]:
+        """The paths that want what *party* holds."""
+        key = _key(party.lock)
+        return (path for path in self.cycle.paths if _key(path.wants.lock) == key)
 
     def _wanted(self, path: Path, kinds: dict[Key, Kind]) -> Nest:
         kind, attribute = self._of(path.wants, kinds)
