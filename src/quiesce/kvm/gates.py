@@ -78,8 +78,8 @@ class ElideUnguardedGate(Gate):
 class RwsemGate(Gate):
     """The second version of the patch: a semaphore held for reading from start to end.
 
-    "KVM: Don't take mmu_lock for range invalidation unless necessary", v2, 9 April 2021. A start that must
-    not sleep does without the semaphore, and takes ``mmu_lock`` instead, as before.
+    "[PATCH v2 09/10] KVM: Don't take mmu_lock for range invalidation unless necessary", April 2021. A
+    start that must not sleep does without the semaphore, and takes ``mmu_lock`` instead, as before.
     """
 
     mmu_notifier_slots_lock = RwSem("&kvm->mmu_notifier_slots_lock")
