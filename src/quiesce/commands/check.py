@@ -10,11 +10,12 @@ from quiesce.commands.options import native_options, search_options, write_file
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
 from quiesce.explorer import CheckResult, check
+from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import make_token, read_token, require_same_source
 from quiesce.explorer.trace import StalePath, follow
 from quiesce.loading import load_scenario
 from quiesce.protocol import Scenario
-from quiesce.report.check_json import check_to_json, trace_to_json
+from quiesce.report.check_json import check_to_json, other_counterexamples, trace_to_json
 from quiesce.report.check_text import render_check
 from quiesce.report.interleaving import render_interleaving
 from quiesce.report.progress import ProgressLine
@@ -29,7 +30,11 @@ def check_command(args: argparse.Namespace) -> int:
         print(render_steps(program), end="")
         return 0
     result = run_check(program, args, args.target)
-    token = replay_token(args.target, tuple(args.set), program, result)
+
+    def token_of(finding: Finding) -> str | None:
+        return replay_token(args.target, tuple(args.set), program, finding)
+
+    token = token_of(result.finding) if result.finding else None
     name = type(scenario).__name__
     if args.json:
         print(json.dumps(check_to_json(result, name, None, token)))
@@ -39,7 +44,9 @@ def check_command(args: argparse.Namespace) -> int:
     if args.html:
         from quiesce.report.html import render_html
 
-        write_file(args.html, render_html([check_to_json(result, name, None, token)]))
+        data = check_to_json(result, name, None, token)
+        data["other_counterexamples"] = other_counterexamples(result, token_of)
+        write_file(args.html, render_html([data]))
     return result.verdict.exit_code
 
 
@@ -55,11 +62,10 @@ def run_check(program: Program, args: argparse.Namespace, title: str) -> CheckRe
 
 
 def replay_token(
-    target: str, settings: tuple[str, ...], program: Program, result: CheckResult
+    target: str, settings: tuple[str, ...], program: Program, finding: Finding
 ) -> str | None:
-    """Return the token that repeats the finding that is shown, if it has a path."""
-    finding = result.finding
-    if finding is None or not finding.path:
+    """Return the token that repeats *finding*, if it has a path."""
+    if not finding.path:
         return None
     return make_token(target, settings, program, finding)
 

@@ -11,11 +11,12 @@ from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenar
 from quiesce.commands.options import native_options, search_options, write_file
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import CheckResult, check
+from quiesce.explorer.findings import Finding
 from quiesce.explorer.graph import Graph
 from quiesce.explorer.replay import make_token
 from quiesce.lockdep import Report, Validator
 from quiesce.lockdep.explored import ExploredLockdep, lock_report
-from quiesce.report.check_json import check_to_json
+from quiesce.report.check_json import check_to_json, other_counterexamples
 from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
 from quiesce.report.table import render_table
@@ -40,8 +41,11 @@ class DesignResult:
     @property
     def token(self) -> str | None:
         """The replay token of the finding that is shown."""
-        finding = self.result.finding
-        if finding is None or not finding.path:
+        return self.token_of(self.result.finding) if self.result.finding else None
+
+    def token_of(self, finding: Finding) -> str | None:
+        """Return the replay token of *finding*, if it has a path."""
+        if not finding.path:
             return None
         settings = (f"design={self.design}", *self.settings)
         return make_token("kvm", settings, self.result.program, finding)
@@ -51,6 +55,11 @@ class DesignResult:
         data = check_to_json(self.result, "MemslotUpdates", self.design, self.token)
         data["lockdep"] = self.lockdep.to_dict() if self.lockdep is not None else None
         return data
+
+    def to_page(self) -> dict[str, object]:
+        """Return the result as the HTML page needs it: with every counterexample."""
+        others = other_counterexamples(self.result, self.token_of)
+        return {**self.to_json(), "other_counterexamples": others}
 
 
 def kvm_check_command(args: argparse.Namespace) -> int:
@@ -73,7 +82,7 @@ def kvm_check_command(args: argparse.Namespace) -> int:
     if args.html:
         from quiesce.report.html import render_html
 
-        write_file(args.html, render_html([r.to_json() for r in results]))
+        write_file(args.html, render_html([r.to_page() for r in results]))
     return worst(r.result.verdict for r in results).exit_code
 
 

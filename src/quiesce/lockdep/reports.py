@@ -64,8 +64,9 @@ class Report:
         return "note: Linux would not report this: its own search or chain cache misses it here"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain data, ready for JSON."""
-        return {"kind": self.kind, "title": self.title, "note": self.note, **asdict(self)}
+        """Return the report as plain data, ready for JSON: ``text`` is the kernel's, the rest its parts."""
+        head = {"kind": self.kind, "title": self.title, "note": self.note, "text": self.text()}
+        return {**head, **asdict(self)}
 
     def _dump_stack(self) -> list[str]:
         return dump_stack(self.task, self.stack, self.ident)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.errors import Loc
@@ -51,6 +53,21 @@ def check_to_json(
         "counterexample": finding_to_json(result.program, finding) if finding else None,
         "replay": replay,
     }
+
+
+def other_counterexamples(
+    result: CheckResult, token: Callable[[Finding], str | None]
+) -> list[dict[str, object]]:
+    """Return what was found besides ``counterexample``, each with its replay token: for the HTML page.
+
+    :param token: gives the replay token of a finding, or None if it has no path.
+    """
+    others = [p.finding for p in result.properties if p.finding not in (None, result.finding)]
+    return [
+        {**finding_to_json(result.program, other), "replay": token(other)}
+        for other in others
+        if other is not None
+    ]
 
 
 def finding_to_json(program: Program, finding: Finding) -> dict[str, object]:

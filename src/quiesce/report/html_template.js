@@ -32,6 +32,17 @@
     return String(value);
   }
 
+  // Lets a long name break where its parts meet, so that it need not break elsewhere.
+  function breakable(text) {
+    const parts = text.split(/(?<=[(.,>[])(?=\w|&)/);
+    return parts.flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
+  }
+
+  // A message has names between backticks.
+  function message(text) {
+    return text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
+  }
+
   function say(text) {
     document.getElementById("said").textContent = text;
   }
@@ -180,7 +191,7 @@
   function counterexample(result, found) {
     const about = el("div", { class: "about" },
       el("h3", {}, `${found.property}: ${found.kind}`),
-      el("p", { class: "violation" }, found.message ?? ""));
+      el("p", { class: "violation" }, ...message(found.message)));
     const box = el("div", { class: "trace" }, about);
     if (!found.steps.length && !found.initial) return box;
     const view = { result, found, at: found.steps.length, rows: [], all: false };
@@ -282,7 +293,7 @@
     if (!step) {
       row.append(el("td", { colspan: columns.length, class: "soft" }, "the initial state"), el("td"));
     } else {
-      const lines = step.actions.map((action) => el("div", {}, action.text));
+      const lines = step.actions.map((action) => el("div", {}, ...breakable(action.text)));
       if (step.failure) lines.push(el("div", { class: "failure" }, `<- ${step.failure}`));
       row.append(...columnCells(columns, step.thread, lines));
       row.append(el("td", { class: "place", title: step.file }, place(step.file, step.line)));
@@ -299,7 +310,7 @@
   function waitingRows(waiting, columns, why) {
     return waiting.map((one) => el("tr", {}, el("td"),
       ...columnCells(columns, one.thread, [
-        el("div", {}, one.at), el("div", { class: "remark" }, `<- ${why(one)}`),
+        el("div", {}, ...breakable(one.at)), el("div", { class: "remark" }, `<- ${why(one)}`),
       ]), el("td")));
   }
 
@@ -356,7 +367,7 @@
       const cell = el("td", { class: "code" }, shown(value));
       if (changed) cell.append(el("span", { class: "was" }, `  (was ${shown(before.shared[name])})`));
       body.append(el("tr", { class: changed ? "changed" : null },
-        el("th", { scope: "row", class: "code" }, name), cell));
+        el("th", { scope: "row", class: "code" }, ...breakable(name)), cell));
     }
     const box = el("input", { type: "checkbox" });
     box.checked = view.all;
