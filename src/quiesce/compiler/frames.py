@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from quiesce.compiler.ir import Address, Const, Expr, Label, Op, SetLocal, Slot
+from quiesce.compiler.ir import Address, Branch, Const, Expr, Jump, Label, Op, SetLocal, Slot, Term
 from quiesce.compiler.layout import Layout
 from quiesce.compiler.source import loc_of
 from quiesce.compiler.types import Type
@@ -23,12 +24,18 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Loop:
-    """A loop being read: where ``break`` and ``continue`` go, and its condition if it has a pure one."""
+    """A loop being read: where ``break`` and ``continue`` go, and its condition if it has a pure one.
+
+    :param at_break: the names that have a value, at each ``break``.
+    :param at_next: the same for each ``continue``.
+    """
 
     start: Label
     end: Label
     condition: Expr | None
     cleanups: int
+    at_break: list[set[str]] = field(default_factory=list)
+    at_next: list[set[str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -36,6 +43,8 @@ class Frame:
     """One inlined call.
 
     :param env: what each local name stands for; a name with a slot stands for ``Dynamic(Local(slot))``.
+    :param stores: how often each name is assigned; a parameter's argument counts as once.
+    :param assigned: the names that have a value on every way to the place being read.
     :param cleanups: the components of the ``with`` blocks that are open, to be left on ``return``.
     :param returns: the slots that the returned value goes to, once the first ``return`` was read.
     """
@@ -48,11 +57,14 @@ class Frame:
     env: dict[str, Value] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
     stores: dict[str, int] = field(default_factory=dict)
+    assigned: set[str] = field(default_factory=set)
     cleanups: list[tuple[Component, ast.AST]] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     end: Label = field(default_factory=Label)
     returned: Value | None = None
     single_return: bool = False
+    returns_value: bool = False
+    refused: bool = False
 
     @property
     def name(self) -> str:
@@ -61,14 +73,23 @@ class Frame:
 
     def global_value(self, name: str) -> tuple[bool, Any]:
         """Look *name* up in the function's closure, module and builtins."""
-        found = inspect.getclosurevars(inspect.unwrap(self.function))
-        for scope in (found.nonlocals, found.globals, found.builtins):
-            if name in scope:
-                return True, scope[name]
-        module = inspect.unwrap(self.function).__globals__
-        if name in module:
-            return True, module[name]
-        return False, None
+        function = inspect.unwrap(self.function)
+        code = function.__code__
+        if name in code.co_freevars:
+            cell = (function.__closure__ or ())[code.co_freevars.index(name)]
+            try:
+                return True, cell.cell_contents
+            except ValueError:  # not assigned yet
+                return False, None
+        if name in function.__globals__:
+            return True, function.__globals__[name]
+        return hasattr(builtins, name), getattr(builtins, name, None)
+
+    def attribute_name(self, name: str) -> str:
+        """Return *name* as Python knows it: ``__x`` in a class ``C`` is ``_C__x``."""
+        if name.startswith("__") and not name.endswith("__") and self.defining is not None:
+            return f"_{self.defining.__name__.lstrip('_')}{name}"
+        return name
 
 
 class Emitter:
@@ -83,8 +104,14 @@ class Emitter:
         self.call_sites: list[Loc] = []
         self.statement = 0
         self.atomic_depth = 0
+        self.in_property = False
         self._statements = 0
         self.loc = Loc("", 0)
+        self.reachable = True
+        """Whether control can come to the place being read."""
+        self.reassigned: set[int] = set()
+        """The slots of local variables that are assigned more than once."""
+        self._jumped_to: set[Label] = set()
 
     @property
     def frame(self) -> Frame:
@@ -104,6 +131,10 @@ class Emitter:
     def emit(self, op: Op) -> None:
         """Append *op*."""
         self.ops.append(op)
+        if isinstance(op, Jump | Branch) and self.reachable:
+            self._jumped_to.add(op.target)
+        if isinstance(op, Jump):
+            self.reachable = False
 
     @property
     def at(self) -> dict[str, Any]:
@@ -113,6 +144,7 @@ class Emitter:
     def place_label(self, label: Label) -> None:
         """Let *label* name the next operation."""
         self.ops.append(_Mark(label, **self.at))
+        self.reachable = self.reachable or label in self._jumped_to
 
     def new_slot(self, name: str, type_: Type) -> int:
         """Return the number of a new local variable."""
@@ -162,8 +194,6 @@ ONE = Const(1)
 
 def component_address(layout: Layout, component: Component) -> Address:
     """Return the number of *component* as an address in the space of components."""
-    from quiesce.compiler.ir import Term
-
     terms = tuple(
         Term(t.index, t.length, t.component_stride, t.component_stride, t.deref)
         for t in component.terms

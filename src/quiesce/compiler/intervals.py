@@ -19,8 +19,8 @@ from quiesce.compiler.ir import (
     VersionRead,
 )
 from quiesce.compiler.program import Program
+from quiesce.compiler.ranges import Interval, arithmetic
 
-Interval = tuple[int, int]
 _TRUTH = frozenset(["==", "!=", "<", "<=", ">", ">=", "and", "or", "bit"])
 
 
@@ -54,34 +54,5 @@ def value_bounds(expr: Expr, program: Program, locals_: list[Interval]) -> Inter
                 return 0, 1
             a = value_bounds(left, program, locals_)
             b = value_bounds(right, program, locals_)
-            return _arithmetic(op, a, b)
+            return arithmetic(op, a, b)
     raise AssertionError(f"{type(expr).__name__} has no bounds")
-
-
-def _arithmetic(op: str, a: Interval, b: Interval) -> Interval:
-    largest = max(abs(a[0]), abs(a[1]))
-    match op:
-        case "+":
-            return a[0] + b[0], a[1] + b[1]
-        case "-":
-            return a[0] - b[1], a[1] - b[0]
-        case "*":
-            products = [x * y for x in a for y in b]
-            return min(products), max(products)
-        case "//":
-            # Rounding down makes a magnitude at most one larger.
-            return -largest - 1, largest + 1
-        case "%":
-            # The remainder has the sign of the divisor and is smaller than it.
-            return min(b[0] + 1, 0), max(b[1] - 1, 0)
-        case ">>":
-            return min(a[0], 0), max(a[1], 0)
-        case "<<":
-            # A shift by more than 61 is a failure of its own.
-            most = min(max(b[1], 0), 61)
-            return min(a[0] << most, a[0]), max(a[1] << most, a[1])
-        case "&" if a[0] >= 0 and b[0] >= 0:
-            return 0, min(a[1], b[1])
-    bits = max(largest, abs(b[0]), abs(b[1])).bit_length()
-    low = 0 if a[0] >= 0 and b[0] >= 0 else -(1 << bits)
-    return low, (1 << bits) - 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from quiesce.compiler.ir import Term
 from quiesce.compiler.types import (
     BoolType,
     EnumType,
@@ -20,6 +21,7 @@ from quiesce.compiler.types import (
     SnapshotType,
     TaskType,
     Type,
+    bounds,
 )
 from quiesce.protocol import (
     Array,
@@ -92,6 +94,7 @@ class Layout:
         self._numbers: dict[int, int] = {}
         self._first_cell: dict[int, int] = {}
         self._placed: dict[tuple[int, str], Placed | PlacedVersion] = {}
+        self._pointees: dict[RefType, tuple[Protocol, ...]] = {}
         for component in scenario.tree():
             self._numbers[id(component)] = len(self.components)
             self.components.append(component)
@@ -106,6 +109,10 @@ class Layout:
         """Whether *component* is part of the scenario."""
         return id(component) in self._numbers
 
+    def is_placed(self, component: Protocol, name: str) -> bool:
+        """Whether the variable *name* of *component* has a place; an array of components has none."""
+        return (id(component), name) in self._placed
+
     def placed(self, component: Protocol, name: str) -> Placed | PlacedVersion:
         """Return where the variable *name* of *component* lies."""
         return self._placed[id(component), name]
@@ -117,19 +124,57 @@ class Layout:
         cells = self._first_cell[id(elements[1])] - self._first_cell[id(elements[0])]
         return cells, self.number(elements[1]) - self.number(elements[0])
 
+    def is_uniform(self, elements: tuple[object, ...]) -> bool:
+        """Whether *elements* are alike and evenly spaced, so that a dynamic index can choose one."""
+        if not all(isinstance(e, Protocol) and self.contains(e) for e in elements):
+            return False
+        components = tuple(e for e in elements if isinstance(e, Protocol))
+        if len({self._shape(c) for c in components}) > 1:
+            return False
+        cells, numbers = self.strides(components)
+        first, number = self._first_cell[id(components[0])], self.number(components[0])
+        return all(
+            self._first_cell[id(c)] == first + i * cells and self.number(c) == number + i * numbers
+            for i, c in enumerate(components)
+        )
+
+    def _shape(self, component: Protocol) -> tuple[object, ...]:
+        """Return what has to agree for two components to be elements of one array."""
+        found: list[object] = []
+        start = self._first_cell[id(component)]
+        for part in component.tree():
+            found.append(type(part))
+            for name in part.declarations():
+                placed = self._placed.get((id(part), name))
+                if isinstance(placed, Placed):
+                    limits = bounds(placed.type, self.threads)
+                    found.append((name, placed.base - start, placed.length, placed.marked, limits))
+        return tuple(found)
+
+    def chosen(self, component: Protocol, terms: tuple[Term, ...]) -> list[Protocol]:
+        """Return every component that *component* with *terms* may stand for, the last index fastest."""
+        numbers = [self.number(component)]
+        for term in terms:
+            numbers = [n + i * term.component_stride for n in numbers for i in range(term.length)]
+        return [self.components[n] for n in numbers]
+
+    def first_cell(self, component: Protocol) -> int:
+        """Return the number of the first cell of *component*."""
+        return self._first_cell[id(component)]
+
     def ref_type(self, component: Protocol, ref: Ref[Any]) -> RefType:
         """Return the type of references declared by *ref* on *component*."""
-        elements = component.pointees(ref)
-        return RefType(self.number(elements[0]), len(elements))
+        return self.array_type(component.pointees(ref))
+
+    def array_type(self, elements: tuple[Protocol, ...]) -> RefType:
+        """Return the type of references to *elements*."""
+        type_ = RefType(self.number(elements[0]), len(elements))
+        self._pointees[type_] = elements
+        return type_
 
     def elements(self, ref: RefType) -> tuple[Protocol, ...]:
         """Return the components that a reference of this type may point to."""
-        _, stride = 0, self._array_stride(ref)
-        return tuple(self.components[ref.first + i * stride] for i in range(ref.length))
-
-    def _array_stride(self, ref: RefType) -> int:
-        first = self.components[ref.first]
-        return sum(1 for _ in first.tree())
+        return self._pointees[ref]
 
     def _place(self, component: Protocol) -> None:
         self._first_cell[id(component)] = len(self.cells)
@@ -181,8 +226,6 @@ class Layout:
         value: int,
         task: int,
     ) -> None:
-        from quiesce.compiler.types import bounds
-
         low, high = bounds(type_, self.threads)
         path = f"{component.path}.{name}".lstrip(".")
         self.cells.append(Cell(path, type_, low, high, value, declaration.marked, task))

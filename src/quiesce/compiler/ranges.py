@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The range of each local integer: found from what is assigned to it.
 
-Intervals, joined over all assignments of a variable wherever they stand, until nothing changes; a
-variable that keeps growing is widened to the default range (Cousot and Cousot, "Abstract
-interpretation", POPL 1977). Leaving the range found is then a violation like any other, so widening
-never hides a value.
+Intervals, joined over all assignments of a variable wherever they stand, until nothing changes. A
+variable that keeps growing is widened (Cousot and Cousot, "Abstract interpretation", POPL 1977): to
+the next larger constant that the code mentions, so that the counter of ``range(300)`` gets to 300, or
+to the default range, -256 to 255, whichever reaches further in the end. Leaving the range found is a
+violation like any other, so widening never hides a value.
 """
 
 from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
 
 from quiesce.compiler.ir import (
     Binary,
@@ -22,6 +25,8 @@ from quiesce.compiler.ir import (
     SetLocal,
     Unary,
     VersionRead,
+    operands,
+    walk,
 )
 from quiesce.compiler.layout import Layout
 from quiesce.compiler.types import IntType, Type, bounds
@@ -30,7 +35,9 @@ from quiesce.protocol.variables import DEFAULT_HIGH
 Interval = tuple[int, int]
 
 _ROUNDS_BEFORE_WIDENING = 4
-_COMPARISONS = frozenset(["==", "!=", "<", "<=", ">", ">=", "and", "or", "bit"])
+_TRUTH = frozenset(["==", "!=", "<", "<=", ">", ">=", "and", "or", "bit"])
+_MOST_MEMBERS = 62
+_LONGEST_SHIFT = 61
 
 
 def find_ranges(code: Code, layout: Layout) -> list[Interval]:
@@ -40,38 +47,58 @@ def find_ranges(code: Code, layout: Layout) -> list[Interval]:
         type_: Type = declared.type  # type: ignore[assignment]
         ranges.append(None if isinstance(type_, IntType) else bounds(type_, layout.threads))
     integer = [r is None for r in ranges]
-    for round_ in range(_ROUNDS_BEFORE_WIDENING + 3):
+    assigned = [
+        (op.slot, value)
+        for op in code.ops
+        if isinstance(op, SetLocal | Choose) and integer[op.slot]
+        for value in ((op.value,) if isinstance(op, SetLocal) else op.options)
+    ]
+    thresholds = _thresholds(code)
+    changed, round_ = True, 0
+    while changed:
         changed = False
-        for op in code.ops:
-            if isinstance(op, SetLocal):
-                slot, values = op.slot, [op.value]
-            elif isinstance(op, Choose):
-                slot, values = op.slot, list(op.options)
-            else:
+        for slot, value in assigned:
+            found = interval(value, ranges, layout)
+            joined = found if ranges[slot] is None else _join(ranges[slot], found)
+            if joined is None or joined == ranges[slot]:
                 continue
-            if not integer[slot]:
-                continue
-            for value in values:
-                found = interval(value, ranges, layout)
-                if found is None:
+            if round_ >= _ROUNDS_BEFORE_WIDENING:
+                joined = _widened(ranges[slot], joined, thresholds)
+                if joined == ranges[slot]:
                     continue
-                joined = _join(ranges[slot], found)
-                if joined != ranges[slot]:
-                    changed = True
-                    ranges[slot] = joined if round_ < _ROUNDS_BEFORE_WIDENING else _widened(joined)
-        if not changed:
-            break
+            ranges[slot] = joined
+            changed = True
+        round_ += 1
     return [r if r is not None else (0, 0) for r in ranges]
 
 
-def _join(a: Interval | None, b: Interval) -> Interval:
-    return b if a is None else (min(a[0], b[0]), max(a[1], b[1]))
+def _thresholds(code: Code) -> list[int]:
+    """Return where widening stops: at the code's own constants, and one further, and the default."""
+    found = {-DEFAULT_HIGH - 1, 0, DEFAULT_HIGH}
+    for op in code.ops:
+        for expr in operands(op):
+            found |= {e.value + i for e in walk(expr) if isinstance(e, Const) for i in (-1, 0, 1)}
+    return sorted(found)
 
 
-def _widened(found: Interval) -> Interval:
-    low, high = found
-    low = min(0, low) if low >= -DEFAULT_HIGH - 1 else low
-    return (-DEFAULT_HIGH - 1 if low < 0 else 0), max(DEFAULT_HIGH, min(high, DEFAULT_HIGH))
+def _join(a: Interval | None, b: Interval | None) -> Interval | None:
+    if a is None or b is None:
+        return a or b
+    return min(a[0], b[0]), max(a[1], b[1])
+
+
+def _widened(old: Interval | None, new: Interval, thresholds: list[int]) -> Interval:
+    """Return *new* with each end that moved since *old* put on the next threshold, or left there."""
+    low, high = new
+    if old is None:
+        return new
+    if low < old[0]:
+        at = bisect_right(thresholds, low)
+        low = thresholds[at - 1] if at else old[0]
+    if high > old[1]:
+        at = bisect_left(thresholds, high)
+        high = thresholds[at] if at < len(thresholds) else old[1]
+    return low, high
 
 
 def interval(expr: Expr, slots: list[Interval | None], layout: Layout) -> Interval | None:
@@ -91,7 +118,7 @@ def interval(expr: Expr, slots: list[Interval | None], layout: Layout) -> Interv
         case Unary(op="not"):
             return 0, 1
         case Unary(op="count"):
-            return 0, 62
+            return 0, _MOST_MEMBERS
         case Unary(op=op, operand=operand):
             inner = interval(operand, slots, layout)
             if inner is None:
@@ -99,17 +126,18 @@ def interval(expr: Expr, slots: list[Interval | None], layout: Layout) -> Interv
             low, high = inner
             return (-high, -low) if op == "-" else (~high, ~low)
         case IfElse(then=then, otherwise=otherwise):
-            a, b = interval(then, slots, layout), interval(otherwise, slots, layout)
-            return b if a is None else a if b is None else _join(a, b)
+            return _join(interval(then, slots, layout), interval(otherwise, slots, layout))
         case Binary(op=op, left=left, right=right):
-            if op in _COMPARISONS:
+            if op in _TRUTH:
                 return 0, 1
             a, b = interval(left, slots, layout), interval(right, slots, layout)
-            return None if a is None or b is None else _binary(op, a, b)
+            return None if a is None or b is None else arithmetic(op, a, b)
     return None
 
 
-def _binary(op: str, a: Interval, b: Interval) -> Interval:
+def arithmetic(op: str, a: Interval, b: Interval) -> Interval:
+    """Return (low, high) around every value of *op* that does not fail."""
+    largest = max(abs(a[0]), abs(a[1]))
     match op:
         case "+":
             return a[0] + b[0], a[1] + b[1]
@@ -121,16 +149,24 @@ def _binary(op: str, a: Interval, b: Interval) -> Interval:
         case "//" if b[0] > 0:
             quotients = [x // y for x in a for y in b]
             return min(quotients), max(quotients)
-        case "%" if b[0] > 0:
-            return 0, b[1] - 1
-        case "&" if a[0] >= 0 and b[0] >= 0:
-            return 0, min(a[1], b[1])
-        case "&" if a[0] >= 0:
-            return 0, a[1]
-        case "|" | "^" if a[0] >= 0 and b[0] >= 0:
-            return 0, (1 << max(a[1].bit_length(), b[1].bit_length())) - 1
-        case "<<" if a[0] >= 0 and 0 <= b[0] and b[1] < 62:
-            return a[0] << b[0], a[1] << b[1]
+        case "//":
+            # Rounding down makes a magnitude at most one larger.
+            return -largest - 1, largest + 1
+        case "%":
+            # The remainder has the sign of the divisor and is smaller than it.
+            return min(b[0] + 1, 0), max(b[1] - 1, 0)
         case ">>" if a[0] >= 0 and b[0] >= 0:
             return a[0] >> b[1], a[1] >> b[0]
-    return -DEFAULT_HIGH - 1, DEFAULT_HIGH
+        case ">>":
+            return min(a[0], 0), max(a[1], 0)
+        case "<<":
+            # A shift by more than 61 is a failure of its own.
+            most = min(max(b[1], 0), _LONGEST_SHIFT)
+            return min(a[0] << most, a[0]), max(a[1] << most, a[1])
+        case "&" if a[0] >= 0 and b[0] >= 0:
+            return 0, min(a[1], b[1])
+        case "&" if a[0] >= 0 or b[0] >= 0:
+            return 0, a[1] if a[0] >= 0 else b[1]
+    bits = max(largest, abs(b[0]), abs(b[1])).bit_length()
+    low = 0 if a[0] >= 0 and b[0] >= 0 else -(1 << bits)
+    return low, (1 << bits) - 1

@@ -36,7 +36,7 @@ def file_text(file: str) -> str:
     return Path(file).read_text(encoding="utf-8")
 
 
-def function_node(function: Callable[..., Any]) -> ast.FunctionDef:
+def function_node(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctionDef:
     """Return the syntax tree of *function*.
 
     :raises UsageError: its source cannot be had (typed in at a prompt, or made by ``exec``).
@@ -47,7 +47,7 @@ def function_node(function: Callable[..., Any]) -> ast.FunctionDef:
     except OSError:
         functions = {}
     node = functions.get((code.co_firstlineno, code.co_name))
-    if not isinstance(node, ast.FunctionDef):
+    if node is None or isinstance(node, ast.Lambda):
         raise UsageError(
             f"the source of {function.__qualname__} cannot be read ({code.co_filename})",
             "put the protocol into a file; lambdas and functions typed at a prompt have no source",

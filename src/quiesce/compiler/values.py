@@ -141,6 +141,7 @@ Value = (
     | Component
     | ComponentArray
     | VariableArray
+    | Place
     | VersionPlace
     | Tuple
     | Method

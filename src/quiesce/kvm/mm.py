@@ -24,7 +24,7 @@ import enum
 
 from quiesce.kvm.mmu_notifier import MmuNotifier
 from quiesce.primitives import RwSem
-from quiesce.protocol import THREADS, Int, Protocol, Version, atomic, choose
+from quiesce.protocol import THREADS, Int, Protocol, Version, atomic, choose, known_as
 
 
 class Operation(enum.Enum):
@@ -70,12 +70,14 @@ class Mm(Protocol):
 
     # --- Operations -------------------------------------------------------------------------------
 
+    @known_as("do_user_addr_fault")
     def copy_on_write(self, hva: int) -> None:
         """Give the writing task a copy of the page (``wp_page_copy()``)."""
         self.mmap_lock.down_read()
         self._invalidate_and_change(hva)
         self.mmap_read_unlock(hva)
 
+    @known_as("do_madvise")
     def zap(self, hva: int) -> None:
         """Unmap the page; if it is in the middle of a huge one, that is split on the way."""
         self.mmap_lock.down_read()
@@ -87,18 +89,21 @@ class Mm(Protocol):
         self.mmu_notifier.invalidate_range_end(hva, ticket, locked)
         self.mmap_read_unlock(hva)
 
+    @known_as("mremap_to")
     def remap(self, hva: int) -> None:
         """Move the page to another address (``move_page_tables()``)."""
         self.mmap_lock.down_write()
         self._invalidate_and_change(hva)
         self.mmap_write_unlock(hva)
 
+    @known_as("rmap_walk_file")
     def migrate(self, hva: int) -> None:
         """Move the contents to another page; an rmap lock is held around (``try_to_migrate()``)."""
         self.i_mmap_rwsem.down_read()
         self._invalidate_and_change(hva)
         self.i_mmap_unlock_read(hva)
 
+    @known_as("do_mprotect_pkey")
     def protect_hugetlb(self, hva: int) -> None:
         """Change a huge page's protection; an rmap lock is taken inside."""
         self.mmap_lock.down_read()
@@ -109,6 +114,7 @@ class Mm(Protocol):
         self.mmu_notifier.invalidate_range_end(hva, ticket, locked)
         self.mmap_read_unlock(hva)
 
+    @known_as("__oom_reap_task_mm")
     def reap(self, hva: int) -> None:
         """Unmap the page without waiting for anybody; give up where that is not possible."""
         if not self.mmap_lock.down_read_trylock():

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quiesce.primitives import Lock, LockdepMap, Mutex, non_block_end, non_block_start
-from quiesce.protocol import Protocol, choose
+from quiesce.protocol import Protocol, choose, known_as
 
 if TYPE_CHECKING:
     from quiesce.kvm.vm import Kvm
@@ -42,6 +42,7 @@ class MmuNotifier(Protocol):
         self.invalidate_range_start_map = Mutex(name) if pseudo_lock_waits else LockdepMap(name)
         self.other_may_fail = other_may_fail
 
+    @known_as("__mmu_notifier_invalidate_range_start")
     def invalidate_range_start(self, hva: int) -> tuple[int, bool]:
         """Tell the subscribers that *hva* is about to change, and wait until they are ready.
 
@@ -50,11 +51,13 @@ class MmuNotifier(Protocol):
         with self.invalidate_range_start_map:
             return self.kvm.invalidate_range_start(hva, True)
 
+    @known_as("__mmu_notifier_invalidate_range_end")
     def invalidate_range_end(self, hva: int, ticket: int, locked: bool) -> None:
         """Tell the subscribers that *hva* has changed."""
         with self.invalidate_range_start_map:
             self.kvm.invalidate_range_end(hva, True, ticket, locked)
 
+    @known_as("__mmu_notifier_invalidate_range_start")
     def invalidate_range_start_nonblock(self, hva: int) -> tuple[bool, int, bool]:
         """The same without waiting; the first value tells whether it succeeded."""
         with self.invalidate_range_start_map:
@@ -70,6 +73,7 @@ class MmuNotifier(Protocol):
         """Another subscriber failed: the ones that did not are told that nothing will happen."""
         self.kvm.invalidate_range_end(hva, False, ticket, locked)
 
+    @known_as("__mmu_notifier_invalidate_range_end")
     def invalidate_range_end_nonblock(self, hva: int, ticket: int, locked: bool) -> None:
         """The end that belongs to a non-blockable start."""
         with self.invalidate_range_start_map:

@@ -39,6 +39,9 @@ class MemslotUpdates(Scenario):
     :param rt: a kernel built with PREEMPT_RT: spinlock_t sleeps.
     """
 
+    comm = "qemu-system-x86"
+    """What lockdep's reports call the tasks: all are threads of one VMM."""
+
     def __init__(
         self,
         design: str = "count",

@@ -27,6 +27,7 @@ from quiesce.protocol import (
     Protocol,
     acquires,
     atomic,
+    known_as,
     releases,
     wait_until,
 )
@@ -68,6 +69,7 @@ class Kvm(Protocol):
 
     # --- The MMU notifier's callbacks -------------------------------------------------------------
 
+    @known_as("kvm_mmu_notifier_invalidate_range_start")
     def invalidate_range_start(self, hva: int, blockable: bool) -> tuple[int, bool]:
         """``kvm_mmu_notifier_invalidate_range_start()``: *hva* is about to change.
 
@@ -77,6 +79,7 @@ class Kvm(Protocol):
         locked = self.handle_start(hva, ticket, blockable)
         return ticket, locked
 
+    @known_as("kvm_mmu_notifier_invalidate_range_end")
     def invalidate_range_end(self, hva: int, blockable: bool, ticket: int, locked: bool) -> None:
         """``kvm_mmu_notifier_invalidate_range_end()``: *hva* has changed.
 
@@ -141,6 +144,7 @@ class Kvm(Protocol):
         self.slots_lock.lock()
         return space.active.slot != NULL
 
+    @known_as("kvm_set_memslot")
     def set_memslot(self, space: AddressSpace, change: Change) -> None:
         """``kvm_set_memslot()``: create, delete or move the slot, or change its flags.
 
@@ -169,6 +173,7 @@ class Kvm(Protocol):
         space.update_in_progress = True
         return new
 
+    @known_as("kvm_swap_active_memslots")
     def swap_active_memslots(self, space: AddressSpace, new: MemslotSet) -> None:
         """``kvm_swap_active_memslots()``: publish *new* and wait until nobody reads the old set."""
         old = space.active
@@ -197,6 +202,7 @@ class Kvm(Protocol):
 
     # --- The vCPU's page fault --------------------------------------------------------------------
 
+    @known_as("kvm_mmu_page_fault")
     def page_fault(self, spte: Spte) -> None:
         """The guest uses *spte*; without a translation it faults, and KVM maps the page.
 

@@ -139,6 +139,7 @@ def atomic(
 
 def _atomic(method: Callable[P, R], *, label: str, queued: bool) -> Callable[P, R]:
     shown = label or method.__name__
+    _LABELS[inspect.unwrap(method).__code__] = shown
 
     @functools.wraps(method)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -159,6 +160,7 @@ def _atomic(method: Callable[P, R], *, label: str, queued: bool) -> Callable[P, 
 
 
 _KNOWN_AS: dict[CodeType, str] = {}
+_LABELS: dict[CodeType, str] = {}
 
 
 def known_as(name: str) -> Callable[[F], F]:
@@ -176,10 +178,18 @@ def known_as(name: str) -> Callable[[F], F]:
 
 
 def kernel_stack(functions: Iterable[CodeType]) -> list[str]:
-    """Return the names of *functions*, innermost first, as :func:`known_as` has them."""
-    codes = list(functions)
-    known = [_KNOWN_AS[code] for code in codes if code in _KNOWN_AS]
-    return known or [code.co_name for code in codes]
+    """Return the names of *functions*, innermost first, as reports show them.
+
+    An atomic method goes by its label, a function by what :func:`known_as` says. A lockdep map has no
+    function of its own, as in the kernel.
+    """
+    codes = [c for c in functions if not _LABELS.get(c, "").startswith("lock_map_")]
+    named = any(code in _KNOWN_AS for code in codes)
+    return [
+        _KNOWN_AS.get(code) or _LABELS.get(code, code.co_name).partition("(")[0]
+        for code in codes
+        if not named or code in _KNOWN_AS or code in _LABELS
+    ]
 
 
 def wait_until(condition: bool | Callable[[], bool]) -> None:

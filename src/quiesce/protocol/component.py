@@ -27,7 +27,7 @@ from quiesce.protocol.variables import (
     Variable,
     _Threads,
     initial_value,
-    own_copy,
+    put_members,
     store_check,
 )
 
@@ -75,11 +75,9 @@ class Protocol:
         declaration = self._declarations.get(name)
         if isinstance(declaration, Variable):
             store_check(f"{self.path}.{name}".lstrip("."), declaration, value, self._threads)
-            value = own_copy(value)
             held = self.__dict__.get(name)
             if isinstance(held, set):
-                held.clear()
-                held.update(value)
+                put_members(held, value)
                 return
         object.__setattr__(self, name, value)
 
@@ -97,15 +95,14 @@ class Protocol:
         return f"{above}.{self._attribute}" if above else self._attribute
 
     def children(self) -> Iterator[Protocol]:
-        """Yield the components directly below this one, in the order of declaration."""
-        for name, value in self.__dict__.items():
+        """Yield the components directly below this one, in the order of declaration, each once."""
+        seen: set[int] = set()
+        for name, child in self.referred():
             if isinstance(self._declarations.get(name), Variable):
                 continue  # what a Ref points to is somebody's child already
-            if isinstance(value, Protocol):
-                if value._owner is self:
-                    yield value
-            elif isinstance(value, tuple):
-                yield from (v for v in value if isinstance(v, Protocol) and v._owner is self)
+            if child._owner is self and id(child) not in seen:
+                seen.add(id(child))
+                yield child
 
     def tree(self) -> Iterator[Protocol]:
         """Yield this component and all below it, parents first."""
@@ -173,7 +170,7 @@ class Protocol:
                 index = declaration.initial_index
                 value = None if index is None else elements[index]
             else:
-                value = initial_value(declaration)
+                value = initial_value(declaration, where)
                 store_check(where, declaration, value, self._threads)
             object.__setattr__(self, name, value)
 

@@ -19,7 +19,7 @@ the value in its instance dictionary and checks each store (see ``component.py``
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -184,10 +184,25 @@ class Snapshot(Variable["int | None"]):
 
 
 class SetValue(set[V]):
-    """The run-time value of a set variable, which owns it: it is never shared."""
+    """The run-time value of a set variable, which owns it: it is never shared.
+
+    :param name: of the variable, once it has one; its members are then checked as they are added.
+    """
+
+    def __init__(self, items: Iterable[V] = (), name: str = "", size: int | None = None) -> None:
+        super().__init__(items)
+        self._name = name
+        self._size = size
 
     def __hash__(self) -> int:  # type: ignore[override]
         raise TypeError("a Set variable cannot be kept elsewhere; copy it with an assignment")
+
+    def add(self, item: V) -> None:
+        """Add *item*, which has to be in range."""
+        low_enough = self._size is None or (isinstance(item, int) and 0 <= item < self._size)
+        if self._name and (item is None or not low_enough):
+            raise RangeViolation(f"{self._name}.add({item!r}): out of range")
+        super().add(item)
 
 
 class Set(Variable[SetValue[int]]):
@@ -269,14 +284,18 @@ class ArrayValue(Generic[V]):
         self._name = name
         self._element = element
         self._threads = threads
-        self._items: list[V] = [initial_value(element) for _ in range(size)]
+        self._items: list[V] = [initial_value(element, f"{name}[{i}]") for i in range(size)]
 
     def __getitem__(self, index: int) -> V:
         return self._items[self._checked(index)]
 
     def __setitem__(self, index: int, value: V) -> None:
         store_check(f"{self._name}[{index}]", self._element, value, self._threads)
-        self._items[self._checked(index)] = own_copy(value)
+        held = self._items[self._checked(index)]
+        if isinstance(held, set):
+            put_members(held, value)
+        else:
+            self._items[index] = value
 
     def __len__(self) -> int:
         return len(self._items)
@@ -310,14 +329,19 @@ class RangeViolation(AssertionError):
     """A variable left its declared range, or an index its array. A finding, not an error of use."""
 
 
-def initial_value(declaration: Variable[Any]) -> Any:
+def initial_value(declaration: Variable[Any], name: str = "") -> Any:
     """Return a value of its own for a new variable; references are resolved by the component."""
-    return own_copy(declaration.initial)
+    value = declaration.initial
+    if isinstance(value, set):
+        return SetValue(value, name, getattr(declaration, "size", None))
+    return value
 
 
-def own_copy(value: Any) -> Any:
-    """Return *value*, or a copy of it where it is a set: sets are values here, not objects."""
-    return SetValue(value) if isinstance(value, set) else value
+def put_members(held: set[Any], value: Any) -> None:
+    """Let the set variable *held* have the members of *value*: sets are values here, not objects."""
+    members = list(value)
+    held.clear()
+    held.update(members)
 
 
 def store_check(name: str, declaration: Variable[Any], value: object, threads: int) -> None:
