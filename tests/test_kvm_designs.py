@@ -85,6 +85,7 @@ LARGER: list[dict[str, Any]] = [
     {"updaters": 2},
     {"vcpus": 2},
     {"pages": 2},
+    {"spaces": 2},
     {"unrelated": "copy_on_write"},
     {"operations": "migrate,protect_hugetlb,remap,reap", "other_may_fail": True},
     {"changes": "delete,move,flags"},
