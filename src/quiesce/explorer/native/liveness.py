@@ -126,8 +126,7 @@ class StepGraph:
         region = np.ones(self.count, np.uint32)
         found = self.components(region, _NOBODY, True)
         can: Masks = np.zeros(self.count, np.uint64)
-        unknown = (self.fails != 0) | (self.worker.cut.array[: self.count] != 0)
-        goals = np.where(unknown, np.uint64(self.everyone), self.moves)
+        goals = np.where(self._unknown_beyond(), np.uint64(self.everyone), self.moves)
         kernels.who_can_ever_move(
             self.first, self.targets, self._order, self._bounds, found, goals, can
         )
@@ -136,6 +135,11 @@ class StepGraph:
         stuck = ~(can | final) & np.uint64(waiting)
         stuck[self.moves == 0] = 0
         return stuck
+
+    def _unknown_beyond(self) -> npt.NDArray[np.bool_]:
+        """Return the states where a run ends because something is wrong."""
+        cut: npt.NDArray[np.bool_] = self.worker.cut.array[: self.count] != 0
+        return cut | (self.fails != 0)
 
     def false_in(self, index: int) -> npt.NDArray[np.bool_]:
         """Return for each state whether property *index* is not true in it."""
@@ -191,7 +195,7 @@ class StepGraph:
 
     def find_dead_end(self, avoids: npt.NDArray[np.bool_]) -> NativeLasso | None:
         """Return the earliest run that simply ends in a state that *avoids* marks."""
-        ends = avoids & (self.moves == 0)
+        ends = avoids & (self.moves == 0) & ~self._unknown_beyond()
         return NativeLasso(int(ends.argmax()), ()) if ends.any() else None
 
     def _queued(self, fairness: str) -> Masks:

@@ -12,17 +12,21 @@ import numpy as np
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.graph import Bounds, Progress
+from quiesce.explorer.native import checkpoint
 from quiesce.explorer.native.canonical import canonicalise_all
 from quiesce.explorer.native.expand import BOXED, DEADLOCK, DONE, OVERFLOWED, TRANSITIONS, expand
+from quiesce.explorer.native.interrupt import interruptible
 from quiesce.explorer.native.properties import look_at_properties
 from quiesce.explorer.native.race_kernel import look_for_races
 from quiesce.explorer.native.symmetry import no_symmetry
 from quiesce.explorer.native.tables import Compiled, Symmetry
-from quiesce.explorer.native.visited import insert
+from quiesce.explorer.native.visited import insert, sort_by_shard
 from quiesce.explorer.native.worker import Worker
 from quiesce.explorer.reference import State, Stepper
 
 MOST_STATES = (1 << 32) - 2
+SAVE_EVERY = 30.0
+"""Seconds between two checkpoints."""
 LOOK_AHEAD = 8192
 """States whose properties are evaluated at a time."""
 
@@ -60,6 +64,8 @@ class Search:
         self.transitions = 0
         self.started = time.monotonic()
         self._told = 0.0
+        self._saved = self.started
+        self._interrupted: list[bool] = []
         self._pool = ThreadPoolExecutor(options.cores) if options.cores > 1 else None
 
     def use_symmetry(self, symmetry: Symmetry) -> None:
@@ -86,22 +92,38 @@ class Search:
         return sum(w.bytes for w in self.workers)
 
     def run(self) -> None:
-        """Search until everything is seen, something wrong is found, or a bound is hit."""
-        self._begin()
+        """Search until everything is seen, something wrong is found, or a bound is hit.
+
+        Ctrl-C ends the search, too; what was found so far is kept.
+        """
+        with interruptible() as self._interrupted:
+            self._run()
+        self.transitions = sum(int(w.found.results[TRANSITIONS]) for w in self.workers)
+
+    def _run(self) -> None:
+        ends = checkpoint.load(self, self.checkpoint) if self.checkpoint else None
+        if ends is None:
+            self._begin()
         while not self.incomplete:
-            frontier = [(w.expanded, w.count) for w in self.workers]
-            if all(lo == hi for lo, hi in frontier):
-                break
-            self.levels.append(tuple(lo for lo, _ in frontier))
-            self._level([hi for _, hi in frontier])
+            if ends is None:
+                frontier = [(w.expanded, w.count) for w in self.workers]
+                if all(lo == hi for lo, hi in frontier):
+                    break
+                self.levels.append(tuple(lo for lo, _ in frontier))
+                ends = [hi for _, hi in frontier]
+            self._level(ends)
             if not self.incomplete and not self.options.keep_going and self.wrong():
                 if any(w.expanded < w.count for w in self.workers):
                     self.levels.append(tuple(w.expanded for w in self.workers))
                     self.incomplete = "stopped at the first violation"
                 break
-        if self.incomplete and not self.levels:
-            self.levels.append(tuple(0 for _ in self.workers))
-        self.transitions = sum(int(w.found.results[TRANSITIONS]) for w in self.workers)
+            if not self.incomplete:
+                ends = None
+        if self.incomplete and ends is not None:
+            if self.checkpoint:
+                checkpoint.save(self, self.checkpoint, ends)
+            # States beyond the level that was being expanded are one deeper.
+            self.levels.append(tuple(ends))
 
     def wrong(self) -> bool:
         """Whether anything found so far is a violation."""
@@ -156,6 +178,7 @@ class Search:
         # An initial state is its own parent; initial states are few, and are told apart by replay.
         w.box_parents[:count] = MOST_STATES
         w.boxed = count
+        self._sort(w)
         self._insert_all()
 
     def _level(self, ends: list[int]) -> None:
@@ -166,6 +189,9 @@ class Search:
             self._insert_all()
             self._tell()
             self._check_bounds()
+            if self.checkpoint and time.monotonic() - self._saved > SAVE_EVERY:
+                checkpoint.save(self, self.checkpoint, ends)
+                self._saved = time.monotonic()
 
     def _expand(self, w: Worker, end: int) -> None:
         machine, results, begin = self.compiled.machine, w.found.results, w.expanded
@@ -190,6 +216,7 @@ class Search:
             w.grow_box()
         if self.symmetry.sizes[5]:
             canonicalise_all(w.box, w.boxed, w.words, self.symmetry, w.found.scratch)
+        self._sort(w)
         if self._races:
             look_for_races(machine, states, begin, w.expanded, w.shards, w.shard, w.ram, w.found)
 
@@ -200,14 +227,22 @@ class Search:
 
     def _insert(self, w: Worker) -> None:
         for other in self.workers:
-            at = 0
-            while at < other.boxed:
+            room = len(other.hashes)
+            picks, at, end = other.picks, 0, other.boxed
+            if w.shards > 1:
+                picks, end = picks[w.shard * room :], int(other.picked[w.shard])
+            while at < end:
                 at, w.count = insert(
-                    other.box, other.box_parents, at, other.boxed, w.words, w.shards, w.shard,
+                    other.box, other.box_parents, other.hashes, picks, at, end, w.words, w.shards,
                     w.states.array, w.parents.array, w.table.array, w.scratch, w.count, w.limit,
                 )  # fmt: skip
-                if at < other.boxed:
+                if at < end:
                     w.grow()
+
+    def _sort(self, w: Worker) -> None:
+        """Find out which core each state in the box belongs to."""
+        if w.shards > 1:
+            sort_by_shard(w.box, w.boxed, w.words, w.shards, w.hashes, w.picks, w.picked)
 
     def _each(self, work: Callable[[Worker], None]) -> None:
         if self._pool is None:
@@ -219,7 +254,9 @@ class Search:
     def _check_bounds(self) -> None:
         bounds = self.options.bounds
         states = self.states
-        if any(w.found.results[OVERFLOWED] for w in self.workers):
+        if self._interrupted:
+            self.incomplete = "interrupted"
+        elif any(w.found.results[OVERFLOWED] for w in self.workers):
             self.incomplete = "a step has more choices than there is room for"
         elif bounds.max_states is not None and states > bounds.max_states:
             self.incomplete = f"the bound of {bounds.max_states:,} states was hit"

@@ -63,37 +63,59 @@ def table_shape(slots: int) -> Any:
 
 
 @kernel
+def sort_by_shard(
+    box_: Any, boxed: int, words: int, shards: int, hashes_: Any, picks_: Any, picked_: Any
+) -> None:
+    """Hash what is in the box, and list which of it belongs to which shard.
+
+    :param picks_: for each shard, as much room as the box has; ``picked_`` is how much of it is used.
+    """
+    box, hashes, picks, picked = pointer(box_), pointer(hashes_), pointer(picks_), pointer(picked_)
+    room = len(hashes_)
+    for s in range(shards):
+        picked[s] = 0
+    for k in range(boxed):
+        h = hash_words(box, k * words, words)
+        hashes[k] = h
+        shard = np.int64(((h & _LOW32) * np.uint64(shards)) >> _U32)
+        picks[shard * room + picked[shard]] = k
+        picked[shard] += 1
+
+
+@kernel
 def insert(
-    box_: Any, box_parents_: Any, start: int, end: int, words: int, shards: int, shard: int,
-    states_: Any, parents_: Any, table_: Any, scratch_: Any, count: int, limit: int,
+    box_: Any, box_parents_: Any, hashes_: Any, picks_: Any, start: int, end: int, words: int,
+    shards: int, states_: Any, parents_: Any, table_: Any, scratch_: Any, count: int, limit: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """Add the states ``box[start:end]`` that belong to *shard* and are new.
+    """Add those of the states ``box[start:end]`` that are new; with several shards, of ``box[picks]``.
 
     :param limit: how many states there may be before the caller must make room.
-    :returns: how far it got in the box, and the number of states.
+    :returns: how far it got, and the number of states.
     """
     box, box_parents = pointer(box_), pointer(box_parents_)
+    hashes, picks = pointer(hashes_), pointer(picks_)
     states, parents, table = pointer(states_), pointer(parents_), pointer(table_)
     shift, mask = table_shape(len(table_))
     # Three vectors of a block each: place in the table, fingerprint, entry of the box.
     scratch = pointer(scratch_)
-    many = np.uint64(shards)
     at = start
     while at < end:
         if count + BLOCK > limit:
             return at, count
         upto = min(end, at + BLOCK)
-        n = 0
         for k in range(at, upto):
-            h = hash_words(box, k * words, words)
-            if shards > 1 and np.int64((h & _LOW32) % many) != shard:
-                continue
+            if shards > 1:
+                entry = picks[k]
+                h = hashes[entry]
+            else:
+                entry = k
+                h = hash_words(box, k * words, words)
             place = np.int64(h >> shift)
             prefetch(table, place)
-            scratch[n] = place
-            scratch[BLOCK + n] = np.int64(h & _LOW32)
-            scratch[2 * BLOCK + n] = k
-            n += 1
+            scratch[k - at] = place
+            scratch[BLOCK + k - at] = np.int64(h & _LOW32)
+            scratch[2 * BLOCK + k - at] = entry
+        n = upto - at
         for j in range(n):
             slot = table[scratch[j]]
             if slot != _ZERO and np.int64(slot >> _U32) == scratch[BLOCK + j]:

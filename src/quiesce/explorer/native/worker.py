@@ -15,9 +15,14 @@ from quiesce.explorer.native.tables import Compiled, Vector
 from quiesce.explorer.native.visited import BLOCK, fill_table
 
 BOX = 1 << 15
+"""Successors in a box: few enough to stay in the cache."""
+SHARED_BOX = 1 << 17
+"""The same with several cores, which wait for each other after each box."""
 RACES_KEPT = 256
 _FIRST_TABLE = 1 << 14
 _FILL = 0.72
+_ROOM = 4096
+"""States that there is always room for."""
 
 
 class Found(NamedTuple):
@@ -87,9 +92,13 @@ class Worker:
         self.parents = Grown(np.uint32, self.capacity)
         self.table = Grown(np.uint64, _FIRST_TABLE)
         self.cut = Grown(np.uint8, self.capacity)
-        self.box = np.empty(BOX * self.words, np.int64)
-        self.box_parents = np.empty(BOX, np.uint32)
-        self.box_threads = np.empty(BOX, np.uint8)
+        box = BOX if shards == 1 else SHARED_BOX
+        self.box = np.empty(box * self.words, np.int64)
+        self.box_parents = np.empty(box, np.uint32)
+        self.box_threads = np.empty(box, np.uint8)
+        self.hashes = np.empty(box, np.uint64)
+        self.picks = np.empty(box * shards if shards > 1 else 1, np.int64)
+        self.picked = np.zeros(shards, np.int64)
         self.boxed = 0
         registers = int(machine.sizes[0])
         self.ram = new_ram(machine.constants, registers, self.words, compiled.fields_at)
@@ -121,24 +130,41 @@ class Worker:
     def bytes_after_growth(self) -> int:
         """The memory that it takes while and after it makes room once more."""
         table = 8 * len(self.table.array)
-        if int(len(self.table.array) * _FILL) < self.count + 4096:
+        if int(len(self.table.array) * _FILL) < self.count + _ROOM:
             table *= 3
         return self.count * (8 * self.words + 5) + table
 
+    def restore(self, count: int, expanded: int, looked: int) -> None:
+        """Make room for *count* states that are about to be read."""
+        self.count, self.expanded, self.looked = count, expanded, looked
+        while self.capacity - count < _ROOM:
+            self.capacity *= 2
+        for vector, each in ((self.states, self.words), (self.parents, 1), (self.cut, 1)):
+            vector.resize(self.capacity * each)
+
+    def fill_table(self) -> None:
+        """Enter all states into a new table that is large enough."""
+        slots = len(self.table.array)
+        while int(slots * _FILL) - self.count < _ROOM:
+            slots *= 2
+        self.table = Grown(np.uint64, slots)
+        fill_table(self.states.array, self.count, self.words, self.table.array)
+
     def grow(self) -> None:
         """Make room for more states."""
-        if self.capacity - self.count < 4096:
+        if self.capacity - self.count < _ROOM:
             self.capacity *= 2
             self.states.resize(self.capacity * self.words)
             self.parents.resize(self.capacity)
             self.cut.resize(self.capacity)
-        if int(len(self.table.array) * _FILL) - self.count < 4096:
-            slots = 2 * len(self.table.array)
-            self.table = Grown(np.uint64, slots)
-            fill_table(self.states.array, self.count, self.words, self.table.array)
+        if int(len(self.table.array) * _FILL) - self.count < _ROOM:
+            self.fill_table()
 
     def grow_box(self) -> None:
         """Make the box twice as large: one state has more successors than it holds."""
         self.box = np.empty(2 * len(self.box), np.int64)
         self.box_parents = np.empty(2 * len(self.box_parents), np.uint32)
         self.box_threads = np.empty(2 * len(self.box_threads), np.uint8)
+        self.hashes = np.empty(2 * len(self.hashes), np.uint64)
+        if self.shards > 1:
+            self.picks = np.empty(2 * len(self.picks), np.int64)
