@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quiesce.explorer.trace import Trace, Waiting
+from quiesce.report.columns import broken
 
 _WIDEST_COLUMN = 32
 _ROOM_FOR_LAST = 36
 """Columns that the last thread's texts should have, so that a lock's name fits."""
-_NARROWEST_TEXT = 24
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ def render_interleaving(trace: Trace) -> str:
             lines.append(f" {row.text}")
             continue
         start = columns[row.thread]
-        for i, part in enumerate(_broken(row.text, width - start)):
+        for i, part in enumerate(broken(row.text, width - start)):
             lines.append(_line([(start + 2 * (i > 0), part)]))
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -126,25 +126,6 @@ def _columns(rows: list[_Row], threads: list[int], width: int) -> dict[int, int]
     # Texts that do not fit are broken; a column too narrow to tell is worse.
     step = max(step, min(_WIDEST_COLUMN, (width - _ROOM_FOR_LAST) // max(1, count - 1)))
     return {thread: 1 + place * step for place, thread in enumerate(threads)}
-
-
-def _broken(text: str, width: int) -> list[str]:
-    """Break *text* into lines of at most *width* columns, the remark about waiting first of all.
-
-    With very many threads, or a very long name, the lines become wider than the table.
-    """
-    width = max(width, _NARROWEST_TEXT)
-    if len(text) <= width:
-        return [text]
-    head, arrow, tail = text.partition("   <- ")
-    if arrow and len(head) <= width:
-        return [head, *_broken(f"<- {tail}", width - 2)]
-    cut = max(
-        text.rfind(" ", 0, width), text.rfind(",", 0, width - 1) + 1, text.rfind("(", 0, width) + 1
-    )
-    if cut <= 0:
-        cut = width
-    return [text[:cut].rstrip(), *_broken(text[cut:].lstrip(), width - 2)]
 
 
 def _line(parts: list[tuple[int, str]]) -> str:

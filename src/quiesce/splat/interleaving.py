@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hang as a table, one column a task, as kernel people draw it in commit messages.
 
-Two tasks fit into 72 columns. With more, the columns move together, and each line still has one
-entry, which may run on to the right.
+Two tasks fit into 72 columns, more into 80 or a little over. Each line has one entry, which may run on
+to the right; what does not fit is continued below.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quiesce.report.columns import broken
 from quiesce.splat.annotations import Nature
 from quiesce.splat.cycle import Blocking, Party, Task, Wait
 from quiesce.splat.modes import Mode
 
 WIDTH = 72
+WIDE = 80
+"""For more than two tasks."""
 
 _VERBS: dict[tuple[str, Mode], str] = {
     ("mutex", Mode.EXCLUSIVE): "mutex_lock",
@@ -178,15 +181,15 @@ def _layout(heads: Sequence[str], rows: Sequence[Row]) -> str:
         longest = max((len(r.text) for r in rows if r.column == 1), default=0)
         step = min(36, max(12, WIDTH - 1 - max(longest, len(heads[1]))))
     else:
-        step = max(8, 72 // count)
+        # Room for the name of a lock in the last column.
+        step = max(8, 66 // count)
     shown = [h if len(h) <= step - 2 or h is heads[-1] else h.partition(":")[0] for h in heads]
     lines = [_line(_spread(shown, step)), _line(_spread(["-" * len(h) for h in shown], step))]
     for row in rows:
-        text = row.text
-        room = WIDTH - 1 - step * row.column
-        if count <= 2 and len(text) > room:
-            text = text[: room - 3] + "..."
-        lines.append(_line(" " * (step * row.column) + text))
+        start = step * row.column
+        room = (WIDTH if count <= 2 else WIDE) - 1 - start
+        for number, part in enumerate(broken(row.text, room)):
+            lines.append(_line(" " * (start + 2 * (number > 0)) + part))
     return "\n".join(lines)
 
 
