@@ -8,7 +8,7 @@ place in that list is what identifies a step in a counterexample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -86,9 +86,7 @@ class Stepper:
         """Return the states that a run may begin in.
 
         Each thread has already run up to its first location; where it chooses on the way there are
-        several.
-
-        :raises StepFailure: a thread fails before it has touched anything shared.
+        several. A thread that can fail on the way has not begun yet: failing is its first step.
         """
         blank = [c.initial for c in self.program.cells]
         blank += [0] * (self._size - len(blank))
@@ -96,10 +94,9 @@ class Stepper:
         for thread in range(len(self.program.threads)):
             reached = []
             for state in states:
-                for step in self._run(state, thread, 0):
-                    if step.failure is not None:
-                        raise step.failure
-                    reached.append(step.target)
+                steps = self._run(state, thread, 0)
+                failing = any(step.failure is not None for step in steps)
+                reached += [state] if failing else [step.target for step in steps]
             states = reached
         return list(dict.fromkeys(states))
 
@@ -178,11 +175,17 @@ class Stepper:
                     elif after == BLOCKED:
                         break
                     else:
+                        copies = _alternatives(evaluator, vector, base, here)
                         recorded = self._recorded()
-                        todo += [
-                            (copy, here + 1, recorded)
-                            for copy in _alternatives(evaluator, vector, base, here)
-                        ]
+                        if at[here + 1] >= 0:
+                            steps += [
+                                Step(
+                                    thread, self._arrive(copy, thread, at[here + 1]), None, recorded
+                                )
+                                for copy in copies
+                            ]
+                        else:
+                            todo += [(copy, here + 1, recorded) for copy in reversed(copies)]
                         break
                 else:
                     op = evaluator.ops[here]
@@ -217,15 +220,24 @@ def _locations_by_position(ops: list[Op], at: dict[int, int]) -> list[int]:
 
 def _alternatives(
     evaluator: Evaluator, vector: list[int], base: int, position: int
-) -> Iterator[list[int]]:
-    """Yield a vector for each option of the choice at *position*, the first option last."""
+) -> list[list[int]]:
+    """Return a vector for each option of the choice at *position*.
+
+    All options are evaluated first, as Python evaluates all arguments of a call.
+    """
     op = evaluator.ops[position]
     assert isinstance(op, Choose)
     assign = evaluator.assign(op.slot)
-    for option in reversed(evaluator.choices[position]):
+    low, high = evaluator.ranges[op.slot]
+    values = [option(vector, base) for option in evaluator.choices[position]]
+    copies = []
+    for value in values:
+        if not low <= value <= high:
+            raise StepFailure("range", f"a choice became {value}, not in {low}..{high}", op)
         copy = list(vector)
-        assign(copy, base, option(vector, base))
-        yield copy
+        assign(copy, base, value)
+        copies.append(copy)
+    return copies
 
 
 class PropertyReader:
