@@ -22,6 +22,7 @@
   const count = (number) => number.toLocaleString("en");
   const place = (file, line) => (file ? `${file.split("/").pop()}:${line}` : "");
   const listed = (names) => names.join(" and ");
+  const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
   function shown(value) {
@@ -72,23 +73,21 @@
     }
     const head = el("tr", {}, el("td"));
     for (const result of data.results) {
-      const link = el("a", { href: address(result.id) }, result.label);
-      head.append(el("th", { scope: "col" }, link));
+      head.append(el("th", { scope: "col" }, el("a", { href: address(result.id) }, result.label)));
     }
-    const verdicts = el("tr", {}, el("th", { scope: "row" }, "verdict"));
-    for (const result of data.results) {
-      verdicts.append(el("td", { class: `${result.verdict} verdict` }, result.verdict));
-    }
-    const body = el("tbody", {}, verdicts);
+    const body = el("tbody", {}, summaryRow(["verdict"], (result) =>
+      el("td", { class: `${result.verdict} verdict` }, result.verdict)));
     for (const [name, property] of properties) {
-      const note = property.informational ? el("span", { class: "soft" }, " (for information)") : null;
-      const row = el("tr", {}, el("th", { scope: "row" }, el("code", {}, name), note));
-      for (const result of data.results) row.append(propertyCell(result, name));
-      body.append(row);
+      const note = property.informational ? el("span", { class: "soft" }, " (for information)") : "";
+      body.append(summaryRow([el("code", {}, name), note], (result) => propertyCell(result, name)));
     }
     return el("div", { class: "scroll" },
       el("table", { class: "summary" }, el("caption", {}, "What was asked, and the answers"),
         el("thead", {}, head), body, sizes()));
+  }
+
+  function summaryRow(heading, cell) {
+    return el("tr", {}, el("th", { scope: "row" }, ...heading), ...data.results.map(cell));
   }
 
   function propertyCell(result, name) {
@@ -96,10 +95,9 @@
     if (!property) return el("td", { class: "soft" }, "not asked");
     const soft = property.informational ? " informational" : "";
     const text = property.finding ?? WORDS[property.verdict];
-    const cell = el("td", { class: property.verdict + soft });
     const told = counterexamples(result).some((one) => one.property === name);
-    cell.append(told ? el("a", { href: address(result.id, name) }, text) : text);
-    return cell;
+    const link = told ? el("a", { href: address(result.id, name) }, text) : text;
+    return el("td", { class: property.verdict + soft }, link);
   }
 
   function sizes() {
@@ -113,13 +111,8 @@
     if (data.results.some((result) => "lockdep" in result)) {
       rows.unshift(["lockdep", (result) => result.lockdep?.kind ?? "silent"]);
     }
-    const body = el("tbody", { class: "sizes" });
-    for (const [name, value] of rows) {
-      const row = el("tr", {}, el("th", { scope: "row" }, name));
-      for (const result of data.results) row.append(el("td", {}, value(result)));
-      body.append(row);
-    }
-    return body;
+    return el("tbody", { class: "sizes" }, ...rows.map(([name, value]) =>
+      summaryRow([name], (result) => el("td", {}, value(result)))));
   }
 
   // -- One result -------------------------------------------------------------------------------
@@ -137,13 +130,13 @@
       el("p", {}, `Fairness assumed: ${data.fairness[result.fairness] ?? result.fairness}.`));
     for (const note of result.notes ?? []) section.append(el("p", { class: "soft" }, `Note: ${note}.`));
     if (result.verdict === "holds") section.append(...proved(result));
-    for (const found of counterexamples(result)) section.append(counterexample(result, found));
+    counterexamples(result).forEach((found, i) => section.append(counterexample(result, found, i)));
     if (result.lockdep) section.append(lockdep(result.lockdep));
     return section;
   }
 
   function proof(result) {
-    const size = `${count(result.states)} states, ${count(result.transitions)} steps, depth ${count(result.depth)}`;
+    const size = `${plural(result.states, "state")}, ${plural(result.transitions, "step")}, depth ${count(result.depth)}`;
     const by = `by the ${result.engine} explorer in ${result.seconds.toFixed(2)} s`;
     if (result.complete) {
       return `Every reachable state was visited and every step from it tried: ${size}, ${by}. `
@@ -188,19 +181,21 @@
 
   // -- One counterexample: the interleaving on the left, the state on the right -------------------
 
-  function counterexample(result, found) {
-    const about = el("div", { class: "about" },
-      el("h3", {}, `${found.property}: ${found.kind}`),
-      el("p", { class: "violation" }, ...message(found.message)));
-    const box = el("div", { class: "trace" }, about);
-    if (!found.steps.length && !found.initial) return box;
+  // The one that decides is open; others, and what is for information only, wait to be opened.
+  function counterexample(result, found, number) {
+    const open = number === 0 && result.counterexample ? "" : null;
+    const about = el("p", { class: "about violation" }, ...message(found.message));
+    const trace = el("div", { class: "trace" }, about);
+    const title = el("summary", {}, el("h3", {}, el("code", {}, found.property), `: ${found.kind}`));
+    const box = el("details", { class: "counterexample", open }, title, trace);
+    if (!found.initial) return box;
     const view = { result, found, at: found.steps.length, rows: [], all: false };
     view.key = [result.id, found.property];
-    if (found.replay) about.append(replay(view));
+    if (found.replay) about.after(replay(view));
     view.panel = el("div", {
       class: "state", role: "region", tabindex: "0", "aria-label": `State, ${result.label}, ${found.property}`,
     });
-    box.append(el("div", { class: "scroll" }, interleaving(view)), view.panel);
+    trace.append(el("div", { class: "scroll" }, interleaving(view)), view.panel);
     view.box = box;
     views.push(view);
     return box;
@@ -231,30 +226,47 @@
   function interleaving(view) {
     const { found } = view;
     const columns = takingPart(found);
+    const grid = `grid-${views.length}`;
     const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "unseen" }, "step")));
-    for (const name of columns) head.append(el("th", { scope: "col" }, name));
+    columns.forEach((name, i) => head.append(el("th", { scope: "col", id: `${grid}-${i}` }, name)));
     head.append(el("th", { scope: "col" }, el("span", { class: "unseen" }, "source line")));
     const table = el("table", {
-      class: "steps code", role: "grid", "aria-label": `Interleaving, ${view.result.label}, ${found.property}`,
-    }, el("thead", {}, head));
-    const stem = el("tbody", {}, stepRow(view, columns, 0));
+      class: "steps code", role: "grid", id: grid,
+      "aria-label": `Interleaving, ${view.result.label}, ${found.property}`,
+      style: `min-width: ${10 + 12 * columns.length}rem`,
+    }, columnWidths(found, columns), el("thead", {}, head));
+    const cells = (thread, lines) => columnCells(grid, columns, thread, lines);
+    const stem = el("tbody", {}, stepRow(view, columns, cells, 0));
     table.append(stem);
     let body = stem;
     const looping = found.loop_start !== null && found.loop_start < found.steps.length;
     found.steps.forEach((step, index) => {
       if (looping && index === found.loop_start) {
-        body.append(...waitingRows(neverMoving(found), columns, () => "never gets any further"));
+        body.append(...waitingRows(neverMoving(found), cells, () => "never gets any further"));
         body = el("tbody", { class: "loop" }, remarkRow(columns, "... and from here on, over and over:"));
         table.append(body);
       }
-      body.append(stepRow(view, columns, index + 1));
+      body.append(stepRow(view, columns, cells, index + 1));
     });
     if (looping) {
       body.append(remarkRow(columns, "... and so on for ever."));
     } else if (isAboutWaiting(found)) {
-      body.append(...waitingRows(standing(found), columns, (one) => waitsFor(found.waiting, one)));
+      body.append(...waitingRows(standing(found), cells, (one) => waitsFor(found.waiting, one)));
     }
     return table;
+  }
+
+  // A row has one thread's text only, which may run on to the right of its column; the last thread's
+  // cannot, so its column is wider.
+  function columnWidths(found, columns) {
+    const longest = Math.max(6, ...found.steps.map((step) => place(step.file, step.line).length));
+    const group = el("colgroup", {}, el("col", { style: "width: 6ch" }));
+    columns.forEach((name, i) => {
+      const last = i === columns.length - 1;
+      group.append(el("col", { style: last ? null : `width: ${Math.floor(75 / (columns.length + 0.6))}%` }));
+    });
+    group.append(el("col", { style: `width: ${Math.min(longest, 28) + 2}ch` }));
+    return group;
   }
 
   const isAboutWaiting = (found) =>
@@ -279,14 +291,26 @@
     return columns.length ? columns : found.threads.map((one) => one.name);
   }
 
-  function waitsFor(waiting, one) {
-    if (one.held_by.length) return `waits for ${listed(one.held_by)}`;
-    if (!one.lock) return one.at.startsWith("schedule") ? "sleeps" : "waits";
-    const queued = waiting.filter((other) => other.lock === one.lock && other.thread !== one.thread);
-    return queued.length ? `waits behind ${listed(queued.map((other) => other.thread))}` : "waits";
+  // Those that hold the lock; else, as no lock is free for all, those that queue for it as well.
+  function inTheWay(waiting, one) {
+    if (one.held_by.length) return { how: "held by", names: listed(one.held_by) };
+    const queued = waiting.filter((other) => one.lock && other.lock === one.lock && other !== one);
+    return queued.length ? { how: "behind", names: listed(queued.map((other) => other.thread)) } : null;
   }
 
-  function stepRow(view, columns, number) {
+  function waitsFor(waiting, one) {
+    const others = inTheWay(waiting, one);
+    if (others) return `waits ${others.how === "behind" ? "behind" : "for"} ${others.names}`;
+    return !one.lock && one.at.startsWith("schedule") ? "sleeps" : "waits";
+  }
+
+  function waitsForLock(waiting, one) {
+    if (!one.lock) return waitsFor(waiting, one);
+    const others = inTheWay(waiting, one);
+    return `waits for ${one.lock}${others ? `, ${others.how} ${others.names}` : ""}`;
+  }
+
+  function stepRow(view, columns, cells, number) {
     const step = view.found.steps[number - 1];
     const row = el("tr", { class: "step", "aria-selected": "false", tabindex: "-1" },
       el("td", { class: "number" }, String(number)));
@@ -295,7 +319,7 @@
     } else {
       const lines = step.actions.map((action) => el("div", {}, ...breakable(action.text)));
       if (step.failure) lines.push(el("div", { class: "failure" }, `<- ${step.failure}`));
-      row.append(...columnCells(columns, step.thread, lines));
+      row.append(...cells(step.thread, lines));
       row.append(el("td", { class: "place", title: step.file }, place(step.file, step.line)));
     }
     row.addEventListener("click", () => select(view, number));
@@ -303,15 +327,19 @@
     return row;
   }
 
-  function columnCells(columns, thread, lines) {
-    return columns.map((name) => (name === thread ? el("td", {}, ...lines) : el("td")));
+  function columnCells(grid, columns, thread, lines) {
+    const number = columns.indexOf(thread);
+    const empty = columns.slice(0, number).map(() => el("td"));
+    return [...empty, el("td", { colspan: columns.length - number, headers: `${grid}-${number}` }, ...lines)];
   }
 
-  function waitingRows(waiting, columns, why) {
-    return waiting.map((one) => el("tr", {}, el("td"),
-      ...columnCells(columns, one.thread, [
-        el("div", {}, ...breakable(one.at)), el("div", { class: "remark" }, `<- ${why(one)}`),
-      ]), el("td")));
+  function waitingRows(waiting, cells, why) {
+    return waiting.map((one) => {
+      const remark = el("div", { class: "remark" }, `<- ${why(one)}`);
+      const row = el("tr", {}, el("td"), ...cells(one.thread, [el("div", {}, ...breakable(one.at)), remark]));
+      row.lastChild.colSpan += 1; // no source line stands to its right
+      return row;
+    });
   }
 
   function remarkRow(columns, text) {
@@ -329,30 +357,26 @@
     const title = step ? `${after}: ${step.thread}` : after;
     view.panel.replaceChildren(
       el("h3", {}, title),
-      ...threadsTable(found, state, before, step),
+      ...threadsList(state, step),
       ...sharedTable(view, state, before));
   }
 
-  function threadsTable(found, state, before, step) {
+  function threadsList(state, step) {
     const list = el("dl", {});
     const waiting = step ? step.waiting : [];
     for (const [name, thread] of Object.entries(state.threads)) {
       const moved = step && step.thread === name;
       list.append(el("dt", {}, moved ? `${name} (moved)` : name));
-      list.append(el("dd", { class: "code" }, thread.at === "finished" ? "finished" : `at ${thread.at}, line ${thread.line}`));
-      const locals = Object.entries(thread.locals);
-      if (locals.length) {
-        const text = locals.map(([local, value]) => `${local} = ${shown(value)}`).join(", ");
-        list.append(el("dd", { class: "code" }, text));
-      }
-      const held = step?.held[name] ?? [];
-      for (const lock of held) {
+      const at = thread.at === "finished" ? "finished" : `at ${thread.at}, line ${thread.line}`;
+      list.append(el("dd", { class: "code" }, ...breakable(at)));
+      const locals = Object.entries(thread.locals).map(([local, value]) => `${local} = ${shown(value)}`);
+      if (locals.length) list.append(el("dd", { class: "code" }, locals.join(", ")));
+      for (const lock of step?.held[name] ?? []) {
         const how = lock.mode === "exclusive" ? "" : ` (${lock.mode})`;
-        list.append(el("dd", { class: "code" }, `holds ${lock.lock}${how} since ${place(lock.file, lock.line)}`));
+        list.append(el("dd", { class: "code" }, `holds ${lock.lock}${how}, taken at ${place(lock.file, lock.line)}`));
       }
       for (const one of waiting.filter((other) => other.thread === name)) {
-        const lock = one.lock ? `${one.lock}: ` : "";
-        list.append(el("dd", { class: "code waits" }, `${lock}${waitsFor(waiting, one)}`));
+        list.append(el("dd", { class: "code waits" }, ...breakable(waitsForLock(waiting, one))));
       }
     }
     return [el("h3", {}, "Threads"), list];
@@ -362,8 +386,8 @@
     const touched = touchedBy(view.found);
     const body = el("tbody", {});
     for (const [name, value] of Object.entries(state.shared)) {
-      const changed = !same(value, before.shared[name]);
       if (!view.all && !touched.has(name)) continue;
+      const changed = !same(value, before.shared[name]);
       const cell = el("td", { class: "code" }, shown(value));
       if (changed) cell.append(el("span", { class: "was" }, `  (was ${shown(before.shared[name])})`));
       body.append(el("tr", { class: changed ? "changed" : null },
@@ -407,43 +431,40 @@
 
   function select(view, number) {
     active = view;
+    view.box.open = true;
     mark(view, number);
     view.rows[view.at].focus({ preventScroll: true });
     view.rows[view.at].scrollIntoView({ block: "nearest" });
     history.replaceState(null, "", address(...view.key, view.at));
   }
 
+  // Like select, but from elsewhere on the page: the whole counterexample comes into sight.
+  function show(view, number) {
+    view.box.open = true;
+    view.box.scrollIntoView({ block: "start" });
+    select(view, number);
+  }
+
   function move(by) {
     if (!views.length) return;
     if (active) select(active, active.at + by);
-    else select(views[0], by > 0 ? 1 : views[0].at);
+    else show(views[0], by > 0 ? 1 : views[0].at);
   }
 
   function otherView(by) {
     if (!views.length) return;
     const number = active ? views.indexOf(active) + by : 0;
     const view = views[Math.max(0, Math.min(views.length - 1, number))];
-    view.box.scrollIntoView({ block: "start" });
-    select(view, view.at);
+    show(view, view.at);
   }
 
   function follow() {
-    const parts = location.hash.slice(1).split("/").map(decoded);
-    const view = views.find((one) => one.key[0] === parts[0] && one.key[1] === parts[1]);
-    if (view) {
-      view.box.scrollIntoView({ block: "start" });
-      select(view, /^\d+$/.test(parts[2] ?? "") ? Number(parts[2]) : view.at);
-    } else if (parts[0]) {
-      document.getElementById(`result-${parts[0]}`)?.scrollIntoView({ block: "start" });
-    }
-  }
-
-  function decoded(part) {
-    try {
-      return decodeURIComponent(part);
-    } catch {
-      return part;
-    }
+    // The parts are compared as they were written: an address that is none of ours fits nothing.
+    const [name, property, step] = location.hash.slice(1).split("/");
+    const view = views.find((one) => address(...one.key) === `#${name}/${property}`);
+    const result = data.results.find((one) => address(one.id) === `#${name}`);
+    if (view) show(view, /^\d+$/.test(step ?? "") ? Number(step) : view.at);
+    else if (result) document.getElementById(`result-${result.id}`).scrollIntoView({ block: "start" });
   }
 
   const KEYS = {
