@@ -166,6 +166,15 @@ def test_a_large_circle_is_proved_by_the_run_that_is_expected_to_hang() -> None:
     assert "in_turn" in proof.model
 
 
+@pytest.mark.parametrize("size", [3, 6, 8, 24])
+def test_one_trylock_opens_a_circle_of_any_size(size: int) -> None:
+    """Beyond a size the neighbours that surely wait are taken together, which is said."""
+    names = [(f"&toy->lock_{chr(97 + n)}{chr(97 + n)}", "mutex_lock") for n in range(size)]
+    proof = _proof(_chain([(names[0][0], "mutex_trylock"), *names[1:]]))
+    assert proof.verdict == "refuted" and "(h)" in proof.reason
+    assert ("taken together" in proof.reason) == (size > 7)
+
+
 def test_a_circle_too_large_is_said_to_be() -> None:
     proof = _proof(_chain([(f"&toy->lock{n}x", "mutex_lock") for n in range(45)]))
     assert proof.verdict == "not_modelled" and "45 paths" in proof.reason

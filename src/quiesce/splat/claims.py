@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from quiesce.splat.cycle import Wait, build_cycle
+from quiesce.splat.cycle import Wait, build_cycle, taken_together
 from quiesce.splat.model import Report
 from quiesce.splat.reasons import (
     context_conditions,
@@ -27,6 +27,9 @@ STANDS_FOR = "what the annotations stand for"
 DRAWN = "the annotations as locks, as lockdep takes them"
 MAX_PATHS = 40
 """Of a circle that is modelled; lockdep itself follows no more than 48 locks in a row."""
+
+MAX_SEARCHED = 7
+"""Tasks of a circle whose whole space is searched; beyond, a shorter circle's is."""
 
 MAX_NESTED = 18
 """Blocks that a thread of a scenario may nest; Python itself allows 20."""
@@ -57,15 +60,16 @@ def _cycle_claim(report: Report) -> Claim:
     writers = WRITERS in model.parameters
     same = _same_object(report)
     contexts = (*same, *context_conditions(cycle))
-    if not has_annotations(cycle):
-        return Claim(model, (_trial("", (), contexts, cycle.waits, writers),))
-    return Claim(
-        model,
-        (
+    trials = [_trial("", (), contexts, cycle.waits, writers)]
+    if has_annotations(cycle):
+        trials = [
             _trial(STANDS_FOR, ((AS_DRAWN, False),), contexts, cycle.waits, writers),
             _trial(DRAWN, ((AS_DRAWN, True),), same, cycle.as_drawn, writers),
-        ),
-    )
+        ]
+    short = None
+    if len(cycle.tasks) > MAX_SEARCHED:
+        short = cycle_scenario(report, taken_together(cycle))
+    return Claim(model, tuple(trials), short=short)
 
 
 def _same_object(report: Report) -> tuple[str, ...]:

@@ -278,6 +278,28 @@ def _join(paths: tuple[Path, ...]) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
+def taken_together(cycle: Cycle) -> Cycle:
+    """Return a shorter circle: neighbours of which one surely waits for the other become one task.
+
+    If all tasks of *cycle* wait for each other, so do those of the result, and the other way round:
+    who holds A and waits for B, while the next holds B and waits for C, is like one who holds A and
+    waits for C.
+    """
+    groups: list[list[Task]] = []
+    for index, task in enumerate(cycle.tasks):
+        if index > 0 and cycle.waits[index - 1].blocking is Blocking.BLOCKS:
+            groups[-1].append(task)
+        else:
+            groups.append([task])
+    tasks = tuple(group[0] if len(group) == 1 else _one_task(group) for group in groups)
+    return Cycle(tuple(path for task in tasks for path in task.paths), tasks, _waits(tasks))
+
+
+def _one_task(group: list[Task]) -> Task:
+    first, last = group[0].paths[0], group[-1].paths[-1]
+    return Task((Path(first.number, first.holds, last.wants, last.frames, False),))
+
+
 def _waits(tasks: tuple[Task, ...]) -> tuple[Wait, ...]:
     waits: list[Wait] = []
     for index, task in enumerate(tasks):

@@ -19,6 +19,9 @@ OTHER_ORDER = "other_order"
 IRQS_OFF = "irqs_off"
 IN_TURN = "in_turn"
 
+MANY_TASKS = 4
+"""Beyond so many paths the tasks of a scenario begin in turn, unless told otherwise."""
+
 PARAMETERS = {
     AS_DRAWN: ("bool", "False", "take annotations for the locks that lockdep sees in them"),
     WRITERS: ("int", "1", "how many writers there are, of each lock that readers share"),
@@ -123,12 +126,14 @@ class Claim:
     """What to check; without a *model*, *verdict* and *reason* say why there is none.
 
     :param trials: the readings, the deciding one first.
+    :param short: the same for the deciding one with fewer tasks, where *model* has very many.
     """
 
     model: ScenarioModel | None
     trials: tuple[Trial, ...] = ()
     verdict: str = ""
     reason: str = ""
+    short: ScenarioModel | None = None
 
 
 _TAKEN = (

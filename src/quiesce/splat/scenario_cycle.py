@@ -21,6 +21,7 @@ from quiesce.splat.reasons import two_addresses
 from quiesce.splat.scenario import (
     AS_DRAWN,
     IN_TURN,
+    MANY_TASKS,
     OTHER_ORDER,
     WRITERS,
     ModelLock,
@@ -32,9 +33,6 @@ from quiesce.splat.scenario import (
 from quiesce.splat.scenario_kinds import Kind, drawn_kind_of, enter, kind_of, nest, write
 
 Key = tuple[str, int, int]
-
-MANY_TASKS = 6
-"""Beyond so many paths the tasks of a scenario begin in turn, unless told otherwise."""
 
 
 def cycle_scenario(report: Report, cycle: Cycle) -> ScenarioModel:

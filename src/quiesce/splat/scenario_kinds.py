@@ -148,7 +148,7 @@ def nest(kind: Kind, party: Party, attribute: str, *, wanted: bool, comment: str
     :param wanted: True for the second lock of a path, False for the one that is held already.
     """
     mode = party.how.mode
-    if party.how.trylock and kind.trylock:
+    if wanted and party.how.trylock and kind.trylock:
         return Nest(f"if self.{attribute}.trylock():", f"self.{attribute}.unlock()", comment)
     if wanted and party.how.trylock:
         return Nest("pass", comment=f"{party.how.function}() only tries: nobody waits.")

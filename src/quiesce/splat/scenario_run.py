@@ -23,13 +23,10 @@ from quiesce.explorer.trace import follow
 from quiesce.explorer.waiting import unfinished
 from quiesce.loading import load_scenario
 from quiesce.report.interleaving import render_interleaving
-from quiesce.splat.scenario import IN_TURN, ModelThread, ScenarioModel
+from quiesce.splat.scenario import IN_TURN, MANY_TASKS, ModelThread, ScenarioModel
 
-MAX_STATES = 6000
+MAX_STATES = 10_000
 """Where a search of a report's scenario ends: below a second with the plain-Python explorer."""
-
-SEARCH_FIRST = 5
-"""Up to so many tasks the whole space is searched at once, for the shortest hang."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,14 @@ class SourceRunner:
         :param briefly: of a large scenario, try only the run that is expected to hang.
         """
         program = self._compile(settings, in_turn=False)
-        if len(self._tasks(program)) > SEARCH_FIRST:
+        many = len(self._tasks(program)) > MANY_TASKS
+        if many:
             finding = self._expected_hang(program)
             if finding is not None:
                 return _outcome(program, finding, len(finding.path))
             if briefly:
                 return Outcome(False, complete=False)
-        if IN_TURN in self._model.parameters:
+        if many and IN_TURN in self._model.parameters:
             program = self._compile(settings, in_turn=True)
         result = check_reference(program, Options(bounds=Bounds(max_states=MAX_STATES)))
         return _judge(result)

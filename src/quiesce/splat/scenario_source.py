@@ -20,6 +20,7 @@ CLASS = "Report"
 
 _WIDTH = 98
 _LONGEST = 300
+_OTHERS = {"False": "true", "True": "false", "1": "0"}
 _INDENT = "    "
 
 
@@ -50,8 +51,8 @@ def _docstring(model: ScenarioModel) -> Iterator[str]:
     yield ""
     yield f"{_INDENT}quiesce check FILE"
     for name in model.parameters:
-        kind, default, meaning = PARAMETERS[name]
-        other = "true" if kind == "bool" else ("0" if default == "1" else "1")
+        _, default, meaning = PARAMETERS[name]
+        other = _OTHERS[default]
         yield f"{_INDENT}quiesce check FILE --set {name}={other}"
         yield f"{_INDENT * 2}({meaning}; {default.lower()} unless set)"
     for note in model.notes:
