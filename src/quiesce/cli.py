@@ -77,6 +77,12 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--show-steps", action="store_true", help="print the source with its steps marked"
     )
     check.add_argument(
+        "--lockdep", action="store_true", help="print lockdep's report in the kernel's format, alone"
+    )
+    check.add_argument(
+        "--lock-graph", choices=("text", "dot", "mermaid"), help="print which locks nest in which"
+    )
+    check.add_argument(
         "--all", action="store_true", help="go on after a violation: a verdict for each property"
     )
     add_search_options(check)

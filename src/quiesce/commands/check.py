@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from quiesce.commands.lockdep import lockdep_of, print_graph, print_report, report_note
 from quiesce.commands.options import native_options, search_options, write_file
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
@@ -29,6 +30,10 @@ def check_command(args: argparse.Namespace) -> int:
     if args.show_steps:
         print(render_steps(program), end="")
         return 0
+    if args.lockdep:
+        return print_report(lockdep_of(program))
+    if args.lock_graph:
+        return print_graph(program, args.lock_graph)
     result = run_check(program, args, args.target)
 
     def token_of(finding: Finding) -> str | None:
@@ -36,15 +41,19 @@ def check_command(args: argparse.Namespace) -> int:
 
     token = token_of(result.finding) if result.finding else None
     name = type(scenario).__name__
+    lockdep = lockdep_of(program)
+    if lockdep is not None:
+        result.notes.append(report_note(lockdep))
+    data = check_to_json(result, name, None, token)
+    data["lockdep"] = lockdep.to_dict() if lockdep is not None else None
     if args.json:
-        print(json.dumps(check_to_json(result, name, None, token)))
+        print(json.dumps(data))
     else:
         again = f"quiesce replay {token}" if token else None
         print(render_check(result, f"{args.target}", again), end="")
     if args.html:
         from quiesce.report.html import render_html
 
-        data = check_to_json(result, name, None, token)
         data["other_counterexamples"] = other_counterexamples(result, token_of)
         write_file(args.html, render_html([data]))
     return result.verdict.exit_code

@@ -8,25 +8,24 @@ import json
 from dataclasses import dataclass
 
 from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenario_settings
+from quiesce.commands.lockdep import lockdep_of, print_report
 from quiesce.commands.options import native_options, search_options, write_file
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import CheckResult, check
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import make_token
 from quiesce.lockdep import Report
-from quiesce.lockdep.explored import lock_report
 from quiesce.report.check_json import check_to_json, other_counterexamples
 from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
 from quiesce.report.table import render_table
-from quiesce.verdict import Verdict, worst
+from quiesce.verdict import worst
 
 SMALL = 120_000
 """States up to which the reference explorer answers: the default scenario of every design."""
 
 
 LOCKDEP_OPERATIONS = "copy_on_write,zap"
-LOCKDEP_STATES = 5_000
 
 
 @dataclass(slots=True)
@@ -110,15 +109,9 @@ def design_lockdep(design: str, settings: tuple[str, ...]) -> Report | None:
     if not any(s.startswith("operations=") for s in settings):
         settings = (*settings, f"operations={LOCKDEP_OPERATIONS}")
     program = compile_scenario(design_scenario(design, settings))
-    return lock_report(program, max_states=LOCKDEP_STATES)
+    return lockdep_of(program)
 
 
 def _lockdep_alone(designs: tuple[str, ...], settings: tuple[str, ...]) -> int:
     """Print lockdep's report of each design and nothing else; exit code 1 if there is one."""
-    verdict = Verdict.HOLDS
-    for design in designs:
-        report = design_lockdep(design, settings)
-        if report is not None:
-            print(report.text())
-            verdict = Verdict.VIOLATION
-    return verdict.exit_code
+    return max(print_report(design_lockdep(design, settings)) for design in designs)

@@ -45,14 +45,12 @@ class Options:
     :param keep_going: explore the whole space although a violation was found, so that every property
         gets its verdict.
     :param fairness: ``strong``, ``weak`` or ``none``: see ``fairness.py``.
-    :param on_graph: called with the explored graph, for what else wants to look at it.
     """
 
     keep_going: bool = False
     fairness: str = "strong"
     bounds: Bounds = field(default_factory=Bounds)
     progress: Callable[[Progress], None] | None = None
-    on_graph: Callable[[Graph], None] | None = None
 
 
 def check_reference(program: Program, options: Options) -> CheckResult:
@@ -76,8 +74,6 @@ class _Check:
     def run(self) -> CheckResult:
         started = time.monotonic()
         graph = explore(self.stepper, self._on_state, self.options.bounds, self.options.progress)
-        if self.options.on_graph is not None:
-            self.options.on_graph(graph)
         results = self._built_in(graph)
         results += [self._declared(graph, i) for i in range(len(self.program.properties))]
         if graph.incomplete:

@@ -64,16 +64,10 @@ class ExploredLockdep:
 
         :param max_states: how many states to look at with all threads running.
         """
-        if not self._run_alone():
+        if any(_lock_events(self.program)) and not self._run_alone():
             graph = explore(
                 self._plain, lambda number, state, steps: GO_ON, Bounds(max_states=max_states)
             )
-            self.add_graph(graph)
-        return self.validator.report
-
-    def over(self, graph: Graph) -> Report | None:
-        """The same for a graph that is explored already."""
-        if not self._run_alone():
             self.add_graph(graph)
         return self.validator.report
 
@@ -185,20 +179,6 @@ def class_key(component: Protocol) -> tuple[str, str]:
     owner = component._owner
     name = type(owner).__qualname__ if owner is not None else ""
     return name, re.sub(r"\[\d+\]", "", component._attribute)
-
-
-def lock_report(
-    program: Program,
-    *,
-    raw_nesting: bool = False,
-    like_linux: bool = False,
-    max_states: int = DEFAULT_STATES,
-) -> Report | None:
-    """Return what lockdep has to say about *program*, or None."""
-    if not any(_lock_events(program)):
-        return None
-    validator = Validator(raw_nesting=raw_nesting, like_linux=like_linux)
-    return ExploredLockdep(program, validator).run(max_states)
 
 
 def _lock_events(program: Program) -> Iterator[LockEvent]:
