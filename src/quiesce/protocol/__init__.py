@@ -37,6 +37,7 @@ from quiesce.protocol.variables import (
     TaskRef,
     TaskSet,
     Version,
+    shared,
 )
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "eventually",
     "known_as",
     "releases",
+    "shared",
     "sometimes",
     "thread",
     "wait_until",

@@ -42,6 +42,9 @@ THREADS = _Threads()
 
 DEFAULT_HIGH = 255
 
+LARGEST_SET = 62
+"""Members of a Set: as many bits as an integer of the explorers has to spare."""
+
 
 class Variable(Generic[V]):
     """Base of all declarations.
@@ -79,6 +82,11 @@ class Int(Variable[int]):
         *,
         marked: bool = False,
     ) -> None:
+        for bound in (initial, low, *([] if isinstance(high, _Threads) else [high])):
+            if not isinstance(bound, int):
+                raise TypeError(f"Int: {bound!r} is not an integer")
+        if not isinstance(high, _Threads) and not low <= initial <= high:
+            raise ValueError(f"Int: the initial value {initial} is not in {low}..{high}")
         super().__init__(initial, marked=marked)
         self.low = low
         self.high = high
@@ -96,6 +104,8 @@ class Bool(Variable[bool]):
     """True or False."""
 
     def __init__(self, initial: bool = False, *, marked: bool = False) -> None:
+        if not isinstance(initial, bool):
+            raise TypeError(f"Bool: {initial!r} is neither True nor False")
         super().__init__(initial, marked=marked)
 
     def admits(self, value: object, threads: int) -> bool:
@@ -106,6 +116,8 @@ class Enum(Variable[E]):
     """A member of a Python :class:`enum.Enum`, the class of *initial*."""
 
     def __init__(self, initial: E, *, marked: bool = False) -> None:
+        if not isinstance(initial, enum.Enum):
+            raise TypeError(f"Enum: {initial!r} is not a member; give the initial one, State.IDLE")
         super().__init__(initial, marked=marked)
         self.members: tuple[E, ...] = tuple(type(initial))
 
@@ -213,8 +225,12 @@ class Set(Variable[SetValue[int]]):
     """
 
     def __init__(self, size: int, initial: tuple[int, ...] = (), *, marked: bool = False) -> None:
+        if not isinstance(size, int) or not 1 <= size <= LARGEST_SET:
+            raise ValueError(f"Set: the size {size!r} is not in 1..{LARGEST_SET}")
         super().__init__(SetValue(initial), marked=marked)
         self.size = size
+        if not self.admits(self.initial, 0):
+            raise ValueError(f"Set: {initial!r} are not all in 0..{size - 1}")
 
     def admits(self, value: object, threads: int) -> bool:
         return isinstance(value, set) and all(
@@ -242,7 +258,14 @@ class Array(Generic[V]):
     :param size: number of elements, at least 1; or :data:`THREADS`.
     """
 
+    @overload
+    def __init__(self, element: Variable[V], size: int | _Threads) -> None: ...
+    @overload
+    def __init__(self, element: V, size: int | _Threads) -> None: ...
     def __init__(self, element: object, size: int | _Threads) -> None:
+        _require_element("Array", element, component=True)
+        if not isinstance(size, _Threads) and (not isinstance(size, int) or size < 1):
+            raise ValueError(f"Array: the size {size!r} is not a number of 1 or more")
         self.element = element
         self.size = size
 
@@ -264,6 +287,7 @@ class PerTask(Generic[V]):
     """
 
     def __init__(self, element: Variable[V]) -> None:
+        _require_element("PerTask", element, component=False)
         self.element = element
 
     if TYPE_CHECKING:
@@ -275,6 +299,21 @@ class PerTask(Generic[V]):
         def __get__(
             self, obj: object | None, owner: type[object]
         ) -> PerTask[V] | PerTaskValue[V]: ...
+
+
+@overload
+def shared(declaration: Variable[V]) -> V: ...
+@overload
+def shared(declaration: Array[V]) -> ArrayValue[V]: ...
+@overload
+def shared(declaration: PerTask[V]) -> PerTaskValue[V]: ...
+def shared(declaration: Any) -> Any:
+    """Declare a variable in a constructor: ``self.hole = shared(Int(0, high=places))``.
+
+    It returns its argument. Without it the declaration works just as well, but a type checker takes the
+    attribute for the declaration instead of for its values.
+    """
+    return declaration
 
 
 class ArrayValue(Generic[V]):
@@ -323,6 +362,23 @@ class PerTaskValue(Generic[V]):
 
     def __iter__(self) -> Iterator[V]:
         return iter(self._values)
+
+
+def _require_element(kind: str, element: object, *, component: bool) -> None:
+    """Refuse what cannot be the element of an array."""
+    from quiesce.protocol.component import Protocol
+
+    if isinstance(element, Version):
+        raise TypeError(f"{kind}: a Version is one counter, and cannot be an element")
+    if isinstance(element, Variable) or (component and isinstance(element, Protocol)):
+        return
+    if isinstance(element, type):
+        raise TypeError(
+            f"{kind}: {element.__name__} is a class; give an instance, {element.__name__}()"
+        )
+    raise TypeError(
+        f"{kind}: {element!r} is no declaration of a variable" + " or component" * component
+    )
 
 
 class RangeViolation(AssertionError):
