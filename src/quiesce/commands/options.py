@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from quiesce.errors import UsageError
-from quiesce.explorer import Bounds, Options
-from quiesce.explorer.native.options import NativeOptions
-from quiesce.report.progress import ProgressLine
+
+if TYPE_CHECKING:
+    # Not at run time: `explain` reads these options' parser, too, and needs no explorer.
+    from quiesce.explorer import Options
+    from quiesce.explorer.native.options import NativeOptions
+    from quiesce.report.progress import ProgressLine
 
 FAIRNESS = ("strong", "weak", "none")
 
@@ -55,6 +59,8 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
 
 def search_options(args: argparse.Namespace, progress: ProgressLine, keep_going: bool) -> Options:
     """Return the search options that *args* ask for."""
+    from quiesce.explorer import Bounds, Options
+
     bounds = Bounds(args.max_states, args.max_memory)
     return Options(keep_going, args.fairness, bounds, progress)
 
@@ -64,6 +70,8 @@ def native_options(args: argparse.Namespace, small: int = 20_000) -> NativeOptio
 
     :param small: how many states the reference explorer tries first.
     """
+    from quiesce.explorer.native.options import NativeOptions
+
     return NativeOptions(
         explorer=args.explorer,
         symmetry=not args.no_symmetry,
