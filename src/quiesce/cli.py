@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 from quiesce import __version__
+from quiesce.commands.until_closed import UntilClosed
 from quiesce.errors import QuiesceError
 from quiesce.verdict import EXIT_USAGE, Verdict
 
@@ -22,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that *argv* names; return the process's exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
+    stdout = sys.stdout
+    sys.stdout = UntilClosed(stdout)
     try:
         code = args.run(args)
         sys.stdout.flush()
@@ -32,10 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("quiesce: interrupted; nothing is proved", file=sys.stderr)
         return Verdict.INCOMPLETE.exit_code
-    except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`: not an error, but stay silent at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Verdict.HOLDS.exit_code
     except Exception as error:
         if os.environ.get("QUIESCE_DEBUG"):
             traceback.print_exc()
@@ -45,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return Verdict.ERROR.exit_code
+    finally:
+        sys.stdout = stdout
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -77,7 +78,9 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--show-steps", action="store_true", help="print the source with its steps marked"
     )
     check.add_argument(
-        "--lockdep", action="store_true", help="print lockdep's report in the kernel's format, alone"
+        "--lockdep",
+        action="store_true",
+        help="print lockdep's report in the kernel's format, alone",
     )
     check.add_argument(
         "--lock-graph", choices=("text", "dot", "mermaid"), help="print which locks nest in which"

@@ -8,9 +8,9 @@ with exit code 2. Anything else that escapes is a defect of ours and ends with e
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 
 class QuiesceError(Exception):
@@ -109,6 +109,7 @@ class SourceErrors(QuiesceError):
 def source_line(file: str, line: int) -> str | None:
     """Return line *line* (1-based) of *file* without its newline; None if it cannot be read."""
     try:
-        return Path(file).read_text(encoding="utf-8").splitlines()[line - 1]
-    except (OSError, UnicodeDecodeError, IndexError):
+        with tokenize.open(file) as opened:
+            return opened.read().split("\n")[line - 1]
+    except (OSError, SyntaxError, UnicodeDecodeError, IndexError):
         return None

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
+import itertools
 import sys
 import traceback
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
+from types import ModuleType
 
 from quiesce.errors import Diagnostic, Loc, QuiesceError, SourceErrors, UsageError
 from quiesce.protocol import Scenario
@@ -62,61 +64,114 @@ def build(scenario: type[Scenario], settings: Sequence[str]) -> Scenario:
         )
     try:
         return scenario(**values)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{scenario.__name__} cannot be built: {error}") from error
+    except QuiesceError:
+        raise
+    except Exception as error:  # the constructor is the user's
+        where = _place_in(inspect.getfile(scenario), error)
+        raise UsageError(f"{scenario.__name__} cannot be built: {where}{_named(error)}") from error
+
+
+def _place_in(file: str, error: BaseException) -> str:
+    """Return where in *file* an exception passed, ``file.py:12: ``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((f for f in reversed(frames) if f.filename == file), None)
+    return f"{file}:{place.lineno}: " if place else f"{file}: "
+
+
+def _named(error: BaseException) -> str:
+    """Return the text of *error*; of one that is meant for people, without its class."""
+    if isinstance(error, ValueError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def _convert(name: str, text: str, default: object) -> object:
+    """Return *text* as a value of the type of *default*; without one, a number if it looks like one."""
     if isinstance(default, bool):
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if text.lower() not in words:
+        if text.lower() not in _WORDS:
             raise UsageError(f"--set {name}={text}: this is a yes-or-no parameter", f"{name}=true")
-        return words[text.lower()]
-    if isinstance(default, int) or (default is inspect.Parameter.empty and _is_integer(text)):
+        return _WORDS[text.lower()]
+    if isinstance(default, Enum):
+        for member in type(default):
+            if text.lower() in (member.name.lower(), str(member.value).lower()):
+                return member
+        known = ", ".join(member.name for member in type(default))
+        raise UsageError(f"--set {name}={text}: there is no such {type(default).__name__}", known)
+    if isinstance(default, int):
         if not _is_integer(text):
             raise UsageError(f"--set {name}={text}: this needs a whole number", f"{name}=2")
         return int(text)
-    return text
+    if isinstance(default, str):
+        return text
+    if default is None or default is inspect.Parameter.empty:
+        if text.lower() in ("true", "false"):
+            return _WORDS[text.lower()]
+        return int(text) if _is_integer(text) else text
+    raise UsageError(
+        f"--set {name}={text}: a {type(default).__name__} cannot be given on the command line",
+        "what can be: whole numbers, yes or no, words, members of enums",
+    )
 
 
 def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").isdigit()
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal()
+
+
+_imports = itertools.count()
 
 
 def _import(file: str) -> list[type[Scenario]]:
-    """Import *file* and return the scenarios that it defines."""
+    """Run *file* and return the scenarios that it defines.
+
+    It is compiled here, under the name that the user gave, so that this is the name in all places; and
+    nothing is left beside it.
+    """
     path = Path(file)
     if not path.is_file():
         raise UsageError(f"there is no file {file}", "give the path of a Python file, FILE[:CLASS]")
-    name = f"quiesce_protocol_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise UsageError(f"{file} is not a Python file", "name it with the ending .py")
-    module = importlib.util.module_from_spec(spec)
+    name = f"quiesce_protocol_{next(_imports)}_{path.stem}"
+    module = ModuleType(name)
+    module.__file__ = str(path.resolve())
+    folder = str(path.parent.resolve())
     sys.modules[name] = module
-    # What lies beside the file can be imported, and what lies where the user is, as with `python -m`.
-    sys.path[:0] = [str(path.parent.resolve()), str(Path.cwd())]
+    sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(path.read_bytes(), file, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
-        column = (error.offset or 1) - 1
-        line = error.lineno or 1
-        loc = Loc(error.filename or file, line, column, error.end_lineno or line, column + 1)
-        raise SourceErrors([Diagnostic(loc, "python", f"not valid Python: {error.msg}")]) from error
+        raise SourceErrors([_syntax_diagnostic(file, error)]) from error
     except QuiesceError:
         raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        place = next((f for f in reversed(frames) if f.filename == str(path)), None)
-        where = f"{file}:{place.lineno}" if place else file
-        raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{_place_in(file, error)}{error}") from error
+    except (Exception, SystemExit) as error:  # the file is the user's
+        raise UsageError(f"{_place_in(file, error)}{type(error).__name__}: {error}") from error
     finally:
-        del sys.path[:2]
+        if folder in sys.path:
+            sys.path.remove(folder)
     return [
         value
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, Scenario) and value.__module__ == name
     ]
+
+
+def _syntax_diagnostic(file: str, error: SyntaxError) -> Diagnostic:
+    line = error.lineno or 1
+    column = max(0, (error.offset or 1) - 1)
+    end_line, end = error.end_lineno or line, (error.end_offset or 0) - 1
+    if end_line != line or end <= column:
+        end = column + 1
+    loc = Loc(error.filename or file, line, column, line, end)
+    return Diagnostic(
+        loc, "python", f"not valid Python: {error.msg}",
+        "the file has to be a Python file first", "make `python -m py_compile` accept it",
+    )  # fmt: skip
 
 
 def _pick(file: str, found: list[type[Scenario]], name: str) -> type[Scenario]:

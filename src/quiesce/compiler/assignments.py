@@ -75,6 +75,7 @@ class AssignmentReader(CallReader):
     # --- Shared variables ---------------------------------------------------------------------------
 
     def _store(self, place: Place | Value, value: Value, node: ast.AST) -> None:
+        self.refuse_in_property(node, "change a variable")
         if isinstance(place, VersionPlace):
             self.refuse(
                 node, "version-store", "a Version is only incremented",
@@ -267,6 +268,7 @@ class AssignmentReader(CallReader):
         self._store(place_, result, node.target)
 
     def _bump(self, place: VersionPlace, node: ast.AugAssign) -> None:
+        self.refuse_in_property(node, "change a variable")
         amount = self.read(node.value)
         grows = isinstance(amount, Static) and isinstance(amount.object, int) and amount.object > 0
         if not isinstance(node.op, ast.Add) or not grows:

@@ -90,7 +90,7 @@ def find_locations(
     else:
         starts |= events
         for i, op in enumerate(ops):
-            if not inside[i] and _touches(op) and _first_of_statement(ops, inside, i):
+            if not inside[i] and _touches(op) and _first_of_statement(ops, inside, events, i):
                 starts.add(i)
         _break_loops(ops, inside, events, starts)
     return [_location(ops, i, events, starts) for i in sorted(starts)]
@@ -191,11 +191,14 @@ def _touches(op: Op) -> bool:
     return isinstance(op, Store | Bump) or any(touches_memory(x) for x in operands(op))
 
 
-def _first_of_statement(ops: list[Op], inside: list[bool], position: int) -> bool:
-    """Whether no operation of the same statement just before this one touches shared memory."""
+def _first_of_statement(ops: list[Op], inside: list[bool], events: set[int], position: int) -> bool:
+    """Whether no operation of the same statement just before this one touches shared memory.
+
+    A marked access in the middle of a statement is a step of its own, and so is what comes after it.
+    """
     statement = ops[position].statement
     for i in range(position - 1, -1, -1):
-        if ops[i].statement != statement or inside[i]:
+        if ops[i].statement != statement or inside[i] or i in events:
             return True
         if _touches(ops[i]):
             return False

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from quiesce.compiler import opcodes as oc
-from quiesce.compiler.intervals import Interval, value_bounds
+from quiesce.compiler.intervals import value_bounds
 from quiesce.compiler.ir import (
     Address,
     Await,
@@ -44,6 +44,7 @@ from quiesce.compiler.ir import (
 )
 from quiesce.compiler.pack_state import Field, NotPackable, Packing
 from quiesce.compiler.program import Program, Thread, ThreadKind
+from quiesce.compiler.ranges import Interval
 from quiesce.compiler.types import IntType, SnapshotType, Type, bounds
 
 _WORD_MASK = (1 << 64) - 1

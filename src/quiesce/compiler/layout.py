@@ -23,6 +23,7 @@ from quiesce.compiler.types import (
     Type,
     bounds,
 )
+from quiesce.errors import UsageError
 from quiesce.protocol import (
     Array,
     Bool,
@@ -100,6 +101,20 @@ class Layout:
             self.components.append(component)
         for component in self.components:
             self._place(component)
+        for component in self.components:
+            self._check_pointees(component)
+
+    def _check_pointees(self, component: Protocol) -> None:
+        """Refuse a Ref into components that are not alike."""
+        for name, declaration in component.declarations().items():
+            ref: object = declaration
+            if isinstance(declaration, Array | PerTask):
+                ref = declaration.element
+            if isinstance(ref, Ref) and not self.is_uniform(component.pointees(ref)):
+                raise UsageError(
+                    f"{component.path}.{name}: a Ref points into components of one class, built alike",
+                    "declare `Array(Component(), n)`, and `Ref` that array",
+                )
 
     def number(self, component: Protocol) -> int:
         """Return the number of *component*; KeyError if it is not part of the scenario."""
@@ -164,7 +179,14 @@ class Layout:
 
     def ref_type(self, component: Protocol, ref: Ref[Any]) -> RefType:
         """Return the type of references declared by *ref* on *component*."""
-        return self.array_type(component.pointees(ref))
+        elements = component.pointees(ref)
+        if not elements or not all(self.contains(e) for e in elements):
+            raise UsageError(
+                f"a Ref of {component.path or type(component).__name__} points to components that are not "
+                "part of the scenario",
+                "make them an `Array(Component(), n)`, or a tuple in an attribute, of a component in it",
+            )
+        return self.array_type(elements)
 
     def array_type(self, elements: tuple[Protocol, ...]) -> RefType:
         """Return the type of references to *elements*."""
@@ -254,7 +276,11 @@ class Layout:
                 return SetType(self.threads, True)
             case Snapshot():
                 return SnapshotType(-1)
-        raise TypeError(f"{component.path}: {type(declaration).__name__} is not a kind of variable")
+        raise UsageError(
+            f"{component.path or type(component).__name__}: {type(declaration).__name__} is not a kind of "
+            "variable, or cannot be an element",
+            "Int, Bool, Enum, TaskRef, Ref, Set, TaskSet, Snapshot",
+        )
 
 
 def encode(value: Any, type_: Type, layout: Layout) -> int:

@@ -2,7 +2,8 @@
 """The instructions that the native explorer interprets.
 
 An instruction is a row of :data:`WIDTH` integers, an operation code and its operands. ``R`` are the
-registers, numbered from :data:`FIRST_REGISTER`, ``S`` the words of the state being changed. A *field* operand is (word, shift, mask, low).
+registers, numbered from :data:`FIRST_REGISTER`, ``S`` the words of the state being changed. A *field*
+operand is (word, shift, mask, low).
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def _written_cells(program: Program) -> set[int]:
             if isinstance(op, Store):
                 written |= cells_of(op.address.base, op.address.terms)
             elif isinstance(op, Bump):
-                written |= {h for h in program.snapshot_holders(op.version)}
+                written |= set(program.snapshot_holders(op.version))
     return written
 
 

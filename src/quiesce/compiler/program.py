@@ -17,7 +17,7 @@ from quiesce.compiler.atomic_steps import (
     find_locations,
 )
 from quiesce.compiler.frames import resolve_labels
-from quiesce.compiler.ir import Choose, Code, SetLocal, operands, successors
+from quiesce.compiler.ir import Choose, Code, SetLocal, dump, operands, successors
 from quiesce.compiler.layout import Cell, Layout
 from quiesce.compiler.liveness import live_slots
 from quiesce.compiler.ranges import find_ranges
@@ -136,7 +136,7 @@ def compile_scenario(scenario: Scenario, *, fuse: bool = True) -> Program:
     :param fuse: let plain accesses ride along with the synchronisation before them; see
         ``atomic_steps.py``.
     :raises SourceErrors: something in the source is outside the language.
-    :raises UsageError: the scenario has no threads.
+    :raises UsageError: the scenario has no threads, or cannot be laid out.
     """
     specs = scenario.start()
     if not specs:
@@ -145,23 +145,43 @@ def compile_scenario(scenario: Scenario, *, fuse: bool = True) -> Program:
             "mark at least one method with @thread() and let its count be 1 or more",
         )
     layout = Layout(scenario)
-    diagnostics: set[Diagnostic] = set()
-    codes: dict[str, Code] = {}
-    for spec in specs:
-        if spec.kind not in codes:
-            codes[spec.kind] = _read_thread(layout, diagnostics, scenario, spec)
-    properties = [
-        CompiledProperty(spec, _read_property(layout, diagnostics, spec))
-        for spec in scenario.properties()
-    ]
-    for code in [*codes.values(), *(p.code for p in properties)]:
-        diagnostics.update(check_waits_before_writes(code))
-    if diagnostics:
-        raise SourceErrors(list(diagnostics))
-    for code in codes.values():
-        verify(code)
-    kinds = _cut_into_steps(layout, codes, properties, fuse)
+    try:
+        codes, properties = _read_all(layout, scenario, specs)
+        for code in codes.values():
+            verify(code)
+        kinds = _cut_into_steps(layout, codes, properties, fuse)
+    except RecursionError:
+        raise UsageError(
+            f"an expression or a call of {type(scenario).__name__} is nested too deeply to be read",
+            "give the parts names, or use a loop",
+        ) from None
     return _assemble(scenario, layout, specs, kinds, properties, fuse)
+
+
+def _read_all(
+    layout: Layout, scenario: Scenario, specs: list[ThreadSpec]
+) -> tuple[dict[str, Code], list[CompiledProperty]]:
+    """Read all threads and properties, again if it was only found out which Version a Snapshot follows.
+
+    :raises SourceErrors: something in the source is outside the language.
+    """
+    while True:
+        known = [cell.type for cell in layout.cells]
+        diagnostics: set[Diagnostic] = set()
+        codes: dict[str, Code] = {}
+        for spec in specs:
+            if spec.kind not in codes:
+                codes[spec.kind] = _read_thread(layout, diagnostics, scenario, spec)
+        properties = [
+            CompiledProperty(spec, _read_property(layout, diagnostics, spec))
+            for spec in scenario.properties()
+        ]
+        for code in [*codes.values(), *(p.code for p in properties)]:
+            diagnostics.update(check_waits_before_writes(code))
+        if diagnostics:
+            raise SourceErrors(list(diagnostics))
+        if known == [cell.type for cell in layout.cells]:
+            return codes, properties
 
 
 def _read_thread(
@@ -183,7 +203,7 @@ def _read_property(layout: Layout, diagnostics: set[Diagnostic], spec: PropertyS
 
 
 def _defining_class(component: Protocol, name: str) -> type:
-    return next(c for c in type(component).__mro__ if name in vars(c))
+    return next((c for c in type(component).__mro__ if name in vars(c)), type(component))
 
 
 def _cut_into_steps(
@@ -276,19 +296,30 @@ def _assemble(
         kind = kinds[spec.kind]
         threads.append(Thread(spec.name, kind, base, spec.daemon))
         base += kind.block
-    digest = _digest(scenario, [k.code for k in kinds.values()], properties, fuse)
+    digest = _digest(scenario, layout, [k.code for k in kinds.values()], properties, fuse)
     return Program(
         scenario, layout, layout.cells, threads, list(kinds.values()), properties, fuse, digest
     )
 
 
 def _digest(
-    scenario: Scenario, codes: list[Code], properties: list[CompiledProperty], fuse: bool
+    scenario: Scenario,
+    layout: Layout,
+    codes: list[Code],
+    properties: list[CompiledProperty],
+    fuse: bool,
 ) -> str:
-    files = {op.loc.file for code in [*codes, *(p.code for p in properties)] for op in code.ops}
+    """Return a digest of the source text and of what it was compiled to.
+
+    The text alone would miss a constant that comes from another module.
+    """
+    every = [*codes, *(p.code for p in properties)]
     hashed = hashlib.sha256(repr((type(scenario).__qualname__, fuse)).encode())
-    args, kwargs = scenario._arguments
-    hashed.update(repr((args, sorted(kwargs.items()))).encode())
-    for file in sorted(files - {""}, key=lambda f: hashlib.sha256(file_text(f).encode()).digest()):
-        hashed.update(file_text(file).encode())
+    for cell in layout.cells:
+        hashed.update(f"{cell.name} {cell.low} {cell.high} {cell.initial} {cell.marked}\n".encode())
+    for code in every:
+        hashed.update(dump(code).encode())
+    files = {op.loc.file for code in every for op in code.ops} - {""}
+    for digest in sorted(hashlib.sha256(file_text(f).encode()).digest() for f in files):
+        hashed.update(digest)
     return hashed.hexdigest()[:16]

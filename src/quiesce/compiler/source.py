@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import tokenize
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from quiesce.errors import Loc, UsageError
@@ -30,10 +31,20 @@ def _parse(file: str, text: str) -> dict[tuple[int, str], FunctionNode]:
     return found
 
 
-@lru_cache(maxsize=256)
 def file_text(file: str) -> str:
-    """Return the text of a source file."""
-    return Path(file).read_text(encoding="utf-8")
+    """Return the text of a source file, in the encoding that it declares.
+
+    :raises OSError: it cannot be read.
+    """
+    seen = os.stat(file)
+    return _text(file, seen.st_mtime_ns, seen.st_size)
+
+
+@lru_cache(maxsize=256)
+def _text(file: str, changed: int, size: int) -> str:
+    """Read a file that was *changed* at that time: it may be edited while we run."""
+    with tokenize.open(file) as opened:
+        return opened.read()
 
 
 def function_node(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctionDef:
@@ -44,7 +55,7 @@ def function_node(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFu
     code = inspect.unwrap(function).__code__
     try:
         functions = _parse(code.co_filename, file_text(code.co_filename))
-    except OSError:
+    except (OSError, SyntaxError, UnicodeDecodeError):
         functions = {}
     node = functions.get((code.co_firstlineno, code.co_name))
     if node is None or isinstance(node, ast.Lambda):
@@ -70,12 +81,12 @@ def loc_of(node: ast.AST, file: str, function: str) -> Loc:
 
 
 @lru_cache(maxsize=256)
-def _lines(file: str) -> list[bytes]:
-    return file_text(file).encode().split(b"\n")
+def _lines(text: str) -> list[bytes]:
+    return text.encode().split(b"\n")
 
 
 def _characters(file: str, line: int, offset: int) -> int:
     try:
-        return len(_lines(file)[line - 1][:offset].decode("utf-8", "replace"))
+        return len(_lines(file_text(file))[line - 1][:offset].decode("utf-8", "replace"))
     except (OSError, IndexError):
         return offset

@@ -136,9 +136,12 @@ def explore(
                 seconds = time.monotonic() - started
                 queue = len(graph.states) - current
                 progress(Progress(len(graph.states), graph.transitions, depth, queue, seconds))
-            graph.incomplete = _bound_hit(len(graph.states), bounds)
+            graph.incomplete = _memory_bound_hit(bounds)
             if graph.incomplete:
                 break
+        if bounds.max_states is not None and len(graph.states) > bounds.max_states:
+            graph.incomplete = f"the bound of {bounds.max_states:,} states was hit"
+            break
         state = graph.states[current]
         steps = stepper.successors(state)
         look = on_state(current, state, steps)
@@ -160,9 +163,7 @@ def explore(
     return graph
 
 
-def _bound_hit(states: int, bounds: Bounds) -> str:
-    if bounds.max_states is not None and states > bounds.max_states:
-        return f"the bound of {bounds.max_states:,} states was hit"
+def _memory_bound_hit(bounds: Bounds) -> str:
     if bounds.max_memory is not None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         if peak > bounds.max_memory:

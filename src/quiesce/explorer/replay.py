@@ -11,12 +11,15 @@ import base64
 import json
 import zlib
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from quiesce.compiler.program import Program
 from quiesce.errors import UsageError
 from quiesce.explorer.findings import Finding
 
 _PREFIX = "q1-"
+_LONGEST = 16 << 20
+"""Bytes that a token may unfold to; the longest counterexamples take a few thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,41 @@ def read_token(text: str) -> Token:
     try:
         if not body.startswith(_PREFIX):
             raise ValueError("the prefix is missing")
-        packed = base64.urlsafe_b64decode(body[len(_PREFIX) :] + "=" * (-len(body[3:]) % 4))
-        data = json.loads(zlib.decompress(packed))
-        finding = data.pop("finding")
-        finding["path"] = tuple(finding["path"])
-        settings = tuple(data.pop("settings"))
-        return Token(settings=settings, finding=Finding(**finding), **data)
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        packed = base64.b64decode(
+            body[len(_PREFIX) :] + "=" * (-len(body[3:]) % 4), altchars=b"-_", validate=True
+        )
+        opened = zlib.decompressobj()
+        text = opened.decompress(packed, _LONGEST).decode()
+        return _checked(json.loads(text))
+    except (ValueError, KeyError, TypeError, RecursionError, zlib.error) as error:
         raise UsageError(
             "this is no replay token, or a part of one", "paste the whole word that begins with q1-"
         ) from error
+
+
+def _checked(data: Any) -> Token:
+    """Return *data* as a token; every part of it has to be what we would have written.
+
+    :raises ValueError, KeyError, TypeError: it is not.
+    """
+    finding = data["finding"]
+    numbers = [*finding["path"], finding["thread"]]
+    loop = finding["loop_start"]
+    words = [data["target"], data["digest"], *data["settings"]]
+    words += [finding[k] for k in ("kind", "property", "message")]
+    if (
+        not all(isinstance(w, str) for w in words)
+        or not all(type(n) is int for n in numbers)
+        or not all(n >= 0 for n in finding["path"])
+        or not (loop is None or (type(loop) is int and 0 <= loop < len(finding["path"])))
+        or not isinstance(data["fuse"], bool)
+    ):
+        raise ValueError("a part is of the wrong type")
+    found = Finding(
+        finding["kind"], finding["property"], finding["message"], tuple(finding["path"]), loop,
+        finding["thread"],
+    )  # fmt: skip
+    return Token(data["target"], tuple(data["settings"]), data["fuse"], data["digest"], found)
 
 
 def require_same_source(token: Token, program: Program) -> None:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Self
 
+from quiesce.errors import UsageError
 from quiesce.protocol.variables import (
     Array,
     ArrayValue,
@@ -23,6 +24,7 @@ from quiesce.protocol.variables import (
     Int,
     PerTask,
     PerTaskValue,
+    RangeViolation,
     Ref,
     Variable,
     _Threads,
@@ -168,10 +170,18 @@ class Protocol:
             elif isinstance(declaration, Ref):
                 elements = self.pointees(declaration)
                 index = declaration.initial_index
+                if index is not None and not 0 <= index < len(elements):
+                    raise UsageError(
+                        f"{where}: a Ref to element {index} of {len(elements)}",
+                        f"an index from 0 to {len(elements) - 1}, or None",
+                    )
                 value = None if index is None else elements[index]
             else:
                 value = initial_value(declaration, where)
-                store_check(where, declaration, value, self._threads)
+                try:
+                    store_check(where, declaration, value, self._threads)
+                except RangeViolation as error:
+                    raise UsageError(str(error), "an initial value that is in range") from error
             object.__setattr__(self, name, value)
 
     def pointees(self, ref: Ref[Any]) -> tuple[Protocol, ...]:
@@ -184,7 +194,10 @@ class Protocol:
             for name, declaration in component._declarations.items():
                 if declaration is ref.array:
                     return component.__dict__[name]  # type: ignore[no-any-return]
-        raise TypeError(f"{self.path}: the array that a Ref points into is not in this scenario")
+        raise UsageError(
+            f"{self.path or type(self).__name__}: the array that a Ref points into is not in this scenario",
+            "declare `items = Array(Item(), n)` and `Ref(items)` on the same component, or one above",
+        )
 
     def _upwards(self) -> Iterator[Protocol]:
         component: Protocol | None = self

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from quiesce.errors import UsageError
 from quiesce.protocol.component import Protocol, Task
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -112,8 +113,7 @@ class Scenario(Protocol):
         for name, method in _methods(type(self)):
             mark = getattr(method, "__quiesce_thread__", None)
             if mark is not None:
-                count = getattr(self, mark.count) if isinstance(mark.count, str) else mark.count
-                marked.append((name, method, mark, count))
+                marked.append((name, method, mark, self._count(name, mark.count)))
         total = sum(count for *_, count in marked)
         self.tasks = tuple(Task() for _ in range(total))
         self.elaborate(total)
@@ -125,6 +125,17 @@ class Scenario(Protocol):
                 object.__setattr__(task, "name", f"{name}/{i}")
                 specs.append(ThreadSpec(task.name, name, method, task, mark.daemon))
         return specs
+
+    def _count(self, thread: str, count: int | str) -> int:
+        """Return how many threads run *thread*; *count* is a number, or the attribute that holds it."""
+        number = getattr(self, count, None) if isinstance(count, str) else count
+        if not isinstance(number, int) or number < 0:
+            raise UsageError(
+                f"{type(self).__name__}.{thread}: the count of its threads is {count!r}"
+                + (f", which is {number!r}" if isinstance(count, str) else ""),
+                "a number of 0 or more, or the name of an attribute that holds one",
+            )
+        return number
 
     def properties(self) -> list[PropertySpec]:
         """Return the properties of the scenario and of every component in it."""
