@@ -7,7 +7,8 @@ from quiesce.compiler.program import Program
 from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.findings import CheckResult
-from quiesce.explorer.native.check import NativeOptions, check_native
+from quiesce.explorer.native.check import check_native
+from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.reference import PropertyReader, State, Stepper
 

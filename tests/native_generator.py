@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from quiesce.protocol import Scenario
 
-_HEAD = '''
+_HEAD = """
 from quiesce.protocol import *
 
 
@@ -28,7 +28,7 @@ class Generated(Scenario):
     items = Array(Int(1, low=1, high=3), 2)
     seq = Version()
     look = Snapshot()
-'''
+"""
 
 _CONDITIONS = [
     "self.a > 0", "self.a == 2", "self.b", "not self.b", "self.owner is None",

@@ -298,7 +298,7 @@ class Handover(Scenario):
         self.threads = threads
 
     @atomic
-    def join(self) -> "bool":
+    def join(self) -> bool:
         if self.tail is None:
             self.tail = current()
             self.holder = current()

@@ -14,7 +14,7 @@ from quiesce.protocol import Scenario
 
 pytest.importorskip("numba", reason="the native explorer needs numba")
 
-from quiesce.explorer.native.check import NativeOptions  # noqa: E402
+from quiesce.explorer.native.options import NativeOptions
 
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "locks in order": lambda: protocols.LockPair(),

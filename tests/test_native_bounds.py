@@ -67,9 +67,7 @@ def test_starvation_is_not_decided_on_part_of_the_space() -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_a_continued_search_is_the_same(
-    program: Program, cores: int, tmp_path: Path
-) -> None:
+def test_a_continued_search_is_the_same(program: Program, cores: int, tmp_path: Path) -> None:
     expected = whole(program, cores)
     path = str(tmp_path / "search")
     parts = 0

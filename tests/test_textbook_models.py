@@ -12,7 +12,7 @@ from quiesce.compiler.program import compile_scenario
 
 pytest.importorskip("numba", reason="the native explorer needs numba")
 
-from quiesce.explorer.native.search import Search, SearchOptions  # noqa: E402
+from quiesce.explorer.native.search import Search, SearchOptions
 
 
 @pytest.mark.parametrize("name", list(INSTANCES))

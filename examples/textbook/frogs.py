@@ -12,11 +12,12 @@ class Frogs(Scenario):
     """BEEM's *frogs* on one column: *each* toads above and *each* frogs below the free field."""
 
     done = Bool(False)
+    shift = Int(0, low=-64, high=64)
+    """How far the free field is from where it was."""
 
     def __init__(self, each: int = 8) -> None:
         self.each = each
         self.last = 2 * each
-        self.hole = Int(each, high=255)
         # What lies on a field, as what differs from the start: 0 is what lay there then.
         self.moved = Array(Int(0, high=2), 2 * each + 1)
 
@@ -32,14 +33,15 @@ class Frogs(Scenario):
     def move(self, who: int, other: int, direction: int) -> None:
         """Move into the hole from the next field, or jump into it over one of the others."""
         distance = choose(1, 2)
-        place = self.hole - direction * distance
+        hole = self.each + self.shift
+        place = hole - direction * distance
         wait_until(0 <= place and place <= self.last)
         wait_until(self.field(place) == who)
         if distance == 2:
             wait_until(self.field(place + direction) == other)
-        self.put(self.hole, who)
+        self.put(hole, who)
         self.put(place, FREE)
-        self.hole = place
+        self.shift = place - self.each
 
     @thread()
     def toads(self) -> None:

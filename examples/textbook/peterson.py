@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peterson's mutual exclusion for any number of processes ("Myths about the mutual exclusion problem", 1981)."""
+"""Peterson's mutual exclusion for any number of processes ("Myths about mutual exclusion", IPL 12, 1981)."""
 
 from __future__ import annotations
 

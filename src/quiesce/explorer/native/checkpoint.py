@@ -15,8 +15,6 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from quiesce.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ def load(search: Search, path: str) -> list[int] | None:
     :raises UsageError: it is a checkpoint of something else, or damaged.
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115
+        file = open(path, "rb")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -79,9 +77,7 @@ def load(search: Search, path: str) -> list[int] | None:
             )
         try:
             checksums = iter(header["checksums"])
-            for w, (count, expanded, looked) in zip(
-                search.workers, header["workers"], strict=True
-            ):
+            for w, (count, expanded, looked) in zip(search.workers, header["workers"], strict=True):
                 w.restore(count, expanded, looked)
                 for vector in _vectors(w):
                     read = file.readinto(vector)
@@ -108,11 +104,12 @@ def _identity(search: Search) -> dict[str, Any]:
     }
 
 
-def _vectors(w: Worker) -> list[np.ndarray[Any, Any]]:
+def _vectors(w: Worker) -> list[memoryview]:
     """Return what is kept of a worker: writable views, in a fixed order."""
     found = w.found
-    return [
+    vectors: list[Any] = [
         w.states.array[: w.count * w.words], w.parents.array[: w.count], w.cut.array[: w.count],
         found.results, found.failed_state, found.failed_action, found.property_state,
         found.property_failed, found.race_seen, found.race_state,
     ]  # fmt: skip
+    return [memoryview(v).cast("B") for v in vectors]

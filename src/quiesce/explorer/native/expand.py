@@ -36,7 +36,7 @@ FAILURE = 128
 
 
 @inline_kernel
-def location_of(states: Any, base: int, at: Any, thread: int) -> int:
+def location_of(states: Any, base: int, at: Any, thread: int) -> Any:
     """Return the location of *thread* in a packed state."""
     return (states[base + at[thread * 3]] >> at[thread * 3 + 1]) & at[thread * 3 + 2]
 

@@ -8,6 +8,8 @@ matter is sorted away. Whatever is not understood counts as not symmetric.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from quiesce.compiler.ir import (
     Begin,
     Binary,
@@ -45,10 +47,7 @@ def is_symmetric(program: Program, code: Code, members: list[int]) -> bool:
     try:
         formula = _Unroller(code).unroll()
         plain = _normal(program, formula, {})
-        return all(
-            _normal(program, formula, {a: b, b: a}) == plain
-            for a, b in zip(members, members[1:], strict=False)
-        )
+        return all(_normal(program, formula, {a: b, b: a}) == plain for a, b in pairwise(members))
     except (_NotUnderstood, RecursionError):
         return False
 

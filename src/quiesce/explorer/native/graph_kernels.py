@@ -82,8 +82,8 @@ def components(
     )  # fmt: skip
     order, index, stack = pointer(order_), pointer(index_), pointer(stack_)
     calls, at, bounds = pointer(calls_), pointer(at_), pointer(bounds_)
-    for s in range(count):
-        index[s] = 0
+    for k in range(count):
+        index[k] = 0
     done = count + 1
     number = 1
     height = 0
@@ -101,7 +101,7 @@ def components(
         number += 1
         depth = 1
         while depth > 0:
-            s = np.int64(calls[depth - 1])
+            s: Any = np.int64(calls[depth - 1])
             e = at[depth - 1]
             if e < first[s + 1]:
                 at[depth - 1] = e + 1
@@ -231,15 +231,15 @@ def shortest_walk(
     first, targets, movers = pointer(first_), pointer(targets_), pointer(movers_)
     moves, region = pointer(moves_), pointer(region_)
     came, queue, walk = pointer(came_), pointer(queue_), pointer(walk_)
-    for s in range(count):
-        came[s] = -1
+    for k in range(count):
+        came[k] = -1
     head = 0
     tail = 1
     queue[0] = here
     came[here] = -2
     move_mask, wait_mask = np.uint64(must_move), np.uint64(must_wait)
     while head < tail:
-        s = np.int64(queue[head])
+        s: Any = np.int64(queue[head])
         head += 1
         for e in range(first[s], first[s + 1]):
             t = np.int64(targets[e])

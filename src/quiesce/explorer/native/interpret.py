@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interpreter of the instruction table (``compiler/opcodes.py``), compiled once for all programs.
 
-:func:`run` executes one step, from its first row to its end, on the words ``out[base:]`` themselves. Where the environment chooses, the other alternatives are kept on a stack of frames, and the
-caller goes on with them afterwards, the first option first: the order of the reference stepper.
+:func:`run` executes one step, from its first row to its end, on the words ``out[base:]`` themselves.
+Where the environment chooses, the other alternatives are kept on a stack of frames, and the caller goes
+on with them afterwards, the first option first: the order of the reference stepper.
 """
 
 from __future__ import annotations

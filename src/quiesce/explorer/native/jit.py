@@ -70,13 +70,14 @@ def quiet_numba() -> Iterator[Any]:
             import numba
         except Exception as error:
             raise NativeUnavailable(f"numba cannot be imported: {error}") from error
-        before = numba.config.CACHE_DIR
+        config: Any = numba.config
+        before = config.CACHE_DIR
         if not os.environ.get("NUMBA_CACHE_DIR"):
-            numba.config.CACHE_DIR = str(cache_directory())
+            config.CACHE_DIR = str(cache_directory())
         try:
             yield numba
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
 
 def kernel(function: F) -> F:

@@ -112,7 +112,7 @@ class StepGraph:
                 self._at,
                 self._bounds,
                 every,
-            )  # fmt: skip
+            )
         )
 
     # --- Stuck threads ----------------------------------------------------------------------------
@@ -139,7 +139,8 @@ class StepGraph:
     def _unknown_beyond(self) -> npt.NDArray[np.bool_]:
         """Return the states where a run ends because something is wrong."""
         cut: npt.NDArray[np.bool_] = self.worker.cut.array[: self.count] != 0
-        return cut | (self.fails != 0)
+        beyond: npt.NDArray[np.bool_] = cut | (self.fails != 0)
+        return beyond
 
     def false_in(self, index: int) -> npt.NDArray[np.bool_]:
         """Return for each state whether property *index* is not true in it."""
@@ -148,7 +149,8 @@ class StepGraph:
         evaluate_property(
             self.search.compiled.machine, w.states.array, self.count, index, w.ram, false
         )
-        return false != 0
+        answer: npt.NDArray[np.bool_] = false != 0
+        return answer
 
     # --- Fair cycles ------------------------------------------------------------------------------
 

@@ -14,12 +14,15 @@ from quiesce.explorer.native.jit import quiet_numba
 
 with quiet_numba():
     from llvmlite import ir
-    from numba.core import cgutils, types
+    from numba.core import cgutils as _cgutils
+    from numba.core import types as _types
     from numba.extending import intrinsic
 
+cgutils: Any = _cgutils
+types: Any = _types
 
-@intrinsic  # type: ignore[untyped-decorator]
-def pointer(_context: Any, array: Any) -> Any:
+
+def _pointer(_context: Any, array: Any) -> Any:
     """Return a pointer to the first element of *array*."""
     signature = types.CPointer(array.dtype)(array)
 
@@ -30,8 +33,7 @@ def pointer(_context: Any, array: Any) -> Any:
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def prefetch(_context: Any, place: Any, _index: Any) -> Any:
+def _prefetch(_context: Any, place: Any, _index: Any) -> Any:
     """Prefetch the cache line of ``place[index]``."""
     signature = types.void(place, types.int64)
 
@@ -48,3 +50,8 @@ def prefetch(_context: Any, place: Any, _index: Any) -> Any:
         return context.get_dummy_value()
 
     return signature, generate
+
+
+# Their Python signatures are for the compiler; in a kernel they take one argument less.
+pointer: Any = intrinsic(_pointer)
+prefetch: Any = intrinsic(_prefetch)

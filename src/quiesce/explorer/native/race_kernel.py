@@ -23,7 +23,8 @@ def note_accesses(machine: Any, states: Any, base: int, thread: int, ram: Any, w
     """Append to the notes what the next step of *thread* touches; true if there is no room."""
     words = machine.sizes[1]
     locations = machine.sizes[3]
-    origin = np.int64(0)
+    # Not a literal, for which the interpreter would be compiled once more.
+    origin: Any = np.int64(0)
     row = machine.recording[thread * locations + location_of(states, base, machine.at, thread)]
     ram[HEIGHT] = 0
     for i in range(words):

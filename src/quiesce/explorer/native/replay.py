@@ -50,12 +50,10 @@ class Replay:
             number = self.search.parent_of(number)
         wanted = [words.tobytes() for words in reversed(chain)]
         initial = self.stepper.initial_states()
-        for first, state in enumerate(initial):
-            if self.representative(state) == wanted[0]:
-                break
-        else:
+        first = next((i for i, s in enumerate(initial) if self.representative(s) == wanted[0]), -1)
+        if first < 0:
             raise Mismatch("a path does not begin in an initial state")
-        path = [first]
+        path, state = [first], initial[first]
         for target in wanted[1:]:
             action, state = self.step(state, target)
             path.append(action)

@@ -116,6 +116,7 @@ class Search:
                 if any(w.expanded < w.count for w in self.workers):
                     self.levels.append(tuple(w.expanded for w in self.workers))
                     self.incomplete = "stopped at the first violation"
+                    ends = None
                 break
             if not self.incomplete:
                 ends = None

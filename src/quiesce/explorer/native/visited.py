@@ -45,9 +45,9 @@ def hash_words(array: Any, base: int, words: int) -> Any:
 
 
 @inline_kernel
-def same_words(a: Any, i: int, b: Any, j: int, words: int) -> bool:
+def same_words(a: Any, i: Any, b: Any, j: Any, words: int) -> bool:
     """Whether two packed states are equal."""
-    for k in range(words):  # noqa: SIM110  (a generator cannot be compiled)
+    for k in range(words):
         if a[i + k] != b[j + k]:
             return False
     return True
@@ -169,7 +169,7 @@ def find(box_: Any, end: int, words: int, states_: Any, table_: Any, found_: Any
             prefetch(table, np.int64(hash_words(box, ahead * words, words) >> shift))
         h = hash_words(box, k * words, words)
         place = np.int64(h >> shift)
-        number = -1
+        number: Any = -1
         while table[place] != _ZERO:
             slot = table[place]
             candidate = np.int64(slot & _LOW32) - 1

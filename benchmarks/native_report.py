@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The measurements of ``native_peers.py`` as the page ``docs/performance.md``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_HEAD = """# Performance
+
+This page is written by `make bench`; the figures beside it are in `benchmarks/results.json`.
+
+All tools search the same protocol with the same steps, and the numbers of states and transitions are equal
+to the last one, or the benchmark fails. One core, no reductions, medians of three runs in which the tools
+take turns. Seconds are CPU seconds of the search. Spin is `spin -o1 -o2 -o3 -a`, `gcc -O2 -DSAFETY -DNOREDUCE`
+and `pan -w` with about as many slots in its hash table as there are states. *C* is `benchmarks/models/count.c`, a
+breadth-first search written by hand for this one protocol, which keeps no parents.
+Compare the ratios: the machine was a shared one with 2 cores.
+
+"""
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return the page as Markdown."""
+    parts = [_HEAD, _cases(results["cases"]), _cores(results["cores"])]
+    parts += [_growth(results["growth"]), _first_verdict(results["first_verdict"])]
+    parts.append(f"Not installed where this was measured: {', '.join(results['not_found'])}.\n")
+    return "".join(parts)
+
+
+def _cases(cases: dict[str, Any]) -> str:
+    lines = [
+        "| protocol | tool | states | transitions | seconds | states/s | ratio | bytes/state | peak MB |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, case in cases.items():
+        spin = case["runs"].get("spin")
+        for tool, run in case["runs"].items():
+            rate = run["states"] / run["seconds"]
+            ratio = f"{rate / (spin['states'] / spin['seconds']):.1f}" if spin else "-"
+            lines.append(
+                f"| {name} | {tool} | {run['states']:,} | {run['transitions']:,} | "
+                f"{run['seconds']:.2f} | {rate:,.0f} | {ratio} | {run['bytes_per_state']:.0f} | "
+                f"{run['peak_bytes'] / 1e6:.0f} |"
+            )
+    note = (
+        "\n*ratio*: states per second, Spin = 1. *bytes/state*: what the visited set, the order of discovery "
+        "and the parents take; for Spin what it reports for states and hash table; for C, peak memory.\n\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
+def _cores(cores: dict[str, Any]) -> str:
+    return (
+        f"## Two cores\n\n{cores['model']}: {cores['one']:.2f} s on one core, {cores['two']:.2f} s on "
+        f"two, by the clock: {cores['speedup']:.2f} times as fast.\n\n"
+    )
+
+
+def _growth(growth: list[dict[str, Any]]) -> str:
+    lines = [
+        "## More notifiers, symmetry on\n",
+        "| notifiers | states | transitions | seconds | peak MB |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for row in growth:
+        lines.append(
+            f"| {row['notifiers']} | {row['states']:,} | {row['transitions']:,} | "
+            f"{row['seconds']:.2f} | {row['peak_bytes'] / 1e6:.0f} |"
+        )
+    return "\n".join(lines) + "\n\n"
+
+
+def _first_verdict(times: dict[str, float]) -> str:
+    shown = ", ".join(f"{tool} {seconds:.2f} s" for tool, seconds in times.items())
+    return (
+        "## From the source file to the verdict\n\nThe count protocol with two notifiers, everything anew "
+        f"(for Spin: `spin -a`, `gcc -O2`, `pan`), by the clock: {shown}.\n\n"
+    )
