@@ -175,6 +175,15 @@ def test_one_trylock_opens_a_circle_of_any_size(size: int) -> None:
     assert ("taken together" in proof.reason) == (size > 7)
 
 
+def test_a_shortened_circle_may_lose_its_annotations() -> None:
+    names = [(f"&toy->lock_{chr(97 + n)}{chr(97 + n)}", "mutex_lock") for n in range(10)]
+    names[0], names[4] = (names[0][0], "mutex_trylock"), ("fs_reclaim", "fs_reclaim_acquire")
+    text = _chain(names).replace("(fs_reclaim){+.+.}-{3:3}", "(fs_reclaim){+.+.}-{0:0}")
+    proof = _proof(text)
+    assert proof.verdict == "refuted" and "taken together" in proof.reason
+    assert proof.readings[1].verdict == "incomplete"
+
+
 def test_a_circle_too_large_is_said_to_be() -> None:
     proof = _proof(_chain([(f"&toy->lock{n}x", "mutex_lock") for n in range(45)]))
     assert proof.verdict == "not_modelled" and "45 paths" in proof.reason

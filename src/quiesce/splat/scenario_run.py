@@ -89,9 +89,10 @@ class SourceRunner:
         return _judge(result)
 
     def _compile(self, settings: Mapping[str, object], *, in_turn: bool) -> Program:
-        if IN_TURN in self._model.parameters:
-            settings = {**settings, IN_TURN: in_turn}
-        words = [f"{name}={str(value).lower()}" for name, value in settings.items()]
+        # A shortened circle may have lost what a setting is about, its annotations for instance.
+        wanted = {**settings, IN_TURN: in_turn}
+        known = {name: value for name, value in wanted.items() if name in self._model.parameters}
+        words = [f"{name}={str(value).lower()}" for name, value in known.items()]
         return compile_scenario(load_scenario(str(self._path), words))
 
     def _expected_hang(self, program: Program) -> Finding | None:
