@@ -15,7 +15,7 @@ from typing import NoReturn
 from quiesce.compiler.calls import CallReader
 from quiesce.compiler.frames import ZERO
 from quiesce.compiler.ir import Bump, Expr, Load, Local, SetLocal, Store
-from quiesce.compiler.types import SetType, SnapshotType, Type, describe, join
+from quiesce.compiler.types import RefType, SetType, SnapshotType, Type, describe, join
 from quiesce.compiler.values import (
     Component,
     ComponentArray,
@@ -160,9 +160,10 @@ class AssignmentReader(CallReader):
     def _assign_slot(self, target: ast.Name, value: Value) -> None:
         frame, name = self.frame, target.id
         slot = frame.slots.get(name)
+        if slot is not None and self._other_array(slot, value, target):
+            # The name now stands for an element of another array.
+            slot = None
         if slot is None:
-            if name in frame.env and not isinstance(frame.env[name], Poison):
-                self._refuse_alias(target)
             type_ = self.type_of(value, target)
             slot = frame.slots[name] = self.new_slot(name, type_)
             if frame.stores.get(name, 0) > 1:
@@ -177,6 +178,10 @@ class AssignmentReader(CallReader):
             )  # fmt: skip
         self.emit(SetLocal(slot, self.for_slot(slot, value, target), **self.at))
         frame.env[name] = Dynamic(Local(slot), self.slot_type(slot))
+
+    def _other_array(self, slot: int, value: Value, node: ast.AST) -> bool:
+        old, new = self.slot_type(slot), self.type_of(value, node)
+        return isinstance(old, RefType) and isinstance(new, RefType) and old != new
 
     def _assign_tuple(self, target: ast.Name, value: Tuple, once: bool) -> None:
         """Keep the items of a tuple: under one name, or each in a slot if the name is assigned again."""
@@ -210,15 +215,14 @@ class AssignmentReader(CallReader):
         return slot
 
     def _alias(self, target: ast.Name, value: Value) -> None:
-        old = self.frame.env.get(target.id)
-        if old is not None and old != value and not isinstance(old, Poison):
+        if target.id in self.frame.slots:
             self._refuse_alias(target)
         self.frame.env[target.id] = value
 
     def _refuse_alias(self, target: ast.Name) -> NoReturn:
         self.refuse(
             target, "alias", f"`{target.id}` stands for two different things",
-            "a local name for a component or a constant stands for the same one throughout",
+            "a name has a value of one type, or stands for a component or a constant",
             "use another name",
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ import ast
 import enum
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from quiesce.compiler.frames import Frame, Refused, component_address
@@ -236,7 +236,7 @@ class CallReader(ActionReader):
                 "a state holds no sequences of any length", "name the parameters",
             )  # fmt: skip
         names = [a.arg for a in (*parameters.posonlyargs, *parameters.args)]
-        callee.stores = count_stores(callee.node)
+        callee.stores = count_stores(callee.node.body)
         if callee.receiver is not None:
             if not names:
                 self.refuse(
@@ -346,8 +346,8 @@ def _is_inlined(function: object) -> bool:
     return function.__module__.partition(".")[0] not in sys.stdlib_module_names
 
 
-def count_stores(node: ast.FunctionDef) -> dict[str, int]:
-    """Return how often each local name of a function is assigned; in a loop or by ``+=``, twice."""
+def count_stores(body: Sequence[ast.AST]) -> dict[str, int]:
+    """Return how often each local name is assigned in *body*; in a loop or by ``+=``, twice."""
     counts: dict[str, int] = {}
 
     def visit(n: ast.AST, weight: int) -> None:
@@ -359,6 +359,6 @@ def count_stores(node: ast.FunctionDef) -> dict[str, int]:
         for child in ast.iter_child_nodes(n):
             visit(child, inner)
 
-    for statement in node.body:
+    for statement in body:
         visit(statement, 1)
     return counts

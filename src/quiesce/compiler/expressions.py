@@ -17,7 +17,7 @@ import ast
 from quiesce.compiler.frames import Refused
 from quiesce.compiler.language import REFUSED
 from quiesce.compiler.operators import OperatorReader, negated
-from quiesce.compiler.values import Place, Poison, Static, Tuple, Value
+from quiesce.compiler.values import Ambiguous, Place, Poison, Static, Tuple, Value
 from quiesce.protocol import Protocol
 
 __all__ = ["ExpressionReader", "negated"]
@@ -82,6 +82,12 @@ class ExpressionReader(OperatorReader):
         value = frame.env.get(node.id)
         if isinstance(value, Poison):
             raise Refused
+        if isinstance(value, Ambiguous) and node.id in frame.assigned:
+            self.refuse(
+                node, "alias", f"`{node.id}` may stand for two different things here",
+                "a local name for a component or a constant is replaced by it where it stands",
+                "use two names, or keep a reference: `Array(Component(), n)` and its elements",
+            )  # fmt: skip
         if value is not None and (node.id in frame.assigned or not self.reachable):
             return value
         if node.id in frame.stores:

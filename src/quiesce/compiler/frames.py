@@ -23,10 +23,18 @@ class Refused(Exception):
 
 
 @dataclass(slots=True)
+class Known:
+    """What is known of the local names at one place: see :class:`Frame`."""
+
+    assigned: set[str]
+    env: dict[str, Value]
+
+
+@dataclass(slots=True)
 class Loop:
     """A loop being read: where ``break`` and ``continue`` go, and its condition if it has a pure one.
 
-    :param at_break: the names that have a value, at each ``break``.
+    :param at_break: what is known of the local names at each ``break``.
     :param at_next: the same for each ``continue``.
     """
 
@@ -34,8 +42,8 @@ class Loop:
     end: Label
     condition: Expr | None
     cleanups: int
-    at_break: list[set[str]] = field(default_factory=list)
-    at_next: list[set[str]] = field(default_factory=list)
+    at_break: list[Known] = field(default_factory=list)
+    at_next: list[Known] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -122,7 +122,7 @@ class Settler(Emitter):
                 return replace(value, address=self._address_now(address, needs))
             case SetMethod(place=place):
                 return replace(value, place=self._place_now(place, needs))
-            case Method(receiver=receiver) | Super(receiver=receiver):
+            case Method(receiver=receiver) | Super(receiver=receiver) if receiver.terms:
                 terms = self._terms_now(receiver.terms, needs)
                 return replace(value, receiver=Component(receiver.template, terms))
             case Marked(base=base):

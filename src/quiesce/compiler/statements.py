@@ -11,7 +11,8 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 
 from quiesce.compiler.assignments import AssignmentReader
-from quiesce.compiler.frames import Frame, Loop, Refused
+from quiesce.compiler.calls import count_stores
+from quiesce.compiler.frames import Frame, Known, Loop, Refused
 from quiesce.compiler.ir import (
     Binary,
     Branch,
@@ -28,6 +29,7 @@ from quiesce.compiler.ir import (
 from quiesce.compiler.language import REFUSED
 from quiesce.compiler.types import BoolType, IntType, RefType, join
 from quiesce.compiler.values import (
+    Ambiguous,
     Component,
     ComponentArray,
     Dynamic,
@@ -237,43 +239,102 @@ class Reader(AssignmentReader):
             return
         otherwise, end = Label(), Label()
         self.emit(Branch(condition.expr, otherwise, **self.at))
-        before = set(self.frame.assigned)
+        before = self._known()
         self.statements(node.body)
-        ways = [self.frame.assigned] if self.reachable else []
+        ways = self._ways_here()
         if node.orelse:
             self.emit(Jump(end, **self.at))
         self.place_label(otherwise)
-        self.frame.assigned = set(before)
+        self._join([before])
         self.statements(node.orelse)
-        ways += [self.frame.assigned] if self.reachable else []
+        ways += self._ways_here()
         self.place_label(end)
-        self._join_assigned(ways, before)
+        self._join(ways)
 
-    def _join_assigned(self, ways: Iterable[set[str]], otherwise: set[str]) -> None:
-        """After several ways have come together, only what all of them assigned has a value."""
-        sets = list(ways)
-        self.frame.assigned = set.intersection(*sets) if sets else set(otherwise)
+    # --- What is known of the local names -----------------------------------------------------------
+
+    def _known(self) -> Known:
+        return Known(set(self.frame.assigned), dict(self.frame.env))
+
+    def _ways_here(self) -> list[Known]:
+        """Return what is known here, if control can come here at all."""
+        return [self._known()] if self.reachable else []
+
+    def _join(self, ways: Sequence[Known]) -> None:
+        """Go on where several ways come together; nothing changes if there is none.
+
+        Only what all of them assigned has a value, and a name stands for something only if it does on
+        all of them.
+        """
+        if not ways:
+            return
+        frame = self.frame
+        frame.assigned = set.intersection(*(w.assigned for w in ways))
+        env = dict(ways[0].env)
+        for way in ways[1:]:
+            for name, value in way.env.items():
+                env[name] = self._both(env.get(name, value), value)
+        frame.env = env
+        frame.slots = {
+            name: value.expr.slot
+            for name, value in env.items()
+            if isinstance(value, Dynamic) and isinstance(value.expr, Local) and name in frame.slots
+        }
+
+    def _both(self, one: Value, other: Value) -> Value:
+        """Return what a name stands for that is *one* on one way and *other* on another."""
+        if one == other:
+            return one
+        if isinstance(one, Dynamic) and isinstance(other, Dynamic) and one.expr == other.expr:
+            if isinstance(one.expr, Local):
+                # The type has grown on one of them.
+                return Dynamic(one.expr, self.slot_type(one.expr.slot))
+        return Ambiguous()
+
+    def _enter_loop(self, bodies: Iterable[ast.AST]) -> dict[str, int]:
+        """Prepare to read a loop's body: a name that it binds may stand for what it bound last time.
+
+        :return: the slots of the local variables, for :meth:`_next_round`.
+        """
+        frame = self.frame
+        bound = {name for body in bodies for name in _names_bound(body)}
+        for name in bound & frame.env.keys() - frame.slots.keys():
+            if not _has_slots(frame.env[name]):
+                frame.env[name] = Ambiguous()
+        return dict(frame.slots)
+
+    def _next_round(self, slots: dict[str, int], node: ast.AST) -> None:
+        """Refuse a name that stands for something else in the next round than in the first."""
+        for name, slot in self.frame.slots.items():
+            if slots.get(name, slot) != slot:
+                self.refuse(
+                    node, "alias", f"`{name}` stands for an element of another array after each round",
+                    "a local name for a component or a constant is replaced by it where it stands",
+                    "use two names",
+                )  # fmt: skip
 
     def _while(self, node: ast.While) -> None:
         if node.orelse:
             self._refuse_else(node)
         start, end = Label(), Label()
         self.place_label(start)
+        slots = self._enter_loop(node.body)
         before = len(self.ops)
         condition = self.condition(node.test)
         if isinstance(condition, Static) and not condition.object:
             return
         test: Expr | None = None
-        ways: list[set[str]] = []
+        ways: list[Known] = []
         if not isinstance(condition, Static):
             test = condition.expr if len(self.ops) == before else None
             self.emit(Branch(condition.expr, end, **self.at))
-            ways = [set(self.frame.assigned)]
+            ways = [self._known()]
         loop = Loop(start, end, test, len(self.frame.cleanups))
         self._loop_body(node.body, loop)
+        self._next_round(slots, node)
         self.emit(Jump(start, **self.at))
         self.place_label(end)
-        self._join_assigned([*ways, *loop.at_break], self.frame.assigned)
+        self._join([*ways, *loop.at_break])
 
     def _refuse_else(self, node: ast.While | ast.For) -> None:
         self.refuse(
@@ -307,45 +368,33 @@ class Reader(AssignmentReader):
                 )  # fmt: skip
 
     def _unrolled(self, node: ast.For, items: list[Value]) -> None:
-        """Read the body once for each item. What it names is forgotten in between."""
+        """Read the body once for each item."""
         end = Label()
         frame = self.frame
-        targets = {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
-        in_body = {name for s in node.body for name in _names_bound(s)}
-        outside = set(frame.env)
-        ways: list[set[str]] = []
-        loop = Loop(end, end, None, len(frame.cleanups))
+        ways: list[Known] = []
+        # A name that this loop alone binds is bound once in each round.
+        here, once = count_stores([node]), count_stores(node.body)
+        targets = _names_bound(node.target)
+        rounds = {
+            name: once.get(name, 0) + (name in targets)
+            for name, count in here.items()
+            if frame.stores.get(name) == count
+        }
         for item in items:
             following = Label()
-            self._forget(targets | in_body, outside, targets - in_body)
+            frame.stores.update({n: c for n, c in rounds.items() if n not in frame.slots})
             loop = Loop(following, end, None, len(frame.cleanups))
             self.begin_statement(node)
             self.assign_one(node.target, item)
             self._loop_body(node.body, loop)
             ways += loop.at_break
-            here = [frame.assigned] if self.reachable else []
+            this_round = [*self._ways_here(), *loop.at_next]
             self.place_label(following)
-            self._join_assigned([*here, *loop.at_next], frame.assigned)
-        if ways:
-            # Which item it was left with is not known here, unless a slot holds it.
-            self._forget(targets | in_body, outside, set())
-            if self.reachable:
-                ways.append(frame.assigned)
+            self._join(this_round)
+        ways += self._ways_here()
         self.place_label(end)
-        self._join_assigned([w & frame.env.keys() for w in ways], frame.assigned)
-
-    def _forget(self, names: set[str], outside: set[str], constant: set[str]) -> None:
-        """Forget what *names* stand for, unless it has a slot or was there before the loop.
-
-        :param constant: names that the loop alone assigns: the same thing all through one round.
-        """
-        frame = self.frame
-        for name in names - frame.slots.keys():
-            if name not in outside:
-                frame.env.pop(name, None)
-                frame.assigned.discard(name)
-        for name in constant - frame.slots.keys() - outside:
-            frame.stores[name] = 1
+        self._join(ways)
+        frame.stores.update({name: here[name] for name in rounds})
 
     def _for_range(self, node: ast.For, over: Range) -> None:
         frozen = self.frozen(over)
@@ -355,31 +404,33 @@ class Reader(AssignmentReader):
         type_ = IntType(0, 0)
         counter = self.temporary(start, type_, "")
         here = Local(counter)
-        before = set(self.frame.assigned)
         self.place_label(head)
+        slots = self._enter_loop([node.target, *node.body])
+        before = self._known()
         self.begin_statement(node)
         self.emit(Branch(Binary("<" if over.step > 0 else ">", here, stop), end, **self.at))
         self.assign_one(node.target, Dynamic(here, type_))
         loop = Loop(following, end, None, len(self.frame.cleanups))
         self._loop_body(node.body, loop)
-        first_round = [*loop.at_next, *([self.frame.assigned] if self.reachable else [])]
+        self._next_round(slots, node)
+        round_ = [*loop.at_next, *self._ways_here()]
         self.place_label(following)
         self.begin_statement(node)
         self.emit(SetLocal(counter, Binary("+", here, Const(over.step)), **self.at))
         self.emit(Jump(head, **self.at))
         self.place_label(end)
-        at_least_once = isinstance(start, Const) and isinstance(stop, Const)
-        if at_least_once and len(range(start.value, stop.value, over.step)):  # type: ignore[union-attr]
-            self._join_assigned([*first_round, *loop.at_break], before)
-        else:
-            self._join_assigned([before, *loop.at_break], before)
+        if isinstance(start, Const) and isinstance(stop, Const):
+            if len(range(start.value, stop.value, over.step)):
+                self._join([*round_, *loop.at_break])
+                return
+        self._join([before, *loop.at_break])
 
     def _leave_loop(self, node: ast.Break | ast.Continue, where: Callable[[Loop], Label]) -> None:
         loop = self.frame.loops[-1]
         self._leave_blocks(loop.cleanups)
         if self.reachable:
             kept = loop.at_break if isinstance(node, ast.Break) else loop.at_next
-            kept.append(set(self.frame.assigned))
+            kept.append(self._known())
         self.emit(Jump(where(loop), **self.at))
 
     def _with(self, node: ast.With) -> None:
@@ -444,6 +495,13 @@ class Reader(AssignmentReader):
             Const(int(bool(condition.object))) if isinstance(condition, Static) else condition.expr
         )
         self.emit(Check(expr, message, **self.at))
+
+
+def _has_slots(value: Value) -> bool:
+    """Whether *value* is a tuple whose items are kept in slots of their own."""
+    return isinstance(value, Tuple) and all(
+        isinstance(v, Dynamic) and isinstance(v.expr, Local) for v in value.items
+    )
 
 
 def _names_bound(node: ast.AST) -> set[str]:

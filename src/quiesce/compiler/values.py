@@ -131,6 +131,11 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """What a name stands for where two ways come together on which it stands for different things."""
+
+
+@dataclass(frozen=True, slots=True)
 class Poison:
     """The value of what was refused already, so that one mistake gives one message."""
 
@@ -149,5 +154,6 @@ Value = (
     | Super
     | Marked
     | Range
+    | Ambiguous
     | Poison
 )
