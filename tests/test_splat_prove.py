@@ -225,6 +225,16 @@ def test_an_interrupt_hangs_unless_it_is_kept_away(name: str) -> None:
     assert fixed.verdict == "refuted" and "off where" in fixed.name
 
 
+def test_readers_in_interrupts_and_outside() -> None:
+    """What the usage columns say is read, is read; two readers need a writer in between."""
+    text = _fixture("safe_unsafe_hardirq")
+    reading_irq = _proof(text.replace("(&gz->irq_lock){-...}", "(&gz->irq_lock){+-..}"))
+    assert "read_lock_in_irq" in reading_irq.model and reading_irq.verdict == "confirmed"
+    read_only = _proof(re.sub(r"\(&gz->cfg_lock\)\{....\}", "(&gz->cfg_lock){.+.+}", text))
+    assert "a writer of &gz->cfg_lock waits in between" in read_only.reason
+    assert "writer/0" in read_only.interleaving
+
+
 def test_interrupts_and_reclaim() -> None:
     """Nobody waits for fs_reclaim: what is wrong there is no hang, and is not called one."""
     text = _fixture("inconsistent_hardirq").replace("&gz->q_lock", "fs_reclaim")

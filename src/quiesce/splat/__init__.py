@@ -9,6 +9,10 @@ family of kinds (``circular``, ``irq_order``, ...) read the sections, ``read_log
 
 Explaining: ``modes`` and ``annotations`` know what was taken and how, ``cycle`` makes waiting tasks of
 a chain, ``interleaving`` draws them, ``reasons`` and ``fixes`` judge them, ``explain`` puts it
-together as an ``explanation``; ``prove`` is the seam to the explorer. Then ``render_*`` and
-``to_json``.
+together as an ``explanation``.
+
+Proving: ``scenario_cycle`` and ``scenario_irq`` make a ``scenario`` of a report, with
+``scenario_kinds`` for its locks and ``stand_ins`` for what annotations stand for; ``claims`` says what
+is to be checked, ``scenario_source`` writes the protocol file, ``scenario_run`` checks it, ``prove``
+judges. Then ``render_*`` and ``to_json``.
 """

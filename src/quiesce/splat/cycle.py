@@ -40,6 +40,10 @@ class Party:
     reason: str = ""
     """Why we believe the mode, where it is not the function's own."""
 
+    def with_mode(self, mode: Mode) -> Party:
+        """Return the same lock, taken in another *mode*."""
+        return replace(self, how=replace(self.how, mode=mode))
+
 
 @dataclass(frozen=True)
 class Path:

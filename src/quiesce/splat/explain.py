@@ -89,7 +89,8 @@ def proof_line(one: Explained) -> str:
     if one.report.kind not in _PROVED_KINDS:
         return ""
     reason = one.proof.reason
-    if one.explanation.because.startswith("Real only if"):
+    in_tasks = one.report.kind in ("circular", "recursive")
+    if in_tasks and one.explanation.because.startswith("Real only if"):
         reason = reason.partition("; real only if")[0]  # it was just said
     return f"Proof: {one.proof.verdict}, {reason}."
 

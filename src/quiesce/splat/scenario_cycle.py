@@ -176,7 +176,7 @@ class _Builder:
                 comment += "Held for read, it takes a writer in between."
             else:
                 comment += "Held for read, it makes the other wait as well."
-            party = replace(party, how=replace(party.how, mode=Mode.EXCLUSIVE))
+            party = party.with_mode(Mode.EXCLUSIVE)
         return nest(kind, party, attribute, wanted=False, comment=comment)
 
     def _wanting(self, party: Party) -> Iterator[Path]:

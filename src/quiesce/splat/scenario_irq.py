@@ -11,7 +11,7 @@ allocation, and the scenario one task.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quiesce.splat.annotations import Nature, look_up
 from quiesce.splat.cycle import Party
@@ -53,6 +53,9 @@ class _Use:
     attribute: str
     kind: Kind
     party: Party
+
+    def with_mode(self, mode: Mode) -> _Use:
+        return replace(self, party=self.party.with_mode(mode))
 
     def nest(self, comment: str = "") -> Nest:
         return nest(self.kind, self.party, self.attribute, wanted=False, comment=comment)
@@ -167,57 +170,79 @@ def _order(report: Report) -> Claim:
         if claim is not None:
             return claim
     state = "SOFTIRQ" if report.facts.get("context", "").startswith("SOFT") else "HARDIRQ"
-    context, names = _CONTEXTS[state], Names()
-    chain = [
-        lock
+    names = Names()
+    uses = [
+        _use(report, lock, state, names)
         for lock in (safe, *between, unsafe)
         if _spins(lock) or not look_up(lock).nature.is_annotation
     ]
-    uses = []
-    early = report.facts.get("layout") == "early"
-    for lock in chain:
-        reads = lock is unsafe and not seen(lock.usage, early).wrote and lock.usage != ""
-        mode = Mode.READ if reads else Mode.EXCLUSIVE
-        party = _party_of(lock, _block_frames(report, lock), mode)
-        kind = _kind_of(party)
-        uses.append(
-            _Use(names.of((lock.base, lock.version, lock.subclass), lock.base), kind, party)
-        )
-    first, last = uses[0], uses[-1]
+    last = uses[-1]
     if last.kind is SEQCOUNT and last.party.how.mode is Mode.EXCLUSIVE:
         return _not_modelled(
             f"{unsafe.name} is a sequence count, whose writers wait for nobody: the circle is open; "
             "two writers at a time would be the fault"
         )
-    cpu0 = ModelThread(
-        "task_on_cpu0",
-        f"Takes {unsafe.name} with {context}s on.",
-        _interruptible(last, _in(report.traces.get("became unsafe", ()))),
-    )
-    handler = ModelThread(
-        "interrupt_on_cpu0",
-        f"The {context}, which takes {safe.name}.",
-        (Nest("with self.cpu:"), first.nest(_in(report.traces.get("became safe", ())))),
-    )
-    cpu1 = ModelThread(
-        "task_on_cpu1",
-        f"Takes {' and then '.join(lock.name for lock in chain)}.",
-        tuple(use.nest() for use in uses),
-    )
-    threads = [cpu0, handler, cpu1]
-    shared = last.party.how.mode is Mode.READ and last.kind.shared
-    if shared:
+    threads = _order_threads(report, uses, state)
+    writers: tuple[str, ...] = ()
+    if last.party.how.mode is Mode.READ and last.kind.shared:
         text = f"A writer of {unsafe.name}. It is not in the report: both sides only read."
         body = (write(last.kind, last.attribute),)
-        threads.append(ModelThread(f"writer_of_{last.attribute}", text, body, WRITERS, True))
+        threads.append(ModelThread("writer", text, body, WRITERS, True))
+        writers = (f"a writer of {unsafe.name} waits in between",)
     locks = [(use.attribute, use.party.lock, use.kind) for use in uses]
-    model = _irq_model(report, locks, threads, writers=shared)
+    model = _irq_model(report, locks, threads, writers=bool(writers))
+    context = _CONTEXTS[state]
     condition = (
         f"the {context} comes on a CPU that holds {unsafe.name} while another holds {safe.name} "
         "and wants the former"
     )
-    writers = (f"a writer of {unsafe.name} waits in between",) if shared else ()
     return Claim(model, _trials(unsafe, context, (condition,), tasks=2, writers=writers))
+
+
+def _use(report: Report, lock: Lock, state: str, names: Names) -> _Use:
+    """Return *lock* as the task on the other CPU takes it: for read if it is never written."""
+    usage = seen(lock.usage, report.facts.get("layout") == "early")
+    mode = Mode.READ if usage.read and not usage.wrote else Mode.EXCLUSIVE
+    party = _party_of(lock, _block_frames(report, lock), mode)
+    in_irq = party.with_mode(_mode_in(lock, state, "-?", Mode.RECURSIVE_READ))
+    kind = _kind_of(party, in_irq, party.with_mode(_mode_in(lock, state, "+?", Mode.READ)))
+    return _Use(names.of((lock.base, lock.version, lock.subclass), lock.base), kind, party)
+
+
+def _mode_in(lock: Lock, state: str, signs: str, reads: Mode) -> Mode:
+    """Return *reads* if *lock* has *signs* in the read column of *state* only, else EXCLUSIVE.
+
+    The first 2.6 kernels have other columns and signs; there, and without a usage, the answer is
+    EXCLUSIVE.
+    """
+    column = 2 if state == "SOFTIRQ" else 0
+    wrote, read = lock.usage[column : column + 1], lock.usage[column + 1 : column + 2]
+    return reads if read and read in signs and wrote not in signs else Mode.EXCLUSIVE
+
+
+def _order_threads(report: Report, uses: list[_Use], state: str) -> list[ModelThread]:
+    """Return the three that hang: a task, the interrupt on top of it, a task on another CPU."""
+    context, first, last = _CONTEXTS[state], uses[0], uses[-1]
+    safe, unsafe = first.party.lock, last.party.lock
+    inside = first.with_mode(_mode_in(safe, state, "-?", Mode.RECURSIVE_READ))
+    outside = last.with_mode(_mode_in(unsafe, state, "+?", Mode.READ))
+    return [
+        ModelThread(
+            "task_on_cpu0",
+            f"Takes {unsafe.name} with {context}s on.",
+            _interruptible(outside, _in(report.traces.get("became unsafe", ()))),
+        ),
+        ModelThread(
+            "interrupt_on_cpu0",
+            f"The {context}, which takes {safe.name}.",
+            (Nest("with self.cpu:"), inside.nest(_in(report.traces.get("became safe", ())))),
+        ),
+        ModelThread(
+            "task_on_cpu1",
+            f"Takes {' and then '.join(use.party.lock.name for use in uses)}.",
+            tuple(use.nest() for use in uses),
+        ),
+    ]
 
 
 def _ends(report: Report) -> tuple[Lock, Lock, tuple[Lock, ...]] | None:

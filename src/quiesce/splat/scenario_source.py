@@ -19,7 +19,8 @@ CLASS = "Report"
 """The scenario's class in the file."""
 
 _WIDTH = 98
-_LONGEST = 300
+_LONGEST_NAME = 300
+_LONGEST_TEXT = 2000
 _OTHERS = {"False": "true", "True": "false", "1": "0"}
 _INDENT = "    "
 
@@ -86,7 +87,7 @@ def _constructor(model: ScenarioModel) -> Iterator[str]:
 def _lock(lock: ModelLock) -> Iterator[str]:
     if lock.comment:
         yield from _text(_clean(lock.comment), f"{_INDENT * 2}# ")
-    name = json.dumps(_printable(lock.name), ensure_ascii=False)
+    name = json.dumps(_printable(lock.name[:_LONGEST_NAME]), ensure_ascii=False)
     made = f"{lock.stands_for}({name})"
     if lock.drawn:
         yield f"{_INDENT * 2}self.{lock.attribute} = ("
@@ -140,10 +141,10 @@ def _text(text: str, indent: str) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST])
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _clean(text: str) -> str:
     """Return *text* in one line that can stand in a comment or a docstring."""
-    shown = _printable(text).replace("\\", " ").replace('"', "'")
+    shown = _printable(text[:_LONGEST_TEXT]).replace("\\", " ").replace('"', "'")
     return " ".join(shown.split())
