@@ -56,7 +56,7 @@ STEP = {
     "actions": [{"text": str, "file": str, "line": int}],
     "failure": Maybe(str),
     "state": STATE,
-    "held": {str: [{"lock": str, "mode": MODE, "file": str, "line": int}]},
+    "held": {str: [{"lock": str, "annotation": bool, "mode": MODE, "file": str, "line": int}]},
     "waiting": [WAITING],
 }
 COUNTEREXAMPLE = {

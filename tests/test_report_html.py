@@ -95,11 +95,11 @@ def hostile() -> dict[str, object]:
     }
     changed = {**state, "shared": {HOSTILE: [HOSTILE], "other": 1}}
     waiting = {"thread": HOSTILE, "at": HOSTILE, "lock": HOSTILE, "held_by": [HOSTILE]}
+    held = {"lock": HOSTILE, "annotation": True, "mode": "shared", "file": HOSTILE, "line": 1}
     step = {
         "thread": HOSTILE, "action": HOSTILE, "file": HOSTILE, "line": 1, "failure": HOSTILE,
         "actions": [{"text": HOSTILE, "file": HOSTILE, "line": 1}], "state": changed,
-        "held": {HOSTILE: [{"lock": HOSTILE, "mode": "shared", "file": HOSTILE, "line": 1}]},
-        "waiting": [waiting],
+        "held": {HOSTILE: [held]}, "waiting": [waiting],
     }  # fmt: skip
     counterexample = {
         "kind": "deadlock", "property": HOSTILE, "message": HOSTILE, "initial": state,

@@ -10,6 +10,7 @@ from quiesce.compiler.program import Program
 from quiesce.errors import Loc
 from quiesce.explorer.findings import CheckResult, Finding
 from quiesce.explorer.trace import Held, Trace, TraceStep, Waiting, follow, state_dict
+from quiesce.primitives import LockdepMap
 
 SCHEMA = 1
 
@@ -125,8 +126,10 @@ def _step(program: Program, step: TraceStep) -> dict[str, object]:
 
 
 def _held(program: Program, held: Held) -> dict[str, object]:
+    lock = program.layout.components[held.component]
     return {
-        "lock": display_name(program.layout.components[held.component]),
+        "lock": display_name(lock),
+        "annotation": isinstance(lock, LockdepMap),
         "mode": MODES[held.read],
         "file": held.loc.file,
         "line": held.loc.line,

@@ -372,7 +372,8 @@
       const locals = Object.entries(thread.locals).map(([local, value]) => `${local} = ${shown(value)}`);
       if (locals.length) list.append(el("dd", { class: "code" }, locals.join(", ")));
       for (const lock of step?.held[name] ?? []) {
-        const how = lock.mode === "exclusive" ? "" : ` (${lock.mode})`;
+        const mode = lock.mode === "exclusive" ? "" : ` (${lock.mode})`;
+        const how = lock.annotation ? " (an annotation, not a lock)" : mode;
         list.append(el("dd", { class: "code" }, `holds ${lock.lock}${how}, taken at ${place(lock.file, lock.line)}`));
       }
       for (const one of waiting.filter((other) => other.thread === name)) {
