@@ -12,13 +12,14 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from quiesce.splat.scenario import PARAMETERS, ModelLock, ModelThread, Nest, ScenarioModel
+from quiesce.splat.scenario import AS_DRAWN, PARAMETERS, ModelLock, ModelThread, Nest, ScenarioModel
 from quiesce.splat.scenario_kinds import PRIMITIVES
 
 CLASS = "Report"
 """The scenario's class in the file."""
 
 _WIDTH = 98
+_CODE_WIDTH = 100
 _LONGEST_NAME = 300
 _LONGEST_TEXT = 2000
 _OTHERS = {"False": "true", "True": "false", "1": "0"}
@@ -89,14 +90,23 @@ def _lock(lock: ModelLock) -> Iterator[str]:
         yield from _text(_clean(lock.comment), f"{_INDENT * 2}# ")
     name = json.dumps(_printable(lock.name[:_LONGEST_NAME]), ensure_ascii=False)
     made = f"{lock.stands_for}({name})"
-    if lock.drawn:
-        yield f"{_INDENT * 2}self.{lock.attribute} = ("
-        yield f"{_INDENT * 3}{lock.drawn}({name})"
-        yield f"{_INDENT * 3}if annotations_are_locks"
-        yield f"{_INDENT * 3}else {made}"
-        yield f"{_INDENT * 2})"
+    target = f"{_INDENT * 2}self.{lock.attribute} ="
+    if not lock.drawn:
+        yield f"{target} {made}"
+        return
+    drawn = f"{lock.drawn}({name})"
+    choice = f"{drawn} if {AS_DRAWN} else {made}"
+    if len(target) + 1 + len(choice) <= _CODE_WIDTH:
+        yield f"{target} {choice}"
+        return
+    yield f"{target} ("
+    if len(_INDENT * 3) + len(choice) <= _CODE_WIDTH:
+        yield f"{_INDENT * 3}{choice}"
     else:
-        yield f"{_INDENT * 2}self.{lock.attribute} = {made}"
+        yield f"{_INDENT * 3}{drawn}"
+        yield f"{_INDENT * 3}if {AS_DRAWN}"
+        yield f"{_INDENT * 3}else {made}"
+    yield f"{_INDENT * 2})"
 
 
 def _thread(thread: ModelThread) -> Iterator[str]:

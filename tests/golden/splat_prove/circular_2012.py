@@ -26,11 +26,7 @@ class Report(Scenario):
         # Stands for a sysfs or kernfs attribute being read or written. Who removes the file waits
         # in kernfs_drain() for all who are inside; to get inside nobody waits, an attribute under
         # removal is refused.
-        self.s_active = (
-            RwSem("s_active#22")
-            if annotations_are_locks
-            else Section("s_active#22")
-        )
+        self.s_active = RwSem("s_active#22") if annotations_are_locks else Section("s_active#22")
         self.toy_sysfs_lock = Mutex("toy_sysfs_lock")
 
     @thread("as_drawn")

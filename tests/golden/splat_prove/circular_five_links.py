@@ -39,9 +39,7 @@ class Report(Scenario):
         # allocates does the reclaim itself, so what is taken 'under fs_reclaim' is taken by the
         # allocating task, or by kswapd.
         self.fs_reclaim = (
-            ExclusiveMap("fs_reclaim")
-            if annotations_are_locks
-            else LockdepMap("fs_reclaim")
+            ExclusiveMap("fs_reclaim") if annotations_are_locks else LockdepMap("fs_reclaim")
         )
         # Stands for the execution of any work item of that workqueue. Who flushes, drains or
         # destroys the workqueue waits for all its items; a worker waits for nobody. All items of
