@@ -250,6 +250,20 @@ def test_interleaving_and_state_of_a_deadlock(browser: Browser, written: Written
     assert "waits for &kvm->mmu_notifier_slots_lock, held by notifier/0" in panel
 
 
+@pytest.mark.parametrize("file", [RWSEM_GATE, COUNT_GATE])
+def test_interleaving_is_that_of_the_terminal(
+    browser: Browser, capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str
+) -> None:
+    page = tmp_path / "page.html"
+    main(["check", file, "--all", "--quiet", "--html", str(page)])
+    table = capsys.readouterr().out.split("---\n", 1)[1].split("\n\n", 1)[0]
+    document = browser.look(page.read_text(encoding="utf-8"))
+    rows = document.first("details", open="").first("table", role="grid").all("tr")[2:]
+    cells = [cell for row in rows for cell in row.all("td") + row.all("th")]
+    texts = [c.text() for c in cells if c.attributes.get("class") not in ("number", "place")]
+    assert "".join("".join(texts).split()) == "".join(table.split())
+
+
 def test_deep_link_selects_the_step(browser: Browser, written: Written) -> None:
     page = written("check", RWSEM_GATE)
     for step, changed in ((0, []), (1, ["kvm.mmu_notifier_slots_lock.readers"])):

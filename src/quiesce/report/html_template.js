@@ -384,7 +384,7 @@
   }
 
   function sharedTable(view, state, before) {
-    const touched = touchedBy(view.found);
+    const touched = (view.touched ??= touchedBy(view.found));
     const body = el("tbody", {});
     for (const [name, value] of Object.entries(state.shared)) {
       if (!view.all && !touched.has(name)) continue;
