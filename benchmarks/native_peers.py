@@ -23,7 +23,12 @@ from typing import Any
 MODELS = Path(__file__).parent / "models"
 REPEATS = 3
 CASES = [("count", 5), ("count", 6), ("peterson", 4), ("lamport", 4)]
-GROWTH = [2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32]
+GROWTH = {
+    "count": [2, 3, 4, 5, 6, 8, 12, 16, 20, 24, 32],
+    "count-vcpu": [2, 3, 4, 6, 8, 12, 16],
+}
+SPIN_MEMORY_MB = 2000
+"""What Spin may use of memory on 16 notifiers."""
 TLC_AND_OTHERS = ["tlc", "rumur", "ltsmin", "prom2lts-mc"]
 
 
@@ -48,6 +53,7 @@ def main() -> dict[str, Any]:
         "cases": results,
         "cores": _cores("count", 7),
         "growth": _growth(),
+        "spin_on_16": _spin_on_many(16),
         "first_verdict": _first_verdict(),
         "not_found": [t for t in ["spin", "gcc", *TLC_AND_OTHERS] if shutil.which(t) is None],
     }
@@ -94,12 +100,12 @@ def ours(model: str, size: int, *options: str) -> Run:
     )  # fmt: skip
 
 
-def _build_spin(model: str, size: int, folder: Path) -> Path:
+def _build_spin(model: str, size: int, folder: Path, *options: str) -> Path:
     place = folder / f"spin-{model}-{size}"
     place.mkdir()
     source = (MODELS / f"{model}.pml").resolve()
     _call(["spin", "-o1", "-o2", "-o3", f"-DN={size}", "-a", str(source)], place)
-    _call(["gcc", "-O2", "-DSAFETY", "-DNOREDUCE", "-w", "-o", "pan", "pan.c"], place)
+    _call(["gcc", "-O2", "-DSAFETY", "-DNOREDUCE", "-w", *options, "-o", "pan", "pan.c"], place)
     return place / "pan"
 
 
@@ -148,7 +154,26 @@ def _cores(model: str, size: int) -> dict[str, Any]:
 
 def _growth() -> list[dict[str, Any]]:
     """The count protocol with more and more notifiers, symmetry on."""
-    return [{"notifiers": n, **asdict(ours("count", n, "--symmetry"))} for n in GROWTH]
+    return [
+        {"model": model, "notifiers": n, **asdict(ours(model, n, "--symmetry"))}
+        for model, sizes in GROWTH.items()
+        for n in sizes
+    ]
+
+
+def _spin_on_many(notifiers: int) -> dict[str, Any]:
+    """Let Spin search the count protocol with many notifiers until its memory is used up."""
+    if not (shutil.which("spin") and shutil.which("gcc")):
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        pan = _build_spin("count", notifiers, Path(folder), f"-DMEMLIM={SPIN_MEMORY_MB}")
+        out, cpu, _, peak = _timed([str(pan), "-m10000000", "-w24"])
+    states = int(_found(r"(\d+) states, stored", out))
+    complete = "Search not completed" not in out
+    return {
+        "notifiers": notifiers, "states": states, "seconds": cpu, "peak_bytes": peak,
+        "complete": complete,
+    }  # fmt: skip
 
 
 def _first_verdict() -> dict[str, float]:

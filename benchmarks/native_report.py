@@ -11,9 +11,10 @@ This page is written by `make bench`; the figures beside it are in `benchmarks/r
 
 All tools search the same protocol with the same steps, and the numbers of states and transitions are equal
 to the last one, or the benchmark fails. One core, no reductions, medians of three runs in which the tools
-take turns. Seconds are CPU seconds of the search. Spin is `spin -o1 -o2 -o3 -a`, `gcc -O2 -DSAFETY -DNOREDUCE`
-and `pan -w` with about as many slots in its hash table as there are states. *C* is `benchmarks/models/count.c`, a
-breadth-first search written by hand for this one protocol, which keeps no parents.
+take turns. Seconds are CPU seconds of the search. Spin is `spin -o1 -o2 -o3 -a`, then
+`gcc -O2 -DSAFETY -DNOREDUCE`, then `pan -w` with about as many slots in its hash table as there are states. *C*
+is `benchmarks/models/count.c`, a breadth-first search written by hand for this one protocol, which keeps no
+parents.
 Compare the ratios: the machine was a shared one with 2 cores.
 
 """
@@ -22,7 +23,10 @@ Compare the ratios: the machine was a shared one with 2 cores.
 def page(results: dict[str, Any]) -> str:
     """Return the page as Markdown."""
     parts = [_HEAD, _cases(results["cases"]), _cores(results["cores"])]
-    parts += [_growth(results["growth"]), _first_verdict(results["first_verdict"])]
+    parts += [
+        _growth(results["growth"], results["spin_on_16"]),
+        _first_verdict(results["first_verdict"]),
+    ]
     parts.append(f"Not installed where this was measured: {', '.join(results['not_found'])}.\n")
     return "".join(parts)
 
@@ -56,16 +60,23 @@ def _cores(cores: dict[str, Any]) -> str:
     )
 
 
-def _growth(growth: list[dict[str, Any]]) -> str:
+def _growth(growth: list[dict[str, Any]], spin: dict[str, Any]) -> str:
     lines = [
         "## More notifiers, symmetry on\n",
-        "| notifiers | states | transitions | seconds | peak MB |",
-        "|---:|---:|---:|---:|---:|",
+        "*count* is the protocol above, *count-vcpu* the same with one vCPU, whose faults retry.\n",
+        "| protocol | notifiers | states | transitions | seconds | peak MB |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for row in growth:
         lines.append(
-            f"| {row['notifiers']} | {row['states']:,} | {row['transitions']:,} | "
+            f"| {row['model']} | {row['notifiers']} | {row['states']:,} | {row['transitions']:,} | "
             f"{row['seconds']:.2f} | {row['peak_bytes'] / 1e6:.0f} |"
+        )
+    if spin:
+        how = "finished" if spin["complete"] else "was stopped by its memory limit"
+        lines.append(
+            f"\nSpin on *count* with {spin['notifiers']} notifiers {how}: {spin['states']:,} states, "
+            f"{spin['seconds']:.0f} s, {spin['peak_bytes'] / 1e6:,.0f} MB."
         )
     return "\n".join(lines) + "\n\n"
 

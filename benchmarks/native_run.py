@@ -8,7 +8,7 @@ import json
 import resource
 import time
 
-from benchmarks.models.count import CountProtocol
+from benchmarks.models.count import CountProtocol, CountWithVcpus
 from examples.textbook.lamport import Lamport
 from examples.textbook.peterson import Peterson
 from quiesce.compiler.program import compile_scenario
@@ -16,7 +16,12 @@ from quiesce.explorer.graph import Bounds
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.symmetry import find_symmetry
 
-MODELS = {"count": CountProtocol, "peterson": Peterson, "lamport": Lamport}
+MODELS = {
+    "count": CountProtocol,
+    "count-vcpu": CountWithVcpus,
+    "peterson": Peterson,
+    "lamport": Lamport,
+}
 
 
 def main() -> None:

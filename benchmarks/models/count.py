@@ -14,6 +14,8 @@ from quiesce.protocol import (
     Scenario,
     Task,
     TaskRef,
+    Version,
+    always,
     atomic,
     current,
     thread,
@@ -117,3 +119,49 @@ class CountProtocol(Scenario):
             self.install()
             self.spin_unlock()
             self.drop_slots_lock()
+
+
+class CountWithVcpus(CountProtocol):
+    """The same with vCPUs whose faults retry when an invalidation came between: for the growth table."""
+
+    seq = Version()
+    in_progress = Int(0, high=THREADS)
+    mapped = Bool(False)
+
+    def __init__(self, notifiers: int = 3, vcpus: int = 1) -> None:
+        super().__init__(notifiers)
+        self.vcpus = vcpus
+
+    @atomic
+    def raise_count(self) -> None:
+        self.mn_active_invalidate_count += 1
+        self.in_progress += 1
+        self.mapped = False
+
+    @atomic
+    def lower_count(self) -> bool:
+        self.mn_active_invalidate_count -= 1
+        self.in_progress -= 1
+        self.seq += 1
+        return self.mn_active_invalidate_count == 0
+
+    @atomic
+    def look_at_seq(self) -> int:
+        return self.seq
+
+    @atomic
+    def map_unless_stale(self, seen: int) -> None:
+        if self.in_progress == 0 and self.seq == seen:
+            self.mapped = True
+
+    @thread(count="vcpus")
+    def vcpu(self) -> None:
+        while True:
+            seen = self.look_at_seq()
+            self.spin_lock()
+            self.map_unless_stale(seen)
+            self.spin_unlock()
+
+    @always
+    def nothing_mapped_while_invalidating(self) -> bool:
+        return not self.mapped or self.in_progress == 0
