@@ -27,8 +27,11 @@ from dataclasses import dataclass
 from quiesce.compiler.ir import (
     Await,
     Begin,
+    Binary,
     Bump,
     Code,
+    Const,
+    Current,
     End,
     Expr,
     Halt,
@@ -36,6 +39,7 @@ from quiesce.compiler.ir import (
     LockEvent,
     Op,
     Store,
+    Term,
     VersionRead,
     operands,
     successors,
@@ -209,23 +213,35 @@ def _may_touch(op: Store, cells: frozenset[int]) -> bool:
     return not cells.isdisjoint(cells_of(op.address.base, op.address.terms))
 
 
-def cells_of(base: int, terms: tuple[object, ...]) -> set[int]:
-    """Return every cell that an address may name."""
-    from quiesce.compiler.ir import Term
+def cells_of(base: int, terms: tuple[Term, ...], task: int = -1) -> set[int]:
+    """Return every cell that an address may name.
 
+    :param task: the thread that computes the address, where that is known: what is indexed by the
+        running task is then its own.
+    """
     cells = {base}
     for term in terms:
-        assert isinstance(term, Term)
-        cells = {b + i * term.stride for b in cells for i in range(term.length)}
+        fixed = _fixed_index(term.index, task)
+        indices = range(term.length) if fixed is None else [fixed]
+        cells = {b + i * term.stride for b in cells for i in indices}
     return cells
 
 
-def expression_cells(expr: Expr) -> set[int]:
-    """Return every cell that *expr* may read."""
+def _fixed_index(index: Expr, task: int) -> int | None:
+    """Return the only value that *index* can have, if that is known."""
+    if isinstance(index, Const):
+        return index.value
+    if task >= 0 and index == Binary("-", Current(), Const(1)):
+        return task
+    return None
+
+
+def expression_cells(expr: Expr, task: int = -1) -> set[int]:
+    """Return every cell that *expr* may read; *task* as for :func:`cells_of`."""
     cells: set[int] = set()
     for e in walk(expr):
         if isinstance(e, Load):
-            cells |= cells_of(e.address.base, e.address.terms)
+            cells |= cells_of(e.address.base, e.address.terms, task)
     return cells
 
 

@@ -41,20 +41,23 @@ class Footprint:
         return bool(self.plain_reads or self.plain_writes)
 
 
-def step_footprint(kind: ThreadKind, location: int) -> Footprint:
-    """Return what a step of *kind* from *location* may touch, over all its paths."""
+def step_footprint(kind: ThreadKind, location: int, task: int = -1) -> Footprint:
+    """Return what a step of *kind* from *location* may touch, over all its paths.
+
+    :param task: the thread's number, where one is meant: what it indexes by itself is then its own.
+    """
     plain_reads: set[int] = set()
     plain_writes: set[int] = set()
     reads: set[int] = set()
     writes: set[int] = set()
     for op in ops_of_step(kind, location):
         for expr in operands(op):
-            touched = expression_cells(expr) | {-1 - v for v in expression_versions(expr)}
+            touched = expression_cells(expr, task) | {-1 - v for v in expression_versions(expr)}
             reads |= touched
             if any(isinstance(e, Load | VersionRead) and not e.marked for e in walk(expr)):
                 plain_reads |= touched
         if isinstance(op, Store):
-            cells = cells_of(op.address.base, op.address.terms)
+            cells = cells_of(op.address.base, op.address.terms, task)
             writes |= cells
             if not op.marked:
                 plain_writes |= cells
@@ -65,6 +68,21 @@ def step_footprint(kind: ThreadKind, location: int) -> Footprint:
     return Footprint(
         frozenset(plain_reads), frozenset(plain_writes), frozenset(reads), frozenset(writes)
     )
+
+
+def next_locations(kind: ThreadKind, location: int) -> set[int]:
+    """Return the locations that a step of *kind* from *location* may lead to."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    todo = list(successors(kind.code.ops, kind.locations[location].position))
+    while todo:
+        position = todo.pop()
+        if position in kind.location_at:
+            found.add(kind.location_at[position])
+        elif position not in seen:
+            seen.add(position)
+            todo += successors(kind.code.ops, position)
+    return found
 
 
 def ops_of_step(kind: ThreadKind, location: int) -> list[Op]:
