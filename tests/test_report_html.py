@@ -333,7 +333,7 @@ def test_the_loop_of_a_lasso_is_marked(browser: Browser, written: Written) -> No
 def test_a_proof_says_what_and_how(browser: Browser, written: Written) -> None:
     document = browser.look(written("check", COUNT_GATE, "--set", "rounds=1"))
     text = document.first("main").text()
-    assert re.search(r"Every reachable state was visited .* states, .* steps, depth \d+", text)
+    assert re.search(r"The whole space was searched, .* states, .* steps, depth \d+", text)
     assert (
         "Fairness assumed: weak fairness for every thread, strong fairness for queued locks" in text
     )
@@ -345,7 +345,7 @@ def test_incomplete_is_no_proof(browser: Browser) -> None:
     one = result(verdict="incomplete", complete=False, incomplete_because="1,000 states were seen")
     text = browser.look(render_html([one])).first("main").text()
     assert "Only a part of the space was visited (1,000 states were seen)" in text
-    assert "Every reachable state" not in text
+    assert "The whole space" not in text
     assert "What was proved" not in text
 
 

@@ -139,7 +139,7 @@
     const size = `${plural(result.states, "state")}, ${plural(result.transitions, "step")}, depth ${count(result.depth)}`;
     const by = `by the ${result.engine} explorer in ${result.seconds.toFixed(2)} s`;
     if (result.complete) {
-      return `Every reachable state was visited and every step from it tried: ${size}, ${by}. `
+      return `The whole space was searched, every way to go on from every state: ${size}, ${by}. `
         + "A property that holds is proved for this scenario.";
     }
     const why = result.incomplete_because ? ` (${result.incomplete_because})` : "";
@@ -461,10 +461,10 @@
 
   function follow() {
     // The parts are compared as they were written: an address that is none of ours fits nothing.
-    const [name, property, step] = location.hash.slice(1).split("/");
+    const [name, property = "", step = ""] = location.hash.slice(1).split("/");
     const view = views.find((one) => address(...one.key) === `#${name}/${property}`);
     const result = data.results.find((one) => address(one.id) === `#${name}`);
-    if (view) show(view, /^\d+$/.test(step ?? "") ? Number(step) : view.at);
+    if (view) show(view, /^\d+$/.test(step) ? Number(step) : view.at);
     else if (result) document.getElementById(`result-${result.id}`).scrollIntoView({ block: "start" });
   }
 
