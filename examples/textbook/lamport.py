@@ -18,7 +18,7 @@ class Lamport(Numbered):
     def __init__(self, processes: int = 3) -> None:
         super().__init__(processes)
         self.b = Array(Bool(), processes)
-        self.j = Array(Int(0, high=9), processes)
+        self.j = Array(Int(0, high=processes), processes)
 
     @atomic
     def announce(self, me: int) -> None:

@@ -12,10 +12,10 @@ class Peterson(Numbered):
 
     def __init__(self, processes: int = 3) -> None:
         super().__init__(processes)
-        self.pos = Array(Int(0, high=9), processes)
-        self.step = Array(Int(0, high=9), processes)
-        self.j = Array(Int(0, high=9), processes)
-        self.k = Array(Int(0, high=9), processes)
+        self.pos = Array(Int(0, high=processes), processes)
+        self.step = Array(Int(0, high=processes - 1), processes)
+        self.j = Array(Int(0, high=processes), processes)
+        self.k = Array(Int(0, high=processes), processes)
 
     @atomic
     def begin(self, me: int) -> None:
@@ -36,15 +36,14 @@ class Peterson(Numbered):
     @atomic
     def look_at_next(self, me: int) -> bool:
         """Either look at one process more, or go on to the next level: both may be possible."""
-        j, k = self.j[me], self.k[me]
-        behind = k < self.processes and (k == me or self.pos[k] < j)
-        passed = self.step[j - 1] != me or k == self.processes
         if choose(True, False):
-            wait_until(behind)
+            k = self.k[me]
+            wait_until(k < self.processes)
+            wait_until(k == me or self.pos[k] < self.j[me])
             self.k[me] = k + 1
             return True
-        wait_until(passed)
-        self.j[me] = j + 1
+        wait_until(self.k[me] == self.processes or self.step[self.j[me] - 1] != me)
+        self.j[me] += 1
         return False
 
     @atomic

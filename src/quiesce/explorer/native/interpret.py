@@ -29,11 +29,14 @@ NOTED = 1
 """How many notes there are: (cell, write, marked, place) each."""
 FAILED_ROW = 2
 FRAMES = 3
-"""Where the stack begins; an alternative is a row, the words and the registers."""
+"""Where the stack begins; an alternative is a row, the words, the value chosen, the local variables and
+the register that the value is for."""
 FRAME_SIZE = 4
 NOTES_AT = 5
 WORDS = 6
-REGISTERS = 7
+LOCALS = 7
+"""How many registers hold local variables; from LOCALS_AT on. The others do not outlive an operation."""
+LOCALS_AT = 9
 FIELDS = 8
 """Where in the code vector the fields begin: word, shift, mask and low of each cell."""
 FIRST_REGISTER = oc.FIRST_REGISTER
@@ -215,10 +218,11 @@ def run(code: Any, row: int, out: Any, base: int, ram: Any) -> int:
                 ram[frame] = pc // WIDTH + 1
                 for i in range(ram[WORDS]):
                     ram[frame + 1 + i] = out[base + i]
-                registers = frame + 1 + ram[WORDS]
-                for i in range(ram[REGISTERS]):
-                    ram[registers + i] = ram[FIRST_REGISTER + i]
-                ram[registers + code[pc + 1] - FIRST_REGISTER] = ram[first + k]
+                registers = frame + 2 + ram[WORDS]
+                for i in range(ram[LOCALS]):
+                    ram[registers + i] = ram[ram[LOCALS_AT] + i]
+                ram[registers - 1] = ram[first + k]
+                ram[registers + ram[LOCALS]] = code[pc + 1]
                 ram[HEIGHT] += 1
             ram[code[pc + 1]] = ram[first]
             ticks = 0
@@ -249,23 +253,25 @@ def resume(out: Any, base: int, ram: Any) -> int:
     frame = ram[FRAMES] + ram[HEIGHT] * ram[FRAME_SIZE]
     for i in range(ram[WORDS]):
         out[base + i] = ram[frame + 1 + i]
-    registers = frame + 1 + ram[WORDS]
-    for i in range(ram[REGISTERS]):
-        ram[FIRST_REGISTER + i] = ram[registers + i]
+    registers = frame + 2 + ram[WORDS]
+    for i in range(ram[LOCALS]):
+        ram[ram[LOCALS_AT] + i] = ram[registers + i]
+    ram[ram[registers + ram[LOCALS]]] = ram[registers - 1]
     return int(ram[frame])
 
 
-def new_ram(constants: Any, registers: int, words: int, fields: int) -> Any:
+def new_ram(constants: Any, registers: int, locals_: int, words: int, fields: int) -> Any:
     """Return a *ram* for :func:`run`.
 
-    :param constants: what the first registers hold.
+    :param constants: what the first registers hold; the *locals_* next ones are local variables.
     :param fields: where in the code vector the fields begin.
     """
-    frame_size = 1 + words + registers
+    frame_size = 3 + words + locals_
     frames = FIRST_REGISTER + registers
     notes = frames + FRAME_DEPTH * frame_size
     ram = np.zeros(notes + 4 * NOTES, np.int64)
     ram[FRAMES], ram[FRAME_SIZE], ram[NOTES_AT] = frames, frame_size, notes
-    ram[WORDS], ram[REGISTERS], ram[FIELDS] = words, registers, fields
+    ram[WORDS], ram[LOCALS], ram[FIELDS] = words, locals_, fields
+    ram[LOCALS_AT] = FIRST_REGISTER + len(constants)
     ram[FIRST_REGISTER : FIRST_REGISTER + len(constants)] = constants
     return ram

@@ -117,6 +117,7 @@ class Compiled:
         self.machine = self._machine()
         self.rows = len(self.table.code)
         self.fields_at = len(self.table.code)
+        self.locals = max(len(k.code.slots) for k in program.kinds)
 
     def pack(self, states: list[tuple[int, ...]]) -> Vector:
         """Return *states* as packed words, one after the other."""

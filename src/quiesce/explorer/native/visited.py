@@ -2,8 +2,8 @@
 """The set of visited states: stored whole, in order of discovery, found through a hash table.
 
 ``states`` holds the packed words of each state and ``parents`` who discovered it. The table is open
-addressing with linear probing over a power of two of 64-bit slots, each 0 or (fingerprint, number plus
-one) of a state. It is never filled beyond three quarters, so every probe ends at an empty slot.
+addressing with linear probing over 64-bit slots, each 0 or (fingerprint, number plus one) of a state. It
+is never filled beyond three quarters, so every probe ends at an empty slot, and grows by half.
 
 What costs is memory latency, not computation. So successors come in batches, and a batch is
 looked up in passes over small blocks: hash and prefetch the slots; look at the slots and prefetch the
@@ -54,12 +54,9 @@ def same_words(a: Any, i: Any, b: Any, j: Any, words: int) -> bool:
 
 
 @inline_kernel
-def table_shape(slots: int) -> Any:
-    """Return how far to shift a hash to get a place in the table, and the mask of places."""
-    bits = 0
-    while (1 << bits) < slots:
-        bits += 1
-    return np.uint64(64 - bits), slots - 1
+def place_of(h: Any, slots: Any) -> Any:
+    """Return where in a table of *slots* slots the probing for the hash *h* begins."""
+    return np.int64(((h >> _U32) * slots) >> _U32)
 
 
 @kernel
@@ -95,7 +92,8 @@ def insert(
     box, box_parents = pointer(box_), pointer(box_parents_)
     hashes, picks = pointer(hashes_), pointer(picks_)
     states, parents, table = pointer(states_), pointer(parents_), pointer(table_)
-    shift, mask = table_shape(len(table_))
+    slots = np.uint64(len(table_))
+    last = len(table_) - 1
     # Three vectors of a block each: place in the table, fingerprint, entry of the box.
     scratch = pointer(scratch_)
     at = start
@@ -110,7 +108,7 @@ def insert(
             else:
                 entry = k
                 h = hash_words(box, k * words, words)
-            place = np.int64(h >> shift)
+            place = place_of(h, slots)
             prefetch(table, place)
             scratch[k - at] = place
             scratch[BLOCK + k - at] = np.int64(h & _LOW32)
@@ -137,7 +135,7 @@ def insert(
                     states, (np.int64(slot & _LOW32) - 1) * words, box, k * words, words
                 ):
                     break
-                place = (place + 1) & mask
+                place = place + 1 if place < last else 0
         at = upto
     return end, count
 
@@ -146,15 +144,16 @@ def insert(
 def fill_table(states_: Any, count: int, words: int, table_: Any) -> None:
     """Enter the first *count* states into the empty *table*."""
     states, table = pointer(states_), pointer(table_)
-    shift, mask = table_shape(len(table_))
+    slots = np.uint64(len(table_))
+    last = len(table_) - 1
     for k in range(count):
         ahead = k + AHEAD
         if ahead < count:
-            prefetch(table, np.int64(hash_words(states, ahead * words, words) >> shift))
+            prefetch(table, place_of(hash_words(states, ahead * words, words), slots))
         h = hash_words(states, k * words, words)
-        place = np.int64(h >> shift)
+        place = place_of(h, slots)
         while table[place] != _ZERO:
-            place = (place + 1) & mask
+            place = place + 1 if place < last else 0
         table[place] = (h & _LOW32) << _U32 | np.uint64(k + 1)
 
 
@@ -162,13 +161,14 @@ def fill_table(states_: Any, count: int, words: int, table_: Any) -> None:
 def find(box_: Any, end: int, words: int, states_: Any, table_: Any, found_: Any) -> None:
     """Look up the states ``box[0:end]``; write their numbers, or -1, to *found*."""
     box, states, table, found = pointer(box_), pointer(states_), pointer(table_), pointer(found_)
-    shift, mask = table_shape(len(table_))
+    slots = np.uint64(len(table_))
+    last = len(table_) - 1
     for k in range(end):
         ahead = k + AHEAD
         if ahead < end:
-            prefetch(table, np.int64(hash_words(box, ahead * words, words) >> shift))
+            prefetch(table, place_of(hash_words(box, ahead * words, words), slots))
         h = hash_words(box, k * words, words)
-        place = np.int64(h >> shift)
+        place = place_of(h, slots)
         number: Any = -1
         while table[place] != _ZERO:
             slot = table[place]
@@ -178,5 +178,5 @@ def find(box_: Any, end: int, words: int, states_: Any, table_: Any, found_: Any
             ):
                 number = candidate
                 break
-            place = (place + 1) & mask
+            place = place + 1 if place < last else 0
         found[k] = number

@@ -20,7 +20,7 @@ SHARED_BOX = 1 << 17
 """The same with several cores, which wait for each other after each box."""
 RACES_KEPT = 256
 _FIRST_TABLE = 1 << 14
-_FILL = 0.72
+_FILL = 0.75
 _ROOM = 4096
 """States that there is always room for."""
 
@@ -84,6 +84,9 @@ class Worker:
         self.words = compiled.words
         self.shard = shard
         self.shards = shards
+        marks = any(p.spec.kind == "always" for p in compiled.program.properties)
+        self.each = 8 * self.words + 4 + int(marks)
+        """Bytes that a state takes outside the table."""
         self.count = 0
         self.expanded = 0
         self.looked = 0
@@ -101,7 +104,9 @@ class Worker:
         self.picked = np.zeros(shards, np.int64)
         self.boxed = 0
         registers = int(machine.sizes[0])
-        self.ram = new_ram(machine.constants, registers, self.words, compiled.fields_at)
+        self.ram = new_ram(
+            machine.constants, registers, compiled.locals, self.words, compiled.fields_at
+        )
         places = int(machine.sizes[4])
         self.found = Found(
             np.zeros(RESULTS, np.int64),
@@ -125,14 +130,14 @@ class Worker:
     @property
     def bytes(self) -> int:
         """The memory that its states take."""
-        return self.count * (8 * self.words + 5) + 8 * len(self.table.array)
+        return self.count * self.each + 8 * len(self.table.array)
 
     def bytes_after_growth(self) -> int:
         """The memory that it takes while and after it makes room once more."""
         table = 8 * len(self.table.array)
         if int(len(self.table.array) * _FILL) < self.count + _ROOM:
-            table *= 3
-        return self.count * (8 * self.words + 5) + table
+            table += table // 2
+        return self.count * self.each + table
 
     def restore(self, count: int, expanded: int, looked: int) -> None:
         """Make room for *count* states that are about to be read."""
@@ -146,7 +151,9 @@ class Worker:
         """Enter all states into a new table that is large enough."""
         slots = len(self.table.array)
         while int(slots * _FILL) - self.count < _ROOM:
-            slots *= 2
+            slots += slots // 2
+        # The old one goes first: the new one is filled from the states.
+        del self.table
         self.table = Grown(np.uint64, slots)
         fill_table(self.states.array, self.count, self.words, self.table.array)
 
