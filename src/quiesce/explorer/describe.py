@@ -52,7 +52,9 @@ def race_finding(program: Program, race: Race, path: Path) -> Finding:
     """Describe a data race."""
     cell = race.first.cell
     name = program.cells[cell].name if cell >= 0 else program.layout.versions[-1 - cell]
-    first = f"{program.threads[race.thread].name} {_verb(race.first.write)} it at {race.first.op.loc}"
+    first = (
+        f"{program.threads[race.thread].name} {_verb(race.first.write)} it at {race.first.op.loc}"
+    )
     second = (
         f"{program.threads[race.other].name} {_verb(race.second.write)} it at {race.second.op.loc}"
     )
