@@ -8,24 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from quiesce.compiler.program import Program, Thread
+from quiesce.explorer import describe
 from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.fairness import FairCycles, Lasso
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
 from quiesce.explorer.graph import CUT, GO_ON, STOP, Bounds, FailedStep, Graph, Progress, explore
 from quiesce.explorer.paths import path_to
-from quiesce.explorer.races import Race, RaceFinder
+from quiesce.explorer.races import RaceFinder
 from quiesce.explorer.reference import PropertyReader, State, Step, Stepper
-from quiesce.explorer.waiting import Stuck, StuckThreads, find_deadlock, lost_wakeup, unfinished
+from quiesce.explorer.waiting import Stuck, StuckThreads, find_deadlock, unfinished
 from quiesce.verdict import Verdict
-
-_FAILURES = {
-    "assertion": ("assertions", "failed assert"),
-    "range": ("ranges", "out of range"),
-    "index": ("ranges", "out of range"),
-    "null": ("ranges", "out of range"),
-    "division": ("ranges", "out of range"),
-    "endless step": ("ranges", "endless step"),
-}
 
 BUILT_IN = [
     ("no_deadlock", "deadlock"),
@@ -152,61 +144,25 @@ class _Check:
         )
 
     def _waiting_for_ever(self, graph: Graph, stuck: Stuck, name: str) -> Finding:
-        program, values = self.program, graph.states[stuck.state]
-        path = path_to(graph, stuck.state)
-        for thread in stuck.threads:
-            if lost_wakeup(program, values, thread):
-                text = (
-                    f"{program.threads[thread].name} sleeps though what it waits for is already so, "
-                    "and nobody will wake it"
-                )
-                return Finding("lost wakeup", name, text, path, thread=thread)
         others_run = graph.first[stuck.state] != graph.first[stuck.state + 1]
-        names = _listed([program.threads[t].name for t in stuck.threads])
-        if len(stuck.threads) == 1 and others_run:
-            text = f"{names} can never move again, while others run on"
-            return Finding("stuck thread", name, text, path, thread=stuck.threads[0])
-        wait = "waits" if len(stuck.threads) == 1 else "wait"
-        text = f"{names} {wait} for ever" + (", while others run on" if others_run else "")
-        if not others_run:
-            text = f"nobody can move: {text}"
-        return Finding("deadlock", name, text, path)
+        return describe.waiting_for_ever(
+            self.program, graph.states[stuck.state], stuck.threads, others_run,
+            path_to(graph, stuck.state), name,
+        )  # fmt: skip
 
     def _race(self, graph: Graph) -> Finding | None:
         if not self.races.races:
             return None
         race = min(self.races.races, key=lambda r: graph.index[r.state])
-        state = graph.index[race.state]
-        message = self.describe_race(race)
-        return Finding(
-            "data race", "no_data_race", message, path_to(graph, state), thread=race.thread
-        )
-
-    def describe_race(self, race: Race) -> str:
-        """Say in one sentence what races with what."""
-        program = self.program
-        cell = race.first.cell
-        name = program.cells[cell].name if cell >= 0 else program.layout.versions[-1 - cell]
-        first = f"{program.threads[race.thread].name} {_verb(race.first.write)} it at {race.first.op.loc}"
-        second = f"{program.threads[race.other].name} {_verb(race.second.write)} it at {race.second.op.loc}"
-        return f"{name}: {first} and {second}, with nothing to keep them apart"
+        return describe.race_finding(self.program, race, path_to(graph, graph.index[race.state]))
 
     def _failure(self, graph: Graph, name: str) -> Finding | None:
-        of_name = [f for f in graph.failures if _FAILURES[f.failure.kind][0] == name]
+        of_name = [f for f in graph.failures if describe.FAILURES[f.failure.kind][0] == name]
         if not of_name:
             return None
         failed: FailedStep = min(of_name, key=lambda f: graph.depth[f.source])
-        kind = _FAILURES[failed.failure.kind][1]
         path = (*path_to(graph, failed.source, failed.thread), failed.action)
-        message = failed.failure.message
-        thread = self.program.threads[failed.thread].name
-        return Finding(
-            kind,
-            name,
-            f"{thread} at {failed.failure.op.loc}: {message}",
-            path,
-            thread=failed.thread,
-        )
+        return describe.failure_finding(self.program, failed.thread, failed.failure, path)
 
     def _starvation(self, graph: Graph) -> Finding | None:
         """A thread that waits at one step for ever, in a fair run, though it could be let go."""
@@ -232,10 +188,8 @@ class _Check:
         lasso = self.cycles.find(avoids, without=number)
         if lasso is None:
             return None
-        label = thread.kind.locations[graph.states[lasso.entry][thread.base]].label
-        return self._lasso_finding(
-            graph, lasso, "no_starvation", f"{thread.name} waits in {label} for ever", number
-        )
+        text = describe.starving_text(self.program, graph.states[lasso.entry], number)
+        return self._lasso_finding(graph, lasso, "no_starvation", text, number)
 
     def _lasso_finding(
         self, graph: Graph, lasso: Lasso, name: str, message: str, thread: int = -1
@@ -250,11 +204,9 @@ class _Check:
         finding: Finding | None = None
         if i in self.broken:
             state, message = self.broken[i]
-            text = f"`{name}` is false here" + (f": {message}" if message else "")
-            finding = Finding("broken invariant", name, text, path_to(graph, state))
+            finding = describe.broken_finding(name, message, path_to(graph, state))
         elif kind == "sometimes" and i not in self.seen_true and not graph.incomplete:
-            text = f"`{name}` is true in no reachable state: the scenario proves nothing about it"
-            finding = Finding("vacuous", name, text)
+            finding = describe.vacuous_finding(name)
         elif kind == "eventually" and not graph.incomplete:
             finding = self._never_again(graph, i, name)
         return _result(name, kind, finding, informational)
@@ -263,12 +215,10 @@ class _Check:
         avoids = self.false_in[i]
         lasso = self.cycles.find(avoids)
         if lasso is not None:
-            text = f"`{name}` need never be true again: a fair run goes round for ever without it"
-            return self._lasso_finding(graph, lasso, name, text)
+            return self._lasso_finding(graph, lasso, name, describe.never_again_text(name, False))
         end = self.cycles.find_dead_end(avoids)
         if end is not None:
-            text = f"`{name}` is false where the run ends"
-            return self._lasso_finding(graph, end, name, text)
+            return self._lasso_finding(graph, end, name, describe.never_again_text(name, True))
         return None
 
 
@@ -277,11 +227,3 @@ def _result(
 ) -> PropertyResult:
     verdict = Verdict.HOLDS if finding is None else Verdict.VIOLATION
     return PropertyResult(name, kind, verdict, informational, finding)
-
-
-def _verb(write: bool) -> str:
-    return "writes" if write else "reads"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
