@@ -95,9 +95,13 @@ class CheckResult:
         raise KeyError(name)
 
 
-_WEAKER = {"starvation": 1, "vacuous": 2}
+_WEAKER = {"stuck thread": 1, "starvation": 2, "vacuous": 3}
 
 
 def _rank(finding: Finding) -> int:
-    """Safety before liveness before vacuity, as the first is the easiest to believe."""
+    """Safety before liveness before vacuity, as the first is the easiest to believe.
+
+    A thread is stuck already on the way to a deadlock that cannot be avoided any more, so a deadlock
+    is the better story.
+    """
     return _WEAKER.get(finding.kind, 0)
