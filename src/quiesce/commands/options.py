@@ -45,6 +45,10 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         "--no-symmetry", action="store_true", help="tell identical threads apart (native explorer)"
     )
     parser.add_argument(
+        "--no-partial-order", action="store_true",
+        help="let no step go first although nothing depends on it (native explorer)",
+    )  # fmt: skip
+    parser.add_argument(
         "--explorer", choices=("auto", "reference", "native"), default="auto",
         help="plain Python, compiled, or the one after the other as the space grows (auto)",
     )  # fmt: skip
@@ -75,6 +79,7 @@ def native_options(args: argparse.Namespace, small: int = 20_000) -> NativeOptio
     return NativeOptions(
         explorer=args.explorer,
         symmetry=not args.no_symmetry,
+        partial_order=not args.no_partial_order,
         cores=args.cores,
         small=small,
         checkpoint=args.checkpoint,

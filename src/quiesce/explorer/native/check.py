@@ -59,6 +59,8 @@ class _NativeCheck:
             found = find_symmetry(self.search.compiled)
             self.search.use_symmetry(found.symmetry)
             self.notes += found.notes
+        if native.partial_order and self.search.use_partial_order():
+            self.notes.append("steps that nothing else depends on go first")
         self.search.checkpoint = native.checkpoint
         self.replay = Replay(self.search)
 
@@ -152,7 +154,7 @@ class _NativeCheck:
 
     def _build_graph(self) -> None:
         search = self.search
-        if search.symmetry.sizes[5] or self.native.cores > 1:
+        if search.reduced or self.native.cores > 1:
             options = replace(search.options, cores=1, races=False, keep_going=True)
             whole = Search(self.program, options)
             whole.run()

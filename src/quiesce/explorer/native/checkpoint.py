@@ -92,7 +92,7 @@ def load(search: Search, path: str) -> list[int] | None:
 
 def _identity(search: Search) -> dict[str, Any]:
     """What two searches must have in common for one to continue the other."""
-    symmetry = zlib.crc32(b"".join(v.tobytes() for v in search.symmetry))
+    symmetry = zlib.crc32(b"".join(v.tobytes() for v in [*search.symmetry, search.ample]))
     machine = zlib.crc32(b"".join(v.tobytes() for v in search.compiled.machine))
     return {
         "format": _FORMAT,

@@ -41,22 +41,43 @@ def location_of(states: Any, base: int, at: Any, thread: int) -> Any:
     return (states[base + at[thread * 3]] >> at[thread * 3 + 1]) & at[thread * 3 + 2]
 
 
+@inline_kernel
+def goes_first(states: Any, base: int, at: Any, ample: Any, threads: int, locations: int) -> int:
+    """Return a thread whose next step may be taken alone, or -1 (``explorer/partial_order.py``)."""
+    for t in range(threads):
+        row = ample[1 + t * locations + location_of(states, base, at, t)]
+        if row < 0:
+            continue
+        apart = True
+        for u in range(threads):
+            if u != t and ample[row + u * locations + location_of(states, base, at, u)] == 0:
+                apart = False
+                break
+        if apart:
+            return t
+    return -1
+
+
 @kernel
 def expand(
     machine_: Any, states_: Any, cut_: Any, lo: int, hi: int, shards: int, shard: int,
-    box_: Any, box_parents_: Any, box_threads_: Any, ram_: Any, found_: Any, for_graph: bool,
+    box_: Any, box_parents_: Any, box_threads_: Any, ram_: Any, found_: Any, ample_: Any,
+    for_graph: bool,
 ) -> None:  # fmt: skip
     """Write the successors of ``states[lo:hi]`` to the box, as far as there is room.
 
     :param cut_: states that are marked there have no successors.
     :param box_threads_: for each successor, who moved.
     :param found_: a :class:`~quiesce.explorer.native.worker.Found`, which is added to.
+    :param ample_: which steps may go first, see :func:`~quiesce.explorer.native.tables.ample_table`.
     :param for_graph: only the steps are wanted; one that fails leads back to its state, marked FAILURE.
     """
     machine = machine_pointers(machine_)
     code, at, entry, daemon = machine.code, machine.at, machine.entry, machine.daemon
     words, threads, locations = machine.sizes[1], machine.sizes[2], machine.sizes[3]
     room = len(box_parents_)
+    ample = pointer(ample_)
+    reduce = ample[0] != 0
     cut = pointer(cut_)
     states, box, box_parents, box_threads, ram = (
         pointer(states_), pointer(box_), pointer(box_parents_), pointer(box_threads_), pointer(ram_),
@@ -74,7 +95,12 @@ def expand(
         steps = 0
         unfinished = False
         full = False
+        alone = -1
+        if reduce:
+            alone = goes_first(states, base, at, ample, threads, locations)
         for t in range(threads):
+            if alone >= 0 and t != alone:
+                continue
             row = entry[t * locations + location_of(states, base, at, t)]
             if row < 0:
                 continue

@@ -11,6 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from quiesce.compiler.ir import (
+    Address,
     Begin,
     Binary,
     Branch,
@@ -116,9 +117,10 @@ def _normal(program: Program, expr: Expr, swap: dict[int, int]) -> Form:
         case VersionRead(version=version):
             return ("version", version)
         case Load(address=address):
-            if address.terms:
+            cell = _known_cell(address)
+            if cell is None:
                 return ("load", address.base, _terms(program, expr, swap))
-            return ("load", _swapped_cell(program, address.base, swap))
+            return ("load", _swapped_cell(program, cell, swap))
         case Unary(op="not", operand=operand):
             return _negated(_normal(program, operand, swap))
         case Unary(op=op, operand=operand):
@@ -165,6 +167,16 @@ def _terms(program: Program, expr: Load, swap: dict[int, int]) -> Form:
     if any(program.cells[c].task >= 0 for c in reached):
         raise _NotUnderstood
     return tuple((_normal(program, t.index, swap), t.length, t.stride) for t in expr.address.terms)
+
+
+def _known_cell(address: Address) -> int | None:
+    """Return the cell that *address* names, if all its indices are constants in range."""
+    cell = address.base
+    for term in address.terms:
+        if not isinstance(term.index, Const) or not 0 <= term.index.value < term.length:
+            return None
+        cell += term.index.value * term.stride
+    return cell
 
 
 def _swapped_cell(program: Program, cell: int, swap: dict[int, int]) -> int:

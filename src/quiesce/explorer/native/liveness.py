@@ -73,7 +73,7 @@ class StepGraph:
             end = min(self.count, at + _BATCH)
             expand(
                 self.search.compiled.machine, w.states.array, w.cut.array, at, end, 1, 0,
-                w.box, w.box_parents, w.box_threads, w.ram, w.found, True,
+                w.box, w.box_parents, w.box_threads, w.ram, w.found, self.search.ample, True,
             )  # fmt: skip
             boxed, at = int(w.found.results[BOXED]), int(w.found.results[DONE])
             find(w.box, boxed, w.words, w.states.array, w.table.array, found)

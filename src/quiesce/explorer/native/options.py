@@ -13,6 +13,7 @@ class NativeOptions:
     :param explorer: ``auto`` (the reference for small spaces, else the native one), ``reference`` or
         ``native``.
     :param symmetry: treat identical threads alike.
+    :param partial_order: let steps go first that nothing else depends on.
     :param cores: how many cores to use.
     :param small: with ``auto``, how many states the reference explorer tries first; 20,000 are about half
         a second. A fixed number, so that the same command always gives the same answer.
@@ -21,6 +22,7 @@ class NativeOptions:
 
     explorer: str = "auto"
     symmetry: bool = True
+    partial_order: bool = True
     cores: int = 1
     small: int = 20_000
     checkpoint: str = ""

@@ -19,7 +19,7 @@ from quiesce.explorer.native.interrupt import interruptible
 from quiesce.explorer.native.properties import look_at_properties
 from quiesce.explorer.native.race_kernel import look_for_races
 from quiesce.explorer.native.symmetry import no_symmetry
-from quiesce.explorer.native.tables import Compiled, Symmetry
+from quiesce.explorer.native.tables import Compiled, Symmetry, ample_table
 from quiesce.explorer.native.visited import insert, sort_by_shard
 from quiesce.explorer.native.worker import Worker
 from quiesce.explorer.reference import State, Stepper
@@ -55,6 +55,7 @@ class Search:
         self.options = options
         self.compiled = Compiled(program)
         self.workers: list[Worker] = []
+        self.ample = ample_table(self.compiled, False)
         self.use_symmetry(no_symmetry(self.compiled))
         self.checkpoint = ""
         self._races = options.races and bool(self.compiled.machine.plain.any())
@@ -67,6 +68,16 @@ class Search:
         self._saved = self.started
         self._interrupted: list[bool] = []
         self._pool = ThreadPoolExecutor(options.cores) if options.cores > 1 else None
+
+    def use_partial_order(self) -> bool:
+        """Let steps go first that nothing else depends on; return whether there are any."""
+        self.ample = ample_table(self.compiled, True)
+        return bool(self.ample[0])
+
+    @property
+    def reduced(self) -> bool:
+        """Whether some states or steps are left out."""
+        return bool(self.ample[0]) or bool(self.symmetry.sizes[5])
 
     def use_symmetry(self, symmetry: Symmetry) -> None:
         """Keep one representative of all states that *symmetry* exchanges."""
@@ -208,7 +219,7 @@ class Search:
         while True:
             expand(
                 machine, states, w.cut.array, begin, end, w.shards, w.shard,
-                w.box, w.box_parents, w.box_threads, w.ram, w.found, False,
+                w.box, w.box_parents, w.box_threads, w.ram, w.found, self.ample, False,
             )  # fmt: skip
             w.boxed = int(results[BOXED])
             w.expanded = int(results[DONE])

@@ -14,6 +14,7 @@ from quiesce.compiler.program import Program
 from quiesce.explorer.footprint import Footprint, step_footprint
 from quiesce.explorer.native.jit import inline_kernel
 from quiesce.explorer.native.pointers import pointer
+from quiesce.explorer.partial_order import find_ample_steps
 
 Vector = npt.NDArray[np.int64]
 
@@ -173,3 +174,26 @@ def _race_tables(program: Program, pad: int) -> tuple[Vector, Vector]:
                 plain[i] = 1
                 may[i * len(prints) + j] = 1
     return plain, may
+
+
+def ample_table(compiled: Compiled, wanted: bool) -> Vector:
+    """Return which steps may go first, as the kernels read it.
+
+    First whether there are any; then for each (thread, location) where its row begins, or -1; a row has
+    for each (thread, location) whether that thread, standing there, can be left out of account.
+    """
+    threads, pad = len(compiled.program.threads), compiled.locations
+    steps = find_ample_steps(compiled.program) if wanted else None
+    if steps is None or not steps.any:
+        return np.zeros(1, np.int64)
+    size = threads * pad
+    head = np.full(1 + size, -1, np.int64)
+    head[0] = 1
+    rows = [head]
+    for number, ((t, location), table) in enumerate(steps.apart.items()):
+        head[1 + t * pad + location] = 1 + size + number * size
+        row = np.zeros(size, np.int64)
+        for u, places in enumerate(table):
+            row[u * pad : u * pad + len(places)] = places
+        rows.append(row)
+    return np.concatenate(rows)
