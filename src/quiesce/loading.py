@@ -67,7 +67,7 @@ def build(scenario: type[Scenario], settings: Sequence[str]) -> Scenario:
     except QuiesceError:
         raise
     except Exception as error:  # the constructor is the user's
-        where = _place_in(inspect.getfile(scenario), error)
+        where = _place_in(scenario.__init__.__code__.co_filename, error)
         raise UsageError(f"{scenario.__name__} cannot be built: {where}{_named(error)}") from error
 
 

@@ -47,6 +47,9 @@ from quiesce.protocol import Mode, actions
 
 PRIMITIVES = "quiesce.primitives"
 
+_MOST_OPTIONS = 1_000
+"""Values that `*range(...)` may stand for."""
+
 
 class ActionReader(ExpressionReader):
     """Reads ``wait_until``, ``choose``, ``READ_ONCE``, ``range``, ``len`` and the like."""
@@ -94,7 +97,9 @@ class ActionReader(ExpressionReader):
 
     def _spread(self, value: Value, node: ast.Starred) -> list[Value]:
         match value:
-            case Range(start=Static(object=int() as a), stop=Static(object=int() as b), step=step):
+            case Range(
+                start=Static(object=int() as a), stop=Static(object=int() as b), step=step
+            ) if len(range(a, b, step)) <= _MOST_OPTIONS:
                 return [Static(i) for i in range(a, b, step)]
             case Tuple(items=items):
                 return list(items)

@@ -39,7 +39,7 @@ from quiesce.protocol import (
     TaskSet,
     Version,
 )
-from quiesce.protocol.variables import Variable, _Threads
+from quiesce.protocol.variables import LARGEST_SET, Variable, _Threads
 
 
 @dataclass(slots=True)
@@ -273,6 +273,12 @@ class Layout:
             case Set():
                 return SetType(declaration.size, False)
             case TaskSet():
+                if self.threads > LARGEST_SET:
+                    raise UsageError(
+                        f"{component.path or type(component).__name__}: a TaskSet has room for {LARGEST_SET} "
+                        f"tasks, and the scenario has {self.threads} threads",
+                        "fewer threads",
+                    )
                 return SetType(self.threads, True)
             case Snapshot():
                 return SnapshotType(-1)

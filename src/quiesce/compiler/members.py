@@ -79,7 +79,7 @@ class MemberReader(TypeRules):
             case Dynamic(expr=expr, type=RefType() | TaskType() as type_):
                 return self._component_member(self.pointee(expr, type_), name, node)
             case Dynamic(type=NoneType()):
-                self.refuse(node, "none", f"this is None, which has no `{name}`")
+                return self._object_member(None, name, node)
             case Dynamic(type=SetType()):
                 self.refuse(
                     node, "set-method", f"`{name}` of a set is outside the language",
@@ -114,6 +114,11 @@ class MemberReader(TypeRules):
 
     def _object_member(self, obj: object, name: str, node: ast.AST) -> Value:
         """Look *name* up in a plain Python object, which is known now."""
+        if obj is None:
+            self.refuse(
+                node, "none", f"this is None, which has no `{name}`",
+                "Python would raise AttributeError", "assign a component or a task first",
+            )  # fmt: skip
         try:
             return self.static(getattr(obj, name))
         except AttributeError:

@@ -95,8 +95,12 @@ class OperatorReader(MemberReader):
     def _folded(
         self, left: Any, symbol: str, fold: Callable[[Any, Any], Any], right: Any, node: ast.AST
     ) -> Static:
-        if symbol == "<<" and isinstance(right, int) and right >= _LARGEST_SHIFT:
-            self.refuse(node, "constant", f"this cannot be computed: a shift by {right}")
+        too_far = symbol == "<<" and isinstance(right, int) and right >= _LARGEST_SHIFT
+        if too_far or (symbol == "*" and not (isinstance(left, int) and isinstance(right, int))):
+            self.refuse(
+                node, "constant", f"this cannot be computed: {left!r} {symbol} {right!r}",
+                "a state holds integers of at most 62 bits", "a constant of the object",
+            )  # fmt: skip
         try:
             return Static(fold(left, right))
         except Exception as error:  # the operands may be objects of the user's
@@ -271,10 +275,10 @@ class OperatorReader(MemberReader):
             one = self.compare_two(left, op, right, node)
             if isinstance(result, Static):
                 result = one if result.object else result
-            elif isinstance(one, Static):
-                result = result if one.object else one
-            else:
-                result = Dynamic(Binary("and", result.expr, one.expr), BoolType())
+            elif one != Static(True):
+                # Even where the outcome is known, what comes first is evaluated, and may fail.
+                expr = self.coerce(one, BoolType(), node)
+                result = Dynamic(Binary("and", result.expr, expr), BoolType())
         return result
 
     def compare_two(
@@ -387,10 +391,9 @@ class OperatorReader(MemberReader):
             one = self.compare_two(item, ast.Eq(), other, node)
             if isinstance(result, Static):
                 result = result if result.object else one
-            elif isinstance(one, Static):
-                result = one if one.object else result
-            else:
-                result = Dynamic(Binary("or", result.expr, one.expr), BoolType())
+            elif one != Static(False):
+                expr = self.coerce(one, BoolType(), node)
+                result = Dynamic(Binary("or", result.expr, expr), BoolType())
         return result
 
 

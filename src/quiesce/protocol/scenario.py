@@ -17,6 +17,10 @@ from quiesce.protocol.component import Protocol, Task
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+MOST_THREADS = 1_000
+"""Of one kind: far more than can be explored."""
+
+
 @dataclass(frozen=True)
 class ThreadMark:
     """What ``@thread`` says of a method.
@@ -129,11 +133,11 @@ class Scenario(Protocol):
     def _count(self, thread: str, count: int | str) -> int:
         """Return how many threads run *thread*; *count* is a number, or the attribute that holds it."""
         number = getattr(self, count, None) if isinstance(count, str) else count
-        if not isinstance(number, int) or number < 0:
+        if not isinstance(number, int) or not 0 <= number <= MOST_THREADS:
             raise UsageError(
                 f"{type(self).__name__}.{thread}: the count of its threads is {count!r}"
                 + (f", which is {number!r}" if isinstance(count, str) else ""),
-                "a number of 0 or more, or the name of an attribute that holds one",
+                f"a number from 0 to {MOST_THREADS}, or the name of an attribute that holds one",
             )
         return number
 

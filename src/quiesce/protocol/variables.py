@@ -42,6 +42,8 @@ THREADS = _Threads()
 
 DEFAULT_HIGH = 255
 
+LARGEST_ARRAY = 10_000
+
 LARGEST_SET = 62
 """Members of a Set: as many bits as an integer of the explorers has to spare."""
 
@@ -264,8 +266,9 @@ class Array(Generic[V]):
     def __init__(self, element: V, size: int | _Threads) -> None: ...
     def __init__(self, element: object, size: int | _Threads) -> None:
         _require_element("Array", element, component=True)
-        if not isinstance(size, _Threads) and (not isinstance(size, int) or size < 1):
-            raise ValueError(f"Array: the size {size!r} is not a number of 1 or more")
+        known = isinstance(size, int) and 1 <= size <= LARGEST_ARRAY
+        if not isinstance(size, _Threads) and not known:
+            raise ValueError(f"Array: the size {size!r} is not in 1..{LARGEST_ARRAY}")
         self.element = element
         self.size = size
 
