@@ -52,12 +52,6 @@ def cache_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="quiesce-"))
 
 
-def is_compiled() -> bool:
-    """Whether the kernels have been compiled on this machine before."""
-    directory = os.environ.get("NUMBA_CACHE_DIR") or str(cache_directory())
-    return any(Path(directory).glob("*/expand.expand-*.nbc"))
-
-
 @contextlib.contextmanager
 def quiet_numba() -> Iterator[Any]:
     """Import numba with our cache directory and without its warnings; yield the module.
