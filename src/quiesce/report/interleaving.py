@@ -91,13 +91,8 @@ def _never_moving(trace: Trace) -> list[Waiting]:
 
 
 def _add_remark(rows: list[_Row], waiting: Waiting, text: str) -> None:
-    """Show that a thread waits: on its last row if that is where it began to, else on a new one."""
-    remark = f"   <- {text}"
-    mine = [r for r in rows if r.thread == waiting.thread]
-    if mine and mine[-1].text == waiting.label:
-        mine[-1].text += remark
-    else:
-        rows.append(_Row(waiting.thread, waiting.label + remark))
+    """Show in a row of its own where a thread waits, and why."""
+    rows.append(_Row(waiting.thread, f"{waiting.label}   <- {text}"))
 
 
 def waits_for(trace: Trace, waiting: Waiting) -> str:
