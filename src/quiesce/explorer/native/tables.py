@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from quiesce.compiler.emit_table import Table, emit_table
+from quiesce.compiler.emit_table import emit_table
+from quiesce.compiler.instruction_table import Table
 from quiesce.compiler.pack_state import Packing, pack_program
 from quiesce.compiler.program import Program
 from quiesce.explorer.footprint import Footprint, step_footprint
