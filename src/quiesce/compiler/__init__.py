@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a scenario written in Python to a table of atomic steps: see ``program.compile_scenario``."""

@@ -132,6 +132,10 @@ def atomic(
         strong fairness, as for the kernel's spinlocks, qrwlocks, mutexes and rwsems. Otherwise a
         thread is only promised to go when it can go all the time (weak fairness).
     """
+    if not isinstance(label, str) or not isinstance(queued, bool):
+        raise TypeError(
+            "@atomic(label=..., queued=...): the label is a text, queued is True or False"
+        )
     if method is None:
         return functools.partial(_atomic, label=label, queued=queued)
     return _atomic(method, label="", queued=False)
