@@ -56,7 +56,9 @@ def test_same_states_and_steps(source: str, folder: Path) -> None:
 @generated
 @given(source=protocol_sources())
 def test_same_findings(source: str, folder: Path) -> None:
-    assert_same_findings(compiled(source, folder, True), NativeOptions(symmetry=False, partial_order=False))
+    assert_same_findings(
+        compiled(source, folder, True), NativeOptions(symmetry=False, partial_order=False)
+    )
 
 
 @generated
