@@ -13,10 +13,10 @@ All tools search the same protocol with the same steps, and the numbers of state
 to the last one, or the benchmark fails. One core, no reductions, medians of three runs in which the tools
 take turns. Seconds are CPU seconds of the search. Spin is `spin -o1 -o2 -o3 -a`, then
 `gcc -O2 -DSAFETY -DNOREDUCE`, then `pan -w` with about as many slots in its hash table as there are states.
-*C* is `benchmarks/models/count.c`, a breadth-first search written by hand for this one protocol, which keeps no
-parents.
-Compare the ratios: the machine is a shared one with 2 cores. Where other work keeps them busy, what is measured by the
-clock (two cores, the first verdict) says little.
+*C* is `benchmarks/models/count.c`, a breadth-first search written by hand for this one protocol, which keeps
+no parents.
+Compare the ratios: the machine is a shared one with 2 cores. Where other work keeps them busy, what is
+measured by the clock (two cores, the first verdict) says little.
 
 """
 
