@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def test_kernels_are_cached_where_something_can_be_written(
 ) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(_no_folder(tmp_path)))
-    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     assert tmp_path in jit.cache_directory().parents
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert (tmp_path / "cache") in jit.cache_directory().parents
