@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -745,4 +746,4 @@ def test_of_the_shortest_runs_the_one_with_the_fewest_switches() -> None:
     trace = follow(result.program, finding)
     threads = [s.thread for s in trace.steps]
     assert len(threads) == 5
-    assert sum(a != b for a, b in zip(threads, threads[1:], strict=False)) == 1
+    assert sum(a != b for a, b in itertools.pairwise(threads)) == 1

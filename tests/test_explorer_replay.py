@@ -7,6 +7,7 @@ import base64
 import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -122,7 +123,7 @@ def packed(data: object) -> str:
     return "q1-" + base64.urlsafe_b64encode(zlib.compress(text)).decode().rstrip("=")
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "target": "idea.py", "settings": [], "fuse": True, "digest": "0" * 16,
     "finding": {
         "kind": "deadlock", "property": "no_deadlock", "message": "", "path": [0, 1], "loop_start": None,

@@ -107,8 +107,9 @@ def codes_in_source() -> set[str]:
                 continue
             called = ast.unparse(node.func)
             place = {"self.refuse": 1, "self._refuse_function": 2, "Diagnostic": 1}.get(called)
-            if place is not None and isinstance(node.args[place], ast.Constant):
-                found.add(str(node.args[place].value))
+            argument = node.args[place] if place is not None else None
+            if isinstance(argument, ast.Constant):
+                found.add(str(argument.value))
     return found
 
 

@@ -141,7 +141,7 @@ class World(Scenario):
         self.hub = Cell(9)
         self.cells = (Cell(3), Cell(4), Cell(5))
         for cell in self.cells:
-            cell.hub = self.hub  # type: ignore[attr-defined]
+            cell.hub = self.hub
         self.step_of_derived = self.derived.step
 
     def bump(self) -> int:
@@ -287,7 +287,7 @@ def early_return_inside_with_inside_loop(self: World) -> None:
 def break_and_continue_through_with(self: World) -> None:
     stop = choose(0, 1, 2, 3)
     for i in range(3):
-        with self.lock, self.derived_lock():
+        with self.lock, self.derived_lock():  # type: ignore[attr-defined]
             if i == stop:
                 break
             if i == 1:
@@ -518,7 +518,7 @@ def receiver_is_looked_up_once(self: World) -> None:
 @ends(1)
 def with_is_looked_up_once(self: World) -> None:
     i = choose(0, 1)
-    locks = self.locked
+    locks = self.locked  # type: ignore[attr-defined]
     with locks[i]:
         i = 1 - i
     with locks[self.y]:
@@ -618,7 +618,7 @@ def sets(self: World) -> None:
     self.members.discard(choose(3, 9, -1))
     self.x = len(self.members) + 10 * (i in self.members) + 100 * (7 in self.members)
     self.flag = bool(self.members)
-    both = self.both(self.members)
+    both = self.both(self.members)  # type: ignore[attr-defined]
     self.members = self.members | self.others
     self.others = self.members - self.others
     self.members &= self.others

@@ -226,6 +226,10 @@ class Set(Variable[SetValue[int]]):
     assignment from another set, ``|``, ``&`` or ``-`` of two.
     """
 
+    if TYPE_CHECKING:
+
+        def __set__(self, obj: object, value: set[int]) -> None: ...
+
     def __init__(self, size: int, initial: tuple[int, ...] = (), *, marked: bool = False) -> None:
         if not isinstance(size, int) or not 1 <= size <= LARGEST_SET:
             raise ValueError(f"Set: the size {size!r} is not in 1..{LARGEST_SET}")
@@ -242,6 +246,10 @@ class Set(Variable[SetValue[int]]):
 
 class TaskSet(Variable[SetValue["Task"]]):
     """A set of tasks. The same operations as :class:`Set`."""
+
+    if TYPE_CHECKING:
+
+        def __set__(self, obj: object, value: set[Task]) -> None: ...
 
     def __init__(self, *, marked: bool = False) -> None:
         super().__init__(SetValue(), marked=marked)
