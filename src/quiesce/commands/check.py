@@ -7,7 +7,12 @@ import argparse
 import json
 
 from quiesce.commands.lockdep import lockdep_of, print_graph, print_report, report_note
-from quiesce.commands.options import native_options, search_options, write_file
+from quiesce.commands.options import (
+    native_options,
+    require_writable,
+    search_options,
+    write_file,
+)
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
 from quiesce.explorer import CheckResult, check
@@ -34,6 +39,8 @@ def check_command(args: argparse.Namespace) -> int:
         return print_report(lockdep_of(program))
     if args.lock_graph:
         return print_graph(program, args.lock_graph)
+    if args.html:
+        require_writable(args.html)
     result = run_check(program, args, args.target)
 
     def token_of(finding: Finding) -> str | None:

@@ -103,6 +103,18 @@ def memory_size(text: str) -> int:
     return int(number) * unit
 
 
+def require_writable(path: str) -> None:
+    """Find out before a long search that its result could not be written.
+
+    :raises UsageError: it cannot be.
+    """
+    try:
+        with open(path, "a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def write_file(path: str, text: str) -> None:
     """Write *text* to *path*.
 
