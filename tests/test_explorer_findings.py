@@ -560,6 +560,30 @@ def test_a_queue_gives_strong_fairness() -> None:
     assert found(Turns(queued=False), "strong") == both
 
 
+class Roles(Scenario):
+    """Threads of one kind whose number says what they do: only the last one can starve."""
+
+    gate = Gate()
+
+    def __init__(self, threads: int = 3) -> None:
+        self.threads = threads
+
+    @thread("threads")
+    def worker(self) -> None:
+        if current().tid == self.threads - 1:
+            self.gate.enter()
+        else:
+            while True:
+                self.gate.enter_queued()
+                self.gate.leave()
+
+
+def test_threads_of_one_kind_that_differ_are_all_looked_at() -> None:
+    result = checked(Roles())
+    (finding,) = result.of_kind("starvation")
+    assert finding.thread == 2
+
+
 class Idle(Scenario):
     """Nobody waits, but without any fairness a thread need not move at all."""
 

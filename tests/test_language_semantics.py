@@ -540,7 +540,7 @@ def index_out_of_range(self: World) -> None:
 
 @ends(2)
 def component_index_out_of_range(self: World) -> None:
-    self.rows[choose(-1, 2, 1)].cells[0].value = 1
+    self.rows[choose(-2, 2, 1)].cells[0].value = 1
 
 
 @ends(2)

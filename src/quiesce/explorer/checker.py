@@ -16,6 +16,7 @@ from quiesce.explorer.graph import CUT, GO_ON, STOP, Bounds, FailedStep, Graph, 
 from quiesce.explorer.paths import path_to
 from quiesce.explorer.races import RaceFinder
 from quiesce.explorer.reference import PropertyReader, State, Step, Stepper
+from quiesce.explorer.representatives import representatives
 from quiesce.explorer.waiting import Stuck, StuckThreads, find_deadlock, unfinished
 from quiesce.verdict import Verdict
 
@@ -169,13 +170,8 @@ class _Check:
         if graph.incomplete:
             return None
         best: Finding | None = None
-        done: set[int] = set()
-        for number, thread in enumerate(self.program.threads):
-            # Threads of one kind run the same code: if one can be starved, so can the others.
-            if thread.daemon or id(thread.kind) in done:
-                continue
-            done.add(id(thread.kind))
-            found = self._starved(graph, number, thread)
+        for number in representatives(self.program):
+            found = self._starved(graph, number, self.program.threads[number])
             if found is not None and (best is None or len(found.path) < len(best.path)):
                 best = found
         return best

@@ -20,6 +20,7 @@ from quiesce.errors import UsageError
 from quiesce.protocol.variables import (
     Array,
     ArrayValue,
+    Elements,
     Enum,
     Int,
     PerTask,
@@ -153,7 +154,7 @@ class Protocol:
         for name, declaration in self._declarations.items():
             if isinstance(declaration, Array) and isinstance(declaration.element, Protocol):
                 size = _size(declaration, threads)
-                elements = tuple(declaration.element.fresh() for _ in range(size))
+                elements = Elements(declaration.element.fresh() for _ in range(size))
                 object.__setattr__(self, name, elements)
 
     def _set_initial_values(self) -> None:

@@ -362,6 +362,15 @@ class ArrayValue(Generic[V]):
         return index
 
 
+class Elements(tuple[C, ...]):
+    """The run-time value of an :class:`Array` of components: a tuple that is not indexed from the end."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int) and not 0 <= index < len(self):
+            raise RangeViolation(f"the index {index} is not in 0..{len(self) - 1}")
+        return super().__getitem__(index)
+
+
 class PerTaskValue(Generic[V]):
     """The run-time value of a :class:`PerTask`."""
 

@@ -27,6 +27,7 @@ from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.symmetry import find_symmetry
 from quiesce.explorer.races import RaceFinder
 from quiesce.explorer.reference import PropertyReader
+from quiesce.explorer.representatives import representatives
 from quiesce.explorer.waiting import unfinished
 from quiesce.verdict import Verdict
 
@@ -237,11 +238,8 @@ class _NativeCheck:
 
     def _starvation(self) -> Finding | None:
         best: Finding | None = None
-        done: set[int] = set()
-        for number, thread in enumerate(self.program.threads):
-            if self.graph is None or thread.daemon or id(thread.kind) in done:
-                continue
-            done.add(id(thread.kind))
+        for number in representatives(self.program) if self.graph is not None else ():
+            thread = self.program.threads[number]
             bit = np.uint64(1 << number)
             if (self.stuck & bit).any():
                 continue
