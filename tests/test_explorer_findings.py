@@ -423,6 +423,9 @@ class Silent(Scenario):
         if self.wrong == "endless":
             while x == 2:
                 pass
+        if self.wrong == "endless choice":
+            while x:
+                x = choose(1, 2)
 
 
 @pytest.mark.parametrize(
@@ -432,6 +435,7 @@ class Silent(Scenario):
         ("assert", {"assertions": "failed assert"}),
         ("division", {"ranges": "out of range"}),
         ("endless", {"ranges": "endless step"}),
+        ("endless choice", {"ranges": "endless step"}),
     ],
 )
 def test_a_thread_may_fail_before_its_first_access(wrong: str, expected: dict[str, str]) -> None:

@@ -33,6 +33,9 @@ _Memo = dict[object, list[tuple[tuple[tuple[int, int], ...], StepFailure | None]
 STEP_BOUND = 100_000
 """Operations in one step before it is taken for an endless one."""
 
+CHOICE_BOUND = 2_000
+"""Choices in one step, on all its ways together, before it is taken for an endless one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -158,6 +161,7 @@ class Stepper:
         steps: list[Step] = []
         todo: list[tuple[list[int], int, Record | None]] = [(vector, position, None)]
         self.touched = []
+        choices = 0
         while todo:
             vector, here, so_far = todo.pop()
             if self.record is not None:
@@ -175,6 +179,14 @@ class Stepper:
                     elif after == BLOCKED:
                         break
                     else:
+                        choices += 1
+                        if choices > CHOICE_BOUND:
+                            todo.clear()
+                            raise StepFailure(
+                                "endless step",
+                                f"a step does not end after {CHOICE_BOUND} choices",
+                                evaluator.ops[here],
+                            )
                         copies = _alternatives(evaluator, vector, base, here)
                         recorded = self._recorded()
                         if at[here + 1] >= 0:
