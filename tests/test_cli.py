@@ -359,7 +359,7 @@ def process(*argv: str, cwd: Path, **more: Any) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize(("setting", "code"), [("order=same", 0), ("order=crossed", 1)])
 def test_a_reader_that_goes_away_changes_nothing(setting: str, code: int) -> None:
-    """``quiesce check ... | head -0``: the exit code is that of the verdict, and nothing is complained about."""
+    """``quiesce check ... | head -0``: the exit code is the verdict's, and nobody complains."""
     with process("check", TARGET, "--set", setting, cwd=PROTOCOLS) as child:
         assert child.stdout is not None and child.stderr is not None
         child.stdout.close()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """State counts that others have found, to the last state: published ones, and Spin's of today.
 
-``tests/protocols/peers_count.py`` and ``tests/promela/*.pml`` were written independently of each other, one step
-for one step. Spin counts the initial state as a transition.
+``tests/protocols/peers_count.py`` and ``tests/promela/*.pml`` were written independently of each other,
+one step for one step. Spin counts the initial state as a transition.
 """
 
 from __future__ import annotations
