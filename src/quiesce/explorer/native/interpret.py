@@ -269,7 +269,8 @@ def new_ram(constants: Any, registers: int, locals_: int, words: int, fields: in
     frame_size = 3 + words + locals_
     frames = FIRST_REGISTER + registers
     notes = frames + FRAME_DEPTH * frame_size
-    ram = np.zeros(notes + 4 * NOTES, np.int64)
+    # Room before and behind, so that the rams of two cores share no cache line.
+    ram = np.zeros(16 + notes + 4 * NOTES + 16, np.int64)[16:-16]
     ram[FRAMES], ram[FRAME_SIZE], ram[NOTES_AT] = frames, frame_size, notes
     ram[WORDS], ram[LOCALS], ram[FIELDS] = words, locals_, fields
     ram[LOCALS_AT] = FIRST_REGISTER + len(constants)

@@ -16,10 +16,10 @@ from quiesce.explorer.native.visited import BLOCK, fill_table
 
 BOX = 1 << 15
 """Successors in a box: few enough to stay in the cache."""
-SHARED_BOX = 1 << 17
-"""The same with several cores, which wait for each other after each box."""
 RACES_KEPT = 256
 _FIRST_TABLE = 1 << 14
+_LINE = 16
+"""Two cache lines, since processors fetch them in pairs, in integers of 64 bits."""
 _FILL = 0.75
 _ROOM = 4096
 """States that there is always room for."""
@@ -47,6 +47,15 @@ class Found(NamedTuple):
     race_state: Vector
     work: Vector
     scratch: Vector
+
+
+def _own_lines(length: int) -> Vector:
+    """Return a vector of zeros that shares no cache line with anything.
+
+    Two cores that write next to each other wait for each other's cache; the small vectors of two workers
+    would lie next to each other.
+    """
+    return np.zeros(length + 2 * _LINE, np.int64)[_LINE : _LINE + length]
 
 
 class Grown:
@@ -95,13 +104,12 @@ class Worker:
         self.parents = Grown(np.uint32, self.capacity)
         self.table = Grown(np.uint64, _FIRST_TABLE)
         self.cut = Grown(np.uint8, self.capacity)
-        box = BOX if shards == 1 else SHARED_BOX
-        self.box = np.empty(box * self.words, np.int64)
-        self.box_parents = np.empty(box, np.uint32)
-        self.box_threads = np.empty(box, np.uint8)
-        self.hashes = np.empty(box, np.uint64)
-        self.picks = np.empty(box * shards if shards > 1 else 1, np.int64)
-        self.picked = np.zeros(shards, np.int64)
+        self.box = np.empty(BOX * self.words, np.int64)
+        self.box_parents = np.empty(BOX, np.uint32)
+        self.box_threads = np.empty(BOX, np.uint8)
+        self.hashes = np.empty(BOX, np.uint64)
+        self.picks = np.empty(BOX * shards if shards > 1 else 1, np.int64)
+        self.picked = _own_lines(shards)
         self.boxed = 0
         registers = int(machine.sizes[0])
         self.ram = new_ram(
@@ -109,7 +117,7 @@ class Worker:
         )
         places = int(machine.sizes[4])
         self.found = Found(
-            np.zeros(RESULTS, np.int64),
+            _own_lines(RESULTS),
             np.full(compiled.rows, -1, np.int64),
             np.zeros(compiled.rows, np.int64),
             np.full(max(1, len(compiled.program.properties)), -1, np.int64),
@@ -119,7 +127,7 @@ class Worker:
             np.zeros(self.words + 2 * len(compiled.program.threads), np.int64),
             np.zeros(scratch, np.int64),
         )
-        self.scratch = np.zeros(3 * BLOCK, np.int64)
+        self.scratch = _own_lines(3 * BLOCK)
         self.found.results[1] = -1
 
     @property
