@@ -237,8 +237,10 @@ class _NativeCheck:
         return describe.waiting_for_ever(self.program, state, threads, True, path, name)
 
     def _starvation(self) -> Finding | None:
+        if self.graph is None:
+            return None
         best: Finding | None = None
-        for number in representatives(self.program) if self.graph is not None else ():
+        for number in representatives(self.program):
             thread = self.program.threads[number]
             bit = np.uint64(1 << number)
             if (self.stuck & bit).any():
