@@ -94,6 +94,7 @@ def expand(
         before = n
         steps = 0
         unfinished = False
+        cut_short = False
         full = False
         alone = -1
         if reduce:
@@ -132,6 +133,7 @@ def expand(
                     steps += 1
                 elif status == OVERFLOW:
                     results[OVERFLOWED] = 1
+                    cut_short = True
                     ram[HEIGHT] = 0
                 if ram[HEIGHT] == 0:
                     break
@@ -149,7 +151,7 @@ def expand(
         if for_graph:
             continue
         results[TRANSITIONS] += steps
-        if steps == 0 and unfinished and results[DEADLOCK] < 0:
+        if steps == 0 and unfinished and not cut_short and results[DEADLOCK] < 0:
             results[DEADLOCK] = number
     results[DONE] = hi
     results[BOXED] = n
