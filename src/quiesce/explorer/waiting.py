@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quiesce.compiler.ir import Await, End
-from quiesce.compiler.program import Program, Thread
+from quiesce.compiler.program import Program
 from quiesce.explorer.evaluate import Evaluator, StepFailure, kind_evaluator
 from quiesce.explorer.graph import Graph
 from quiesce.explorer.reference import State
@@ -135,8 +135,3 @@ def lost_wakeup(program: Program, state: State, thread: int) -> bool:
         return not evaluator.expression(again.again, again)(vector, sleeper.base)
     except StepFailure:
         return False
-
-
-def waits_here(thread: Thread, state: State) -> bool:
-    """Whether *thread* stands at a step that can be held up."""
-    return thread.kind.locations[state[thread.base]].waits

@@ -165,13 +165,18 @@ class ExploredLockdep:
     def _lock(self, number: int) -> LockdepMap:
         if number not in self._locks:
             component = self.program.layout.components[number]
-            self._locks[number] = self.validator.lock(
-                class_key(component),
-                display_name(component),
-                wait_inner=WaitType[getattr(component, "wait_type_inner", "INV")],
-                wait_outer=WaitType[getattr(component, "wait_type_outer", "INV")],
-            )
+            self._locks[number] = declare_lock(self.validator, component)
         return self._locks[number]
+
+
+def declare_lock(validator: Validator, component: Protocol) -> LockdepMap:
+    """Tell *validator* of a protocol's lock: its class, its name, and how it waits."""
+    return validator.lock(
+        class_key(component),
+        display_name(component),
+        wait_inner=WaitType[getattr(component, "wait_type_inner", "INV")],
+        wait_outer=WaitType[getattr(component, "wait_type_outer", "INV")],
+    )
 
 
 def class_key(component: Protocol) -> tuple[str, str]:

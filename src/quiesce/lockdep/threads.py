@@ -6,9 +6,8 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-from quiesce.compiler.names import display_name
-from quiesce.lockdep.classes import LockdepMap, WaitType
-from quiesce.lockdep.explored import class_key
+from quiesce.lockdep.classes import LockdepMap
+from quiesce.lockdep.explored import declare_lock
 from quiesce.lockdep.frames import Frame
 from quiesce.lockdep.held import Task as LockdepTask
 from quiesce.lockdep.reports import Report
@@ -82,12 +81,7 @@ class ThreadLockdep:
 
     def _lock(self, lock: Protocol) -> LockdepMap:
         if id(lock) not in self._locks:
-            self._locks[id(lock)] = self.validator.lock(
-                class_key(lock),
-                display_name(lock),
-                wait_inner=WaitType[getattr(lock, "wait_type_inner", "INV")],
-                wait_outer=WaitType[getattr(lock, "wait_type_outer", "INV")],
-            )
+            self._locks[id(lock)] = declare_lock(self.validator, lock)
         return self._locks[id(lock)]
 
 

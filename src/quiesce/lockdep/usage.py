@@ -44,8 +44,6 @@ WRITE_ALL = 0b0101_0101
 """The writers' half of the interrupt bits."""
 READ_ALL = 0b1010_1010
 """The readers' half of the interrupt bits."""
-HARDIRQ_ALL = 0b0000_1111
-SOFTIRQ_ALL = 0b1111_0000
 
 
 def exclusive_bit(bit: int) -> int:
