@@ -10,6 +10,7 @@ from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.native.check import check_native
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
+from quiesce.explorer.native.stored import words_at
 from quiesce.explorer.reference import PropertyReader, State, Stepper
 
 
@@ -50,11 +51,11 @@ def native_space(program: Program, cores: int = 1) -> tuple[set[State], int]:
     search = Search(program, SearchOptions(cores=cores, keep_going=True))
     search.run()
     assert not search.incomplete
-    words = search.compiled.words
-    states = set()
-    for worker in search.workers:
-        for i in range(worker.count):
-            states.add(search.compiled.unpack(worker.states.array[i * words : (i + 1) * words]))
+    states = {
+        search.compiled.unpack(tuple(words_at(w.states.array, i, w.shape).tolist()))
+        for w in search.workers
+        for i in range(w.count)
+    }
     assert len(states) == search.states
     return states, search.transitions
 

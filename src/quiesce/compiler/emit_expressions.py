@@ -15,7 +15,6 @@ from quiesce.compiler.ir import (
     IfElse,
     Load,
     Local,
-    Op,
     Term,
     Unary,
     VersionRead,
@@ -36,7 +35,6 @@ class Emitter:
         self.current = 0
         self.slots = len(ranges)
         self.temporaries = 0
-        self.op: Op | None = None
 
     def local_field(self, slot: int) -> Field | None:
         """Return where local *slot* lies in a state, if it is part of it."""
@@ -248,14 +246,12 @@ class Emitter:
     def note(self, cell: int, write: bool, marked: bool) -> None:
         """Emit a note of an access to *cell*."""
         if self.recording:
-            assert self.op is not None
-            self.out.put(oc.NOTE, cell, int(write), int(marked), self.out.place(self.op))
+            self.out.put(oc.NOTE, cell, int(write), int(marked))
 
     def note_at(self, register: Register, write: bool, marked: bool) -> None:
         """Emit a note of an access to the cell whose number is in *register*."""
         if self.recording:
-            assert self.op is not None
-            self.out.put(oc.NOTE_AT, register, int(write), int(marked), self.out.place(self.op))
+            self.out.put(oc.NOTE_AT, register, int(write), int(marked))
 
     def note_version(self, version: int, write: bool, marked: bool) -> None:
         """Emit a note of an access to a version."""

@@ -94,7 +94,6 @@ class _ThreadEmitter(Emitter):
                 out.here(self.begin[i])
             if self.counts:
                 out.put(oc.TICK, 1)
-            self.op = op
             self.temporaries = 0
             self._operation(op, i)
         return [
@@ -285,7 +284,7 @@ def _property(assembler: Assembler, code: Code) -> int:
     out.fence = start = len(out.rows)
     for i, op in enumerate(ops):
         out.here(targets[i])
-        emitter.op, emitter.temporaries = op, 0
+        emitter.temporaries = 0
         if i == len(ops) - 1:
             out.put(oc.RETURN, Register(0))
             break

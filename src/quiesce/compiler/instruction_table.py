@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from quiesce.compiler import opcodes as oc
-from quiesce.compiler.ir import Op
 from quiesce.compiler.pack_state import NotPackable, Packing
 from quiesce.compiler.program import Program
 
@@ -24,7 +23,6 @@ class Table:
     :param entry: for each thread, for each location, the row where its step begins; -1: finished.
     :param recording: the same, with notes of every access.
     :param properties: for each property, the row where it begins.
-    :param places: for each number in a note, the operation it stands for.
     """
 
     code: list[int] = field(default_factory=list)
@@ -33,7 +31,6 @@ class Table:
     entry: list[list[int]] = field(default_factory=list)
     recording: list[list[int]] = field(default_factory=list)
     properties: list[int] = field(default_factory=list)
-    places: list[Op] = field(default_factory=list)
 
 
 class Target:
@@ -65,8 +62,6 @@ class Assembler:
         self.constants: dict[tuple[int, ...], int] = {}
         self.pool: list[int] = []
         self.highest = 0
-        self.places: list[Op] = []
-        self._place_numbers: dict[int, int] = {}
         self.fence = 0
         """Rows before this one are targets of jumps or their ends: not to be merged with."""
 
@@ -79,14 +74,6 @@ class Assembler:
         if number is None:
             number = self.constants[values] = oc.FIRST_REGISTER + len(self.pool)
             self.pool += values
-        return number
-
-    def place(self, op: Op) -> int:
-        """Return the number that stands for *op* in notes."""
-        number = self._place_numbers.get(id(op))
-        if number is None:
-            number = self._place_numbers[id(op)] = len(self.places)
-            self.places.append(op)
         return number
 
     def put(self, code: int, *operands_: int | Target | Register) -> None:
@@ -111,7 +98,6 @@ class Assembler:
         """Resolve targets and registers into *table*."""
         table.constants = self.pool
         table.registers = len(self.pool) + self.highest
-        table.places = self.places
         for row in self.rows:
             numbers = []
             for item in row:

@@ -51,9 +51,9 @@ CHOOSE = 17
 TICK = 18
 """n: n operations have been done; too many are a failure."""
 NOTE = 19
-"""cell, write, marked, place: an access, for the race check."""
+"""cell, write, marked: an access, for the race check."""
 NOTE_AT = 20
-"""s, write, marked, place: an access to cell R[s]."""
+"""s, write, marked: an access to cell R[s]."""
 RETURN = 21
 """s: the answer of a property is R[s]."""
 ADD = 22

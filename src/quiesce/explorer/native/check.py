@@ -19,14 +19,14 @@ from quiesce.explorer import describe
 from quiesce.explorer.checker import BUILT_IN, Options
 from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
-from quiesce.explorer.native.expand import DEADLOCK, RACES
 from quiesce.explorer.native.liveness import Masks, NativeLasso, StepGraph
 from quiesce.explorer.native.options import NativeOptions
-from quiesce.explorer.native.replay import Replay
+from quiesce.explorer.native.records import Sighting
+from quiesce.explorer.native.replay import Mismatch, Replay
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.symmetry import find_symmetry
 from quiesce.explorer.races import RaceFinder
-from quiesce.explorer.reference import PropertyReader
+from quiesce.explorer.reference import PropertyReader, State
 from quiesce.explorer.representatives import representatives
 from quiesce.explorer.waiting import unfinished
 from quiesce.verdict import Verdict
@@ -112,23 +112,25 @@ class _NativeCheck:
             _result("ranges", "range", failures.get("ranges")),
         ]
         for i, prop in enumerate(self.program.properties):
-            number = self._first([int(w.found.property_state[i]) for w in self.search.workers])
-            failed = self._first([int(w.found.property_failed[i]) for w in self.search.workers])
+            seen, failed = self.search.property_seen(i), self.search.property_failed(i)
             finding = None
-            if failed is not None and (prop.spec.kind != "always" or number is None):
-                number = failed
-            if failed is None and prop.spec.kind == "sometimes":
-                if number is None and not self.search.incomplete:
-                    finding = describe.vacuous_finding(prop.name)
-            elif number is not None:
-                finding = self._broken(i, prop.name, number)
+            if prop.spec.kind == "always":
+                wrong = seen
+            elif seen is None or failed is None or failed.depth <= seen.depth:
+                wrong = failed
+            else:
+                wrong = None
+            if wrong is not None:
+                finding = self._broken(i, prop.name, wrong)
+            elif prop.spec.kind == "sometimes" and seen is None and not self.search.incomplete:
+                finding = describe.vacuous_finding(prop.name)
             elif prop.spec.kind == "eventually":
                 continue
             results.append(_result(prop.name, prop.spec.kind, finding, prop.spec.informational))
         return results
 
-    def _broken(self, i: int, name: str, number: int) -> Finding:
-        path, state = self.replay.path_to(number)
+    def _broken(self, i: int, name: str, sighting: Sighting) -> Finding:
+        path, state = self.replay.path_to(sighting)
         message = ""
         try:
             PropertyReader(self.program, i).holds(state)
@@ -136,45 +138,45 @@ class _NativeCheck:
             message = failure.message
         return describe.broken_finding(name, message, path)
 
-    def _first(self, numbers: list[int]) -> int | None:
-        """Return the shallowest of the states *numbers*, -1 standing for none."""
-        real = [n for n in numbers if n >= 0]
-        return min(real, key=lambda n: (self.search.depth_of(n), n), default=None)
-
     def _race(self) -> Finding | None:
-        numbers = [
-            int(n)
-            for w in self.search.workers
-            for n in w.found.race_state[: min(w.found.results[RACES], len(w.found.race_state))]
-        ]
-        for number in sorted(numbers, key=lambda n: (self.search.depth_of(n), n)):
-            path, state = self.replay.path_to(number)
-            finder = RaceFinder(self.program)
-            if finder.look(state):
-                return describe.race_finding(self.program, finder.races[0], path)
-        return None
+        sighting = self.search.race()
+        if sighting is None:
+            return None
+        path, state = self.replay.path_to(sighting)
+        finder = RaceFinder(self.program)
+        if not finder.look(state):
+            raise Mismatch("the reference finds no race where the native explorer found one")
+        return describe.race_finding(self.program, finder.races[0], path)
 
     def _failures(self) -> dict[str, Finding]:
         """Return the shortest failed step for each property that such steps break."""
-        numbers = {int(n) for w in self.search.workers for n in w.found.failed_state if n >= 0}
         found: dict[str, Finding] = {}
-        for number in sorted(numbers, key=lambda n: (self.search.depth_of(n), n)):
-            path, state = self.replay.path_to(number)
-            for action, step in enumerate(self.replay.stepper.successors(state)):
-                if step.failure is not None:
-                    name = describe.FAILURES[step.failure.kind][0]
-                    if name not in found:
-                        found[name] = describe.failure_finding(
-                            self.program, step.thread, step.failure, (*path, action)
-                        )
+        for sighting in self.search.failures():
+            failing = self._failing_steps(self.search.compiled.unpack(sighting.words))
+            if all(name in found for name, _, _, _ in failing):
+                continue
+            path, state = self.replay.path_to(sighting, failing[0][2])
+            for name, action, thread, failure in self._failing_steps(state):
+                if name not in found:
+                    found[name] = describe.failure_finding(
+                        self.program, thread, failure, (*path, action)
+                    )
         return found
+
+    def _failing_steps(self, state: State) -> list[tuple[str, int, int, StepFailure]]:
+        """Return which property each failing step of *state* breaks, its number and its thread."""
+        return [
+            (describe.FAILURES[step.failure.kind][0], action, step.thread, step.failure)
+            for action, step in enumerate(self.replay.stepper.successors(state))
+            if step.failure is not None
+        ]
 
     # --- What is about runs that go on for ever ---------------------------------------------------
 
     def _build_graph(self) -> None:
         search = self.search
-        if search.reduced or self.native.cores > 1:
-            options = replace(search.options, cores=1, races=False, keep_going=True)
+        if search.reduced:
+            options = replace(search.options, races=False, keep_going=True)
             whole = Search(self.program, options)
             whole.run()
             if whole.incomplete:
@@ -215,9 +217,9 @@ class _NativeCheck:
         return result
 
     def _deadlock(self) -> Finding | None:
-        number = self._first([int(w.found.results[DEADLOCK]) for w in self.search.workers])
-        if number is not None:
-            path, state = self.replay.path_to(number)
+        sighting = self.search.deadlock()
+        if sighting is not None:
+            path, state = self.replay.path_to(sighting)
             threads = tuple(unfinished(self.program, state))
             return describe.waiting_for_ever(
                 self.program, state, threads, False, path, "no_deadlock"
@@ -230,10 +232,11 @@ class _NativeCheck:
         wanted = more_than_one if several else (self.stuck != 0) & ~more_than_one
         if not wanted.any():
             return None
+        assert self.graph is not None
         number = int(wanted.argmax())
         mask = int(self.stuck[number])
         threads = tuple(t for t in range(mask.bit_length()) if mask >> t & 1)
-        path, state = self.whole.path_to(number)
+        path, state = self.whole.path_to(self.graph.sighting(number))
         return describe.waiting_for_ever(self.program, state, threads, True, path, name)
 
     def _starvation(self) -> Finding | None:
@@ -272,13 +275,13 @@ class _NativeCheck:
         self, lasso: NativeLasso, name: str, message: str, thread: int = -1
     ) -> Finding:
         assert self.graph is not None
-        stem, state = self.whole.path_to(lasso.entry)
+        stem, state = self.whole.path_to(self.graph.sighting(lasso.entry))
         if thread >= 0:
             message = describe.starving_text(self.program, state, thread)
         loop = []
         for edge in lasso.loop:
-            target = self.whole.search.words_of(int(self.graph.targets[edge])).tobytes()
-            action, state = self.whole.step(state, target, int(self.graph.movers[edge]))
+            target = self.graph.sighting(int(self.graph.targets[edge])).words
+            action, _, state = self.whole.step(state, target, int(self.graph.movers[edge]))
             loop.append(action)
         return Finding("starvation", name, message, (*stem, *loop), len(stem) - 1, thread)
 

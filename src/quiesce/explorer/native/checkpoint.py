@@ -16,26 +16,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quiesce.errors import UsageError
+from quiesce.explorer.native.stored import STRIDE
+from quiesce.explorer.native.table import VisitedTable
+from quiesce.explorer.native.worker import Chunk, Worker
 
 if TYPE_CHECKING:
     from quiesce.explorer.native.search import Search
-    from quiesce.explorer.native.worker import Worker
 
-_FORMAT = "quiesce checkpoint 1"
+_FORMAT = "quiesce checkpoint 2"
 
 
-def save(search: Search, path: str, ends: list[int]) -> None:
-    """Write *search* to *path*.
+def save(search: Search, path: str) -> None:
+    """Write *search* to *path*; no worker is busy.
 
-    :param ends: for each worker, where the level that is being expanded ends.
     :raises UsageError: it cannot be written.
     """
     vectors = [v for w in search.workers for v in _vectors(w)]
     header = {
         **_identity(search),
         "levels": search.levels,
-        "ends": ends,
-        "workers": [[w.count, w.expanded, w.looked] for w in search.workers],
+        "todo": list(search.todo),
+        "workers": [[w.count, w.expanded] for w in search.workers],
         "checksums": [zlib.crc32(v) for v in vectors],
     }
     partial = Path(f"{path}.partial")
@@ -51,15 +52,15 @@ def save(search: Search, path: str, ends: list[int]) -> None:
         raise UsageError(f"the checkpoint {path} cannot be written: {error.strerror}") from error
 
 
-def load(search: Search, path: str) -> list[int] | None:
-    """Continue *search* from *path*; return the ends of its level, or None if there is no such file.
+def load(search: Search, path: str) -> bool:
+    """Continue *search* from *path*; false if there is no such file.
 
     :raises UsageError: it is a checkpoint of something else, or damaged.
     """
     try:
         file = open(path, "rb")
     except FileNotFoundError:
-        return None
+        return False
     except OSError as error:
         raise UsageError(f"the checkpoint {path} cannot be read: {error.strerror}") from error
     damaged = UsageError(f"the checkpoint {path} is damaged", "remove it and begin again")
@@ -77,15 +78,18 @@ def load(search: Search, path: str) -> list[int] | None:
             )
         try:
             checksums = iter(header["checksums"])
-            for w, (count, expanded, looked) in zip(search.workers, header["workers"], strict=True):
-                w.restore(count, expanded, looked)
+            for w, (count, expanded) in zip(search.workers, header["workers"], strict=True):
+                w.make_room(count)
+                w.count, w.expanded = count, expanded
                 for vector in _vectors(w):
                     read = file.readinto(vector)
                     if read != vector.nbytes or zlib.crc32(vector) != next(checksums):
                         raise damaged
-                w.fill_table()
+            search.table = VisitedTable(search.table.owner_bits, search.states)
+            search.table.fill(search.workers)
             search.levels = [tuple(level) for level in header["levels"]]
-            return list(header["ends"])
+            search.todo.extend(Chunk(*chunk) for chunk in header["todo"])
+            return True
         except (KeyError, TypeError, ValueError, StopIteration):
             raise damaged from None
 
@@ -107,9 +111,9 @@ def _identity(search: Search) -> dict[str, Any]:
 def _vectors(w: Worker) -> list[memoryview]:
     """Return what is kept of a worker: writable views, in a fixed order."""
     found = w.found
+    stored = w.count * int(w.shape[STRIDE])
     vectors: list[Any] = [
-        w.states.array[: w.count * w.words], w.parents.array[: w.count], w.cut.array[: w.count],
-        found.results, found.failed_state, found.failed_action, found.property_state,
-        found.property_failed, found.race_seen, found.race_state,
+        w.states.array[:stored], w.cut.array[: w.count], found.results, found.failed, found.deadlock,
+        found.race, found.property_seen, found.property_failed,
     ]  # fmt: skip
     return [memoryview(v).cast("B") for v in vectors]

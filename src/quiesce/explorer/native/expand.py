@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from quiesce.explorer.native.interpret import (
     ARRIVED,
     FAILED,
@@ -20,16 +22,16 @@ from quiesce.explorer.native.interpret import (
 )
 from quiesce.explorer.native.jit import inline_kernel, kernel
 from quiesce.explorer.native.pointers import pointer
+from quiesce.explorer.native.records import record
+from quiesce.explorer.native.stored import load_state
 from quiesce.explorer.native.tables import machine_pointers
 
 # Places in the vector of results that the kernels share with ``search.py``.
 TRANSITIONS = 0
-DEADLOCK = 1
-RACES = 2
-OVERFLOWED = 3
-DONE = 4
-BOXED = 5
-RESULTS = 6
+OVERFLOWED = 1
+DONE = 2
+BOXED = 3
+RESULTS = 4
 
 FAILURE = 128
 """Marks a step that fails in a graph; threads are numbered below it."""
@@ -60,14 +62,17 @@ def goes_first(states: Any, base: int, at: Any, ample: Any, threads: int, locati
 
 @kernel
 def expand(
-    machine_: Any, states_: Any, cut_: Any, lo: int, hi: int, shards: int, shard: int,
-    box_: Any, box_parents_: Any, box_threads_: Any, ram_: Any, found_: Any, ample_: Any,
+    machine_: Any, states_: Any, cut_: Any, lo: int, hi: int, depth: int,
+    box_: Any, sources_: Any, movers_: Any, here_: Any, ram_: Any, found_: Any, ample_: Any,
     for_graph: bool,
 ) -> None:  # fmt: skip
     """Write the successors of ``states[lo:hi]`` to the box, as far as there is room.
 
     :param cut_: states that are marked there have no successors.
-    :param box_threads_: for each successor, who moved.
+    :param depth: the depth of the states.
+    :param sources_: of the length of the box. If *for_graph*, it becomes the state that each successor
+        is one of, and *movers_* who moved.
+    :param here_: room for a state.
     :param found_: a :class:`~quiesce.explorer.native.worker.Found`, which is added to.
     :param ample_: which steps may go first, see :func:`~quiesce.explorer.native.tables.ample_table`.
     :param for_graph: only the steps are wanted; one that fails leads back to its state, marked FAILURE.
@@ -75,22 +80,23 @@ def expand(
     machine = machine_pointers(machine_)
     code, at, entry, daemon = machine.code, machine.at, machine.entry, machine.daemon
     words, threads, locations = machine.sizes[1], machine.sizes[2], machine.sizes[3]
-    room = len(box_parents_)
+    room = len(sources_)
     ample = pointer(ample_)
     reduce = ample[0] != 0
     cut = pointer(cut_)
-    states, box, box_parents, box_threads, ram = (
-        pointer(states_), pointer(box_), pointer(box_parents_), pointer(box_threads_), pointer(ram_),
+    states, box, sources, movers, ram, here = (
+        pointer(states_), pointer(box_), pointer(sources_), pointer(movers_), pointer(ram_),
+        pointer(here_),
     )  # fmt: skip
-    results, failed_state, failed_action = (
-        pointer(found_.results), pointer(found_.failed_state), pointer(found_.failed_action),
+    results, failed, deadlock = (
+        pointer(found_.results), pointer(found_.failed), pointer(found_.deadlock),
     )  # fmt: skip
+    origin: Any = np.int64(0)
     n = 0
     for i in range(lo, hi):
         if cut[i]:
             continue
-        base = i * words
-        number = i * shards + shard
+        load_state(states, np.int64(i), machine.shape, here, origin)
         before = n
         steps = 0
         unfinished = False
@@ -98,11 +104,11 @@ def expand(
         full = False
         alone = -1
         if reduce:
-            alone = goes_first(states, base, at, ample, threads, locations)
+            alone = goes_first(here, origin, at, ample, threads, locations)
         for t in range(threads):
             if alone >= 0 and t != alone:
                 continue
-            row = entry[t * locations + location_of(states, base, at, t)]
+            row = entry[t * locations + location_of(here, origin, at, t)]
             if row < 0:
                 continue
             if not daemon[t]:
@@ -111,25 +117,24 @@ def expand(
             if full:
                 break
             for w in range(words):
-                box[n * words + w] = states[base + w]
+                box[n * words + w] = here[w]
             ram[HEIGHT] = 0
             while True:
                 status = run(code, row, box, n * words, ram)
                 if status == ARRIVED:
-                    box_parents[n] = number
-                    box_threads[n] = t
+                    if for_graph:
+                        sources[n] = i
+                        movers[n] = t
                     n += 1
                     steps += 1
                 elif status == FAILED and for_graph:
                     for w in range(words):
-                        box[n * words + w] = states[base + w]
-                    box_parents[n] = number
-                    box_threads[n] = t | FAILURE
+                        box[n * words + w] = here[w]
+                    sources[n] = i
+                    movers[n] = t | FAILURE
                     n += 1
                 elif status == FAILED:
-                    if failed_state[ram[FAILED_ROW]] < 0:
-                        failed_state[ram[FAILED_ROW]] = number
-                        failed_action[ram[FAILED_ROW]] = steps
+                    record(failed, ram[FAILED_ROW], depth, here, origin, words)
                     steps += 1
                 elif status == OVERFLOW:
                     results[OVERFLOWED] = 1
@@ -151,7 +156,7 @@ def expand(
         if for_graph:
             continue
         results[TRANSITIONS] += steps
-        if steps == 0 and unfinished and not cut_short and results[DEADLOCK] < 0:
-            results[DEADLOCK] = number
+        if steps == 0 and unfinished and not cut_short:
+            record(deadlock, 0, depth, here, origin, words)
     results[DONE] = hi
     results[BOXED] = n

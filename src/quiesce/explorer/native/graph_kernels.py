@@ -13,6 +13,7 @@ import numpy as np
 from quiesce.explorer.native.expand import FAILURE, location_of
 from quiesce.explorer.native.jit import kernel
 from quiesce.explorer.native.pointers import pointer
+from quiesce.explorer.native.stored import load_state
 from quiesce.explorer.native.tables import machine_pointers
 
 _ONE = np.uint64(1)
@@ -20,11 +21,11 @@ _NONE = np.uint64(0)
 
 
 @kernel
-def count_edges(box_parents_: Any, boxed: int, first_: Any) -> None:
+def count_edges(sources_: Any, boxed: int, first_: Any) -> None:
     """Add to ``first[s + 1]`` how many steps in the box leave s."""
-    box_parents, first = pointer(box_parents_), pointer(first_)
+    sources, first = pointer(sources_), pointer(first_)
     for k in range(boxed):
-        first[np.int64(box_parents[k]) + 1] += 1
+        first[np.int64(sources[k]) + 1] += 1
 
 
 @kernel
@@ -45,18 +46,24 @@ def who_moves(first_: Any, movers_: Any, count: int, moves_: Any, fails_: Any) -
 
 
 @kernel
-def mark_locations(machine_: Any, states_: Any, count: int, wanted_: Any, marks_: Any) -> None:
+def mark_locations(
+    machine_: Any, states_: Any, count: int, wanted_: Any, here_: Any, marks_: Any
+) -> None:
     """For each state, write as a mask which threads are at a location of *wanted*.
 
     :param wanted_: for each (kind, location), whether it is wanted.
     """
     machine = machine_pointers(machine_)
-    states, wanted, marks = pointer(states_), pointer(wanted_), pointer(marks_)
-    words, threads, locations = machine.sizes[1], machine.sizes[2], machine.sizes[3]
+    states, wanted, marks, here = (
+        pointer(states_), pointer(wanted_), pointer(marks_), pointer(here_),
+    )  # fmt: skip
+    threads, locations = machine.sizes[2], machine.sizes[3]
+    origin: Any = np.int64(0)
     for s in range(count):
+        load_state(states, np.int64(s), machine.shape, here, origin)
         mask = _NONE
         for t in range(threads):
-            g = machine.kind_of[t] * locations + location_of(states, s * words, machine.at, t)
+            g = machine.kind_of[t] * locations + location_of(here, origin, machine.at, t)
             if wanted[g]:
                 mask |= _ONE << np.uint64(t)
         marks[s] = mask

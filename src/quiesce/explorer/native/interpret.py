@@ -26,7 +26,7 @@ OVERFLOW = 3
 HEIGHT = 0
 """How many alternatives are on the stack."""
 NOTED = 1
-"""How many notes there are: (cell, write, marked, place) each."""
+"""How many notes there are: (cell, write, marked) each."""
 FAILED_ROW = 2
 FRAMES = 3
 """Where the stack begins; an alternative is a row, the words, the value chosen, the local variables and
@@ -42,8 +42,9 @@ FIELDS = 8
 FIRST_REGISTER = oc.FIRST_REGISTER
 
 FRAME_DEPTH = 4096
+NOTE_SIZE = 3
 NOTES = 4096
-"""Accesses of one state's steps that there is room for; more are left to the reference."""
+"""Accesses of one state's steps that there is room for; with more the search is incomplete."""
 
 # Names local to this file are compile-time constants of the kernel.
 WIDTH = oc.WIDTH
@@ -237,11 +238,10 @@ def run(code: Any, row: int, out: Any, base: int, ram: Any) -> int:
             n = ram[NOTED]
             if n >= NOTES:
                 return OVERFLOW
-            note = ram[NOTES_AT] + n * 4
+            note = ram[NOTES_AT] + n * NOTE_SIZE
             ram[note] = code[pc + 1] if op == _NOTE else ram[code[pc + 1]]
             ram[note + 1] = code[pc + 2]
             ram[note + 2] = code[pc + 3]
-            ram[note + 3] = code[pc + 4]
             ram[NOTED] = n + 1
         pc += WIDTH
 
@@ -270,7 +270,7 @@ def new_ram(constants: Any, registers: int, locals_: int, words: int, fields: in
     frames = FIRST_REGISTER + registers
     notes = frames + FRAME_DEPTH * frame_size
     # Room before and behind, so that the rams of two cores share no cache line.
-    ram = np.zeros(16 + notes + 4 * NOTES + 16, np.int64)[16:-16]
+    ram = np.zeros(16 + notes + NOTE_SIZE * NOTES + 16, np.int64)[16:-16]
     ram[FRAMES], ram[FRAME_SIZE], ram[NOTES_AT] = frames, frame_size, notes
     ram[WORDS], ram[LOCALS], ram[FIELDS] = words, locals_, fields
     ram[LOCALS_AT] = FIRST_REGISTER + len(constants)

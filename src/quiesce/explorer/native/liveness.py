@@ -11,6 +11,7 @@ queued step lose the states where it could take it, and what is left is cut agai
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,13 @@ import numpy.typing as npt
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.native import graph_kernels as kernels
-from quiesce.explorer.native.expand import BOXED, DONE, expand
 from quiesce.explorer.native.properties import evaluate_property
+from quiesce.explorer.native.records import Sighting
 from quiesce.explorer.native.search import Search
+from quiesce.explorer.native.settle import settle
+from quiesce.explorer.native.stored import words_at
 from quiesce.explorer.native.visited import find
-from quiesce.explorer.native.worker import Worker
+from quiesce.explorer.native.worker import Chunk, Worker
 
 Masks = npt.NDArray[np.uint64]
 _BATCH = 4096
@@ -38,10 +41,14 @@ class NativeLasso:
 
 
 class StepGraph:
-    """All steps between the states of a finished search on one core, without reductions."""
+    """All steps between the states of a finished search without reductions.
+
+    States are numbered in the order of :func:`~quiesce.explorer.native.settle.settle`.
+    """
 
     def __init__(self, search: Search) -> None:
-        assert len(search.workers) == 1 and not search.symmetry.sizes[5]
+        assert not search.symmetry.sizes[5]
+        settle(search)
         self.search = search
         self.program: Program = search.program
         self.worker: Worker = search.workers[0]
@@ -67,22 +74,32 @@ class StepGraph:
         capacity = int(self.search.transitions) + 1
         self.targets = np.empty(capacity, np.uint32)
         self.movers = np.empty(capacity, np.uint8)
-        found = np.empty(len(w.box_parents), np.int64)
-        at = edges = 0
-        while at < self.count:
-            end = min(self.count, at + _BATCH)
-            expand(
-                self.search.compiled.machine, w.states.array, w.cut.array, at, end, 1, 0,
-                w.box, w.box_parents, w.box_threads, w.ram, w.found, self.search.ample, True,
+        table, found = self.search.table, np.empty(0, np.int64)
+        owners = np.array([w.states.address], np.int64)
+        edges = 0
+        chunk = Chunk(0, 0, self.count)
+        while chunk.lo < chunk.hi:
+            end = min(chunk.lo + _BATCH, self.count)
+            chunk = chunk._replace(lo=self.search.fill_box(w, chunk._replace(hi=end), 0, True))
+            if len(found) < w.boxed:
+                found = np.empty(w.boxed, np.int64)
+            find(
+                w.box, w.boxed, w.shape, owners, table.memory.array, table.slots,
+                table.number_bits, found,
             )  # fmt: skip
-            boxed, at = int(w.found.results[BOXED]), int(w.found.results[DONE])
-            find(w.box, boxed, w.words, w.states.array, w.table.array, found)
-            assert boxed == 0 or found[:boxed].min() >= 0
-            self.targets[edges : edges + boxed] = found[:boxed]
-            self.movers[edges : edges + boxed] = w.box_threads[:boxed]
-            kernels.count_edges(w.box_parents, boxed, self.first)
-            edges += boxed
+            assert w.boxed == 0 or found[: w.boxed].min() >= 0
+            self.targets[edges : edges + w.boxed] = found[: w.boxed]
+            self.movers[edges : edges + w.boxed] = w.movers[: w.boxed]
+            kernels.count_edges(w.sources, w.boxed, self.first)
+            edges += w.boxed
+        w.boxed = 0
         np.cumsum(self.first, out=self.first)
+
+    def sighting(self, number: int) -> Sighting:
+        """Return state *number* and its depth."""
+        starts = [start for (start,) in self.search.levels]
+        words = words_at(self.worker.states.array, number, self.worker.shape)
+        return Sighting(bisect_right(starts, number) - 1, tuple(words.tolist()))
 
     def marks(self, wanted: list[list[bool]]) -> Masks:
         """Return for each state, as a mask, which threads are at a location that *wanted* has."""
@@ -91,7 +108,7 @@ class StepGraph:
         result: Masks = np.zeros(self.count, np.uint64)
         kernels.mark_locations(
             self.search.compiled.machine, self.worker.states.array, self.count,
-            np.array(flat, np.int64), result,
+            np.array(flat, np.int64), self.worker.here, result,
         )  # fmt: skip
         return result
 
@@ -147,7 +164,7 @@ class StepGraph:
         false = np.zeros(self.count, np.uint8)
         w = self.worker
         evaluate_property(
-            self.search.compiled.machine, w.states.array, self.count, index, w.ram, false
+            self.search.compiled.machine, w.states.array, self.count, index, w.here, w.ram, false
         )
         answer: npt.NDArray[np.bool_] = false != 0
         return answer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain pointers for kernels, and the processor's prefetch instruction.
+"""Plain pointers for kernels, and the few instructions that Python has no words for.
 
 numba counts references to an array, with an atomic instruction, whenever a function is entered that takes
 it; in a kernel that calls another for each step, that is most of the time. A pointer is indexed in
@@ -52,6 +52,73 @@ def _prefetch(_context: Any, place: Any, _index: Any) -> Any:
     return signature, generate
 
 
+def _bytes_at(_context: Any, _address: Any) -> Any:
+    """Return a pointer to the bytes at *address*, a number that Python had from ``array.ctypes``."""
+    signature = types.CPointer(types.uint8)(types.int64)
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.PointerType(ir.IntType(8)))
+
+    return signature, generate
+
+
+def _load_word(_context: Any, place: Any, _at: Any) -> Any:
+    """Return the 64-bit word that begins at the byte ``place[at]``, wherever that is."""
+    signature = types.int64(place, types.int64)
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        address = builder.gep(arguments[0], [arguments[1]])
+        found = builder.load(builder.bitcast(address, ir.PointerType(word)))
+        found.align = 1
+        return found
+
+    return signature, generate
+
+
+def _store_word(_context: Any, place: Any, _at: Any, _value: Any) -> Any:
+    """Write a 64-bit word to the eight bytes from ``place[at]`` on."""
+    signature = types.void(place, types.int64, types.int64)
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address = builder.gep(arguments[0], [arguments[1]])
+        pointer_ = builder.bitcast(address, ir.PointerType(ir.IntType(64)))
+        builder.store(arguments[2], pointer_).align = 1
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _compare_and_swap(_context: Any, place: Any, _index: Any, _old: Any, _new: Any) -> Any:
+    """Write *new* to ``place[index]`` if it is *old*, at once for all cores; return what was there.
+
+    Whatever was written before is seen by everyone who sees *new*.
+    """
+    signature = place.dtype(place, types.int64, place.dtype, place.dtype)
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address = builder.gep(arguments[0], [arguments[1]])
+        done = builder.cmpxchg(address, arguments[2], arguments[3], "acq_rel", "acquire")
+        return builder.extract_value(done, 0)
+
+    return signature, generate
+
+
+def _lowest_bit(_context: Any, _bits: Any) -> Any:
+    """Return the place of the lowest bit that is set in *bits*, which is not 0."""
+    signature = types.int64(types.int64)
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return signature, generate
+
+
 # Their Python signatures are for the compiler; in a kernel they take one argument less.
 pointer: Any = intrinsic(_pointer)
 prefetch: Any = intrinsic(_prefetch)
+bytes_at: Any = intrinsic(_bytes_at)
+load_word: Any = intrinsic(_load_word)
+store_word: Any = intrinsic(_store_word)
+compare_and_swap: Any = intrinsic(_compare_and_swap)
+lowest_bit: Any = intrinsic(_lowest_bit)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data races natively: ``races.py`` for the states of a batch.
 
-States in which two accesses race that did not in any state before are handed to the reference, which says
-what races with what.
+Only the first state in which two accesses race is kept; the reference says what races there with what.
 """
 
 from __future__ import annotations
@@ -11,24 +10,38 @@ from typing import Any
 
 import numpy as np
 
-from quiesce.explorer.native.expand import RACES, location_of
-from quiesce.explorer.native.interpret import HEIGHT, NOTED, NOTES_AT, OVERFLOW, resume, run
+from quiesce.explorer.native.expand import OVERFLOWED, location_of
+from quiesce.explorer.native.interpret import (
+    HEIGHT,
+    NOTE_SIZE,
+    NOTED,
+    NOTES_AT,
+    OVERFLOW,
+    resume,
+    run,
+)
 from quiesce.explorer.native.jit import inline_kernel, kernel
 from quiesce.explorer.native.pointers import pointer
+from quiesce.explorer.native.records import NEVER, record
+from quiesce.explorer.native.stored import load_state
 from quiesce.explorer.native.tables import machine_pointers
+
+_NO_RACE = 0
+_RACE = 1
+_NO_ROOM = 2
 
 
 @inline_kernel
-def note_accesses(machine: Any, states: Any, base: int, thread: int, ram: Any, work: Any) -> bool:
+def note_accesses(machine: Any, state: Any, thread: int, ram: Any, work: Any) -> bool:
     """Append to the notes what the next step of *thread* touches; true if there is no room."""
     words = machine.sizes[1]
     locations = machine.sizes[3]
     # Not a literal, for which the interpreter would be compiled once more.
     origin: Any = np.int64(0)
-    row = machine.recording[thread * locations + location_of(states, base, machine.at, thread)]
+    row = machine.recording[thread * locations + location_of(state, origin, machine.at, thread)]
     ram[HEIGHT] = 0
     for i in range(words):
-        work[i] = states[base + i]
+        work[i] = state[i]
     while row >= 0:
         if run(machine.code, row, work, origin, ram) == OVERFLOW:
             return True
@@ -39,59 +52,61 @@ def note_accesses(machine: Any, states: Any, base: int, thread: int, ram: Any, w
 
 
 @inline_kernel
-def races_in(machine: Any, states: Any, base: int, ram: Any, seen: Any, work: Any) -> bool:
-    """Compare the next accesses of every two threads in one state; true if two race newly.
+def race_in(machine: Any, state: Any, ram: Any, work: Any) -> int:
+    """Compare the next accesses of every two threads in one state.
 
-    :param seen: pairs of places that are known to race.
     :param work: room for a state, then where each thread's notes begin and end; -1: not noted yet.
     """
-    threads, locations, places = machine.sizes[2], machine.sizes[3], machine.sizes[4]
+    threads, locations = machine.sizes[2], machine.sizes[3]
     noted = machine.sizes[1]
-    found = False
+    origin: Any = np.int64(0)
     ram[NOTED] = 0
     for t in range(threads):
         work[noted + t * 2] = -1
     for t in range(threads):
-        here = machine.kind_of[t] * locations + location_of(states, base, machine.at, t)
+        here = machine.kind_of[t] * locations + location_of(state, origin, machine.at, t)
         if not machine.plain[here]:
             continue
         for o in range(threads):
-            there = machine.kind_of[o] * locations + location_of(states, base, machine.at, o)
-            if o == t or not machine.may_race[here * machine.sizes[6] + there]:
+            there = machine.kind_of[o] * locations + location_of(state, origin, machine.at, o)
+            if o == t or not machine.may_race[here * machine.sizes[5] + there]:
                 continue
             for who in (t, o):
                 if work[noted + who * 2] < 0:
                     work[noted + who * 2] = ram[NOTED]
-                    if note_accesses(machine, states, base, who, ram, work):
-                        return True
+                    if note_accesses(machine, state, who, ram, work):
+                        return _NO_ROOM
                     work[noted + who * 2 + 1] = ram[NOTED]
             for a in range(work[noted + t * 2], work[noted + t * 2 + 1]):
-                i = ram[NOTES_AT] + a * 4
+                i = ram[NOTES_AT] + a * NOTE_SIZE
                 if ram[i + 2]:
                     continue
                 for b in range(work[noted + o * 2], work[noted + o * 2 + 1]):
-                    j = ram[NOTES_AT] + b * 4
+                    j = ram[NOTES_AT] + b * NOTE_SIZE
                     if ram[i] == ram[j] and (ram[i + 1] or ram[j + 1]):
-                        pair = ram[i + 3] * places + ram[j + 3]
-                        if not seen[pair]:
-                            seen[pair] = 1
-                            found = True
-    return found
+                        return _RACE
+    return _NO_RACE
 
 
 @kernel
 def look_for_races(
-    machine_: Any, states_: Any, lo: int, hi: int, shards: int, shard: int, ram_: Any, found_: Any
+    machine_: Any, states_: Any, lo: int, hi: int, depth: int, here_: Any, ram_: Any, found_: Any
 ) -> None:
-    """Look for races in ``states[lo:hi]``; note the states that have a new one."""
+    """Look for a race in ``states[lo:hi]``; note the first state that has one.
+
+    :param depth: the depth of the states.
+    :param here_: room for a state.
+    """
     machine = machine_pointers(machine_)
-    states, ram, results = pointer(states_), pointer(ram_), pointer(found_.results)
-    seen, work, race_state = (
-        pointer(found_.race_seen), pointer(found_.work), pointer(found_.race_state),
-    )  # fmt: skip
-    kept = len(found_.race_state)
+    states, here, ram = pointer(states_), pointer(here_), pointer(ram_)
+    race, work, results = pointer(found_.race), pointer(found_.work), pointer(found_.results)
+    origin: Any = np.int64(0)
+    if race[0] != NEVER and race[0] < depth:
+        return
     for i in range(lo, hi):
-        if races_in(machine, states, i * machine.sizes[1], ram, seen, work):
-            if results[RACES] < kept:
-                race_state[results[RACES]] = i * shards + shard
-            results[RACES] += 1
+        load_state(states, np.int64(i), machine.shape, here, origin)
+        answer = race_in(machine, here, ram, work)
+        if answer == _RACE:
+            record(race, 0, depth, here, origin, machine.sizes[1])
+        elif answer == _NO_ROOM:
+            results[OVERFLOWED] = 1

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Breadth-first search, a level at a time, on every core it is given."""
+"""Breadth-first search, a level at a time, on every core it is given.
+
+The states of a level are cut into chunks; each core takes one after the other, expands it and enters the
+successors into the one table. The cores meet at the end of a level, and where room must be made or the
+search is to be looked at from outside. Who discovers a state is a matter of luck, but not which states there
+are at which depth; and of what is found the least is kept (``records.py``). So the answer is the same
+with any number of cores.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,21 +22,28 @@ from quiesce.compiler.program import Program
 from quiesce.explorer.graph import Bounds, Progress
 from quiesce.explorer.native import checkpoint
 from quiesce.explorer.native.canonical import canonicalise_all
-from quiesce.explorer.native.expand import BOXED, DEADLOCK, DONE, OVERFLOWED, TRANSITIONS, expand
+from quiesce.explorer.native.expand import BOXED, DONE, OVERFLOWED, TRANSITIONS, expand
 from quiesce.explorer.native.interrupt import interruptible
 from quiesce.explorer.native.properties import look_at_properties
 from quiesce.explorer.native.race_kernel import look_for_races
+from quiesce.explorer.native.records import NEVER, Sighting, read_record
+from quiesce.explorer.native.stored import Vector
 from quiesce.explorer.native.symmetry import no_symmetry
+from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.tables import Compiled, Symmetry, ample_table
-from quiesce.explorer.native.visited import insert, sort_by_shard
-from quiesce.explorer.native.worker import Worker
-from quiesce.explorer.reference import State, Stepper
+from quiesce.explorer.native.visited import BLOCK, insert
+from quiesce.explorer.native.worker import Chunk, Worker
+from quiesce.explorer.reference import Stepper
 
 MOST_STATES = (1 << 32) - 2
 SAVE_EVERY = 30.0
 """Seconds between two checkpoints."""
-LOOK_AHEAD = 8192
-"""States whose properties are evaluated at a time."""
+CHUNK = 4096
+"""States that a core takes at a time: a few milliseconds of work."""
+_SMALL_LEVEL = 2048
+"""Levels of fewer states are not worth sharing."""
+_SPARE = 4096
+"""States that each core finds room for, at least, when room has been made."""
 
 
 @dataclass(slots=True)
@@ -54,20 +69,28 @@ class Search:
         self.program = program
         self.options = options
         self.compiled = Compiled(program)
-        self.workers: list[Worker] = []
         self.ample = ample_table(self.compiled, False)
         self.use_symmetry(no_symmetry(self.compiled))
         self.checkpoint = ""
         self._races = options.races and bool(self.compiled.machine.plain.any())
         self.levels: list[tuple[int, ...]] = []
         """For each depth, how many states each worker had when it began."""
+        self.todo: deque[Chunk] = deque()
+        """What is left of the level that is being expanded."""
         self.incomplete = ""
         self.transitions = 0
         self.started = time.monotonic()
         self._told = 0.0
         self._saved = self.started
+        self._pause = False
+        self._crowded = False
+        """Somebody needs room."""
+        self._overflowing = False
+        """There is no room behind the end of the table."""
+        self._owners = np.zeros(0, np.int64)
         self._interrupted: list[bool] = []
-        self._pool = ThreadPoolExecutor(options.cores) if options.cores > 1 else None
+        others = options.cores - 1
+        self._pool = ThreadPoolExecutor(others) if others else None
 
     def use_partial_order(self) -> bool:
         """Let steps go first that nothing else depends on; return whether there are any."""
@@ -82,10 +105,9 @@ class Search:
     def use_symmetry(self, symmetry: Symmetry) -> None:
         """Keep one representative of all states that *symmetry* exchanges."""
         self.symmetry = symmetry
-        self.workers = [
-            Worker(self.compiled, i, self.options.cores, int(symmetry.sizes[0]))
-            for i in range(self.options.cores)
-        ]
+        cores = range(self.options.cores)
+        self.workers = [Worker(self.compiled, i, int(symmetry.sizes[0])) for i in cores]
+        self.table = VisitedTable((self.options.cores - 1).bit_length())
 
     @property
     def states(self) -> int:
@@ -95,12 +117,12 @@ class Search:
     @property
     def depth(self) -> int:
         """The depth of the deepest state."""
-        return max(0, len(self.levels) - 1)
+        return len(self.levels) - (2 if self._counts() == self.levels[-1] else 1)
 
     @property
     def bytes(self) -> int:
         """The memory that the states take."""
-        return sum(w.bytes for w in self.workers)
+        return sum(w.count * w.each for w in self.workers) + self.table.bytes
 
     def run(self) -> None:
         """Search until everything is seen, something wrong is found, or a bound is hit.
@@ -112,179 +134,250 @@ class Search:
         self.transitions = sum(int(w.found.results[TRANSITIONS]) for w in self.workers)
 
     def _run(self) -> None:
-        ends = checkpoint.load(self, self.checkpoint) if self.checkpoint else None
-        if ends is None:
+        if not (self.checkpoint and checkpoint.load(self, self.checkpoint)):
             self._begin()
-        while not self.incomplete:
-            if ends is None:
-                frontier = [(w.expanded, w.count) for w in self.workers]
-                if all(lo == hi for lo, hi in frontier):
-                    break
-                self.levels.append(tuple(lo for lo, _ in frontier))
-                ends = [hi for _, hi in frontier]
-            self._level(ends)
-            if not self.incomplete and not self.options.keep_going and self.wrong():
-                if any(w.expanded < w.count for w in self.workers):
-                    self.levels.append(tuple(w.expanded for w in self.workers))
-                    self.incomplete = "stopped at the first violation"
-                    ends = None
+        while True:
+            self._finish_level()
+            if self.incomplete:
                 break
-            if not self.incomplete:
-                ends = None
-        if self.incomplete and ends is not None:
-            if self.checkpoint:
-                checkpoint.save(self, self.checkpoint, ends)
-            # States beyond the level that was being expanded are one deeper.
-            self.levels.append(tuple(ends))
+            if self._counts() == self.levels[-1]:
+                return
+            if not self.options.keep_going and self.wrong():
+                self.incomplete = "stopped at the first violation"
+                return
+            self._begin_level()
+        if self.checkpoint:
+            checkpoint.save(self, self.checkpoint)
 
     def wrong(self) -> bool:
         """Whether anything found so far is a violation."""
-        for w in self.workers:
-            if w.found.results[DEADLOCK] >= 0 or (w.found.failed_state >= 0).any():
-                return True
-            if w.found.results[2] > 0:
-                return True
-            if (w.found.property_failed >= 0).any():
-                return True
-            for prop, state in zip(self.program.properties, w.found.property_state, strict=False):
-                if prop.spec.kind == "always" and state >= 0:
-                    return True
-        return False
+        kinds = [p.spec.kind for p in self.program.properties]
+        seen = [self.property_seen(i) for i, kind in enumerate(kinds) if kind == "always"]
+        failed = [self.property_failed(i) for i in range(len(kinds))]
+        return any([self.deadlock(), self.race(), self.failures(), *seen, *failed])
 
-    # --- Numbers ----------------------------------------------------------------------------------
+    # --- What was found ---------------------------------------------------------------------------
 
-    def words_of(self, number: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Return the packed words of state *number*."""
-        place, shard = divmod(number, len(self.workers))
-        words = self.compiled.words
-        return self.workers[shard].states.array[place * words : (place + 1) * words].copy()
+    def deadlock(self) -> Sighting | None:
+        """Return the first state without a step in which somebody is not finished."""
+        return self._first([w.found.deadlock for w in self.workers])
 
-    def parent_of(self, number: int) -> int:
-        """Return the number of the state that discovered state *number*; itself if it is initial."""
-        place, shard = divmod(number, len(self.workers))
-        return int(self.workers[shard].parents.array[place])
+    def race(self) -> Sighting | None:
+        """Return the first state in which two accesses race."""
+        return self._first([w.found.race for w in self.workers])
 
-    def state(self, number: int) -> State:
-        """Return state *number* as the reference stepper has it."""
-        return self.compiled.unpack(self.words_of(number))
+    def property_seen(self, index: int) -> Sighting | None:
+        """Return the first state in which an ``always`` is false or a ``sometimes`` true."""
+        return self._first([w.found.property_seen for w in self.workers], index)
 
-    def depth_of(self, number: int) -> int:
-        """Return the depth of state *number*."""
-        place, shard = divmod(number, len(self.workers))
-        deepest = 0
-        for depth, starts in enumerate(self.levels):
-            if starts[shard] <= place:
-                deepest = depth
-        return deepest
+    def property_failed(self, index: int) -> Sighting | None:
+        """Return the first state in which a property cannot be evaluated."""
+        return self._first([w.found.property_failed for w in self.workers], index)
+
+    def failures(self) -> list[Sighting]:
+        """Return a first state for each place at which a step fails, the shallowest first."""
+        depths = [w.found.failed[:: 1 + w.words] for w in self.workers]
+        rows = {int(row) for d in depths for row in np.flatnonzero(d != NEVER)}
+        found = [self._first([w.found.failed for w in self.workers], row) for row in rows]
+        return sorted({s for s in found if s is not None})
+
+    def _first(self, records: list[Vector], number: int = 0) -> Sighting | None:
+        sightings = [read_record(r, number, self.compiled.words) for r in records]
+        return min((s for s in sightings if s is not None), default=None)
+
+    def level(self, depth: int) -> list[Chunk]:
+        """Return where the states of that *depth* are."""
+        starts, ends = [*self.levels, self._counts()][depth : depth + 2]
+        return [Chunk(i, lo, hi) for i, (lo, hi) in enumerate(zip(starts, ends, strict=True))]
+
+    def _counts(self) -> tuple[int, ...]:
+        return tuple(w.count for w in self.workers)
 
     # --- One level --------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        initial = Stepper(self.program).initial_states()
-        packed = self.compiled.pack(initial)
-        w = self.workers[0]
-        count = len(initial)
-        while len(w.box_parents) < count:
-            w.grow_box()
-        w.box[: len(packed)] = packed
-        # An initial state is its own parent; initial states are few, and are told apart by replay.
-        w.box_parents[:count] = MOST_STATES
-        w.boxed = count
-        self._sort(w)
-        self._insert_all()
+        first = self.workers[0]
+        packed = self.compiled.pack(Stepper(self.program).initial_states())
+        first.boxed = len(packed) // first.words
+        if len(first.sources) < first.boxed:
+            first.new_box(first.boxed)
+        first.box[: len(packed)] = packed
+        self._canonicalise(first)
+        self.levels.append(self._counts())
+        while first.busy:
+            self._make_room()
+            self._work(first)
+        self._begin_level()
 
-    def _level(self, ends: list[int]) -> None:
-        while not self.incomplete and any(
-            w.expanded < end for w, end in zip(self.workers, ends, strict=True)
-        ):
-            self._each(lambda w: self._expand(w, ends[w.shard]))
-            self._insert_all()
-            self._tell()
-            self._check_bounds()
-            if self.checkpoint and time.monotonic() - self._saved > SAVE_EVERY:
-                checkpoint.save(self, self.checkpoint, ends)
-                self._saved = time.monotonic()
+    def _begin_level(self) -> None:
+        """Let the states that were discovered last be the ones to expand."""
+        self.levels.append(self._counts())
+        self.todo += self.chunks(len(self.levels) - 2)
+        self._share_sightings()
 
-    def _expand(self, w: Worker, end: int) -> None:
-        machine, results, begin = self.compiled.machine, w.found.results, w.expanded
-        states = w.states.array
-        if self.program.properties and w.looked < min(end, begin + LOOK_AHEAD):
-            upto = min(end, w.looked + LOOK_AHEAD)
-            look_at_properties(
-                machine, states, w.looked, upto, w.shards, w.shard, w.ram, w.found, w.cut.array
-            )
-            w.looked = upto
+    def _share_sightings(self) -> None:
+        """Tell each worker which ``sometimes`` were seen, and need not be looked for."""
+        for i, prop in enumerate(self.program.properties):
+            seen = self.property_seen(i) if prop.spec.kind == "sometimes" else None
+            if seen is not None:
+                for w in self.workers:
+                    at = i * (1 + w.words)
+                    w.found.property_seen[at : at + 1 + w.words] = [seen.depth, *seen.words]
+
+    def chunks(self, depth: int) -> list[Chunk]:
+        """Return the states of that *depth* in portions for all cores."""
+        level = self.level(depth)
+        total = sum(hi - lo for _, lo, hi in level)
+        shares = 8 * len(self.workers) if len(self.workers) > 1 else 1
+        size = min(CHUNK, max(_SMALL_LEVEL // 8, total // shares))
+        return [
+            Chunk(owner, at, min(at + size, hi))
+            for owner, lo, hi in level
+            for at in range(lo, hi, size)
+        ]
+
+    def _finish_level(self) -> None:
+        total = sum(c.hi - c.lo for c in self.todo)
+        active = self.workers if total >= _SMALL_LEVEL else self.workers[:1]
+        while self.todo or any(w.busy for w in self.workers):
+            self._make_room()
+            self.each(self._work, active)
+            self._look_around()
+            if self._pause and not any(w.busy for w in self.workers):
+                # All chunks that were begun are finished: what there is now is whole.
+                self._pause = False
+                if self.incomplete:
+                    return
+                if self.checkpoint:
+                    checkpoint.save(self, self.checkpoint)
+                    self._saved = time.monotonic()
+
+    def each(self, work: Callable[[Worker], None], workers: list[Worker]) -> None:
+        """Let each of *workers* do *work*, the first of them on this thread."""
+        others = [self._pool.submit(work, w) for w in workers[1:]] if self._pool else []
+        try:
+            work(workers[0])
+        finally:
+            for other in others:
+                other.result()
+
+    def _work(self, w: Worker) -> None:
+        """Expand chunks until there are none left, or room must be made, or all are to stop."""
+        while True:
+            if w.unboxed < w.boxed:
+                w.unboxed, w.count = insert(
+                    w.box, w.unboxed, w.boxed, w.shape, self._owners, w.number,
+                    self.table.owner_bits, self.table.memory.array, self.table.slots,
+                    self.table.number_bits, w.hashes, w.places, w.count, w.limit,
+                )  # fmt: skip
+                if w.unboxed < w.boxed:
+                    self._crowded = True
+                    self._overflowing |= w.count + BLOCK <= w.limit
+                    return
+                if w.chunk is None and w is self.workers[0]:
+                    self._look_around()
+            if w.chunk is None:
+                if self._pause or self._crowded or not self._take_chunk(w):
+                    return
+            self._expand(w)
+
+    def _take_chunk(self, w: Worker) -> bool:
+        try:
+            w.chunk = self.todo.popleft()
+        except IndexError:
+            return False
+        owner, lo, hi = w.chunk
+        of, depth = self.workers[owner], len(self.levels) - 2
+        machine, states = self.compiled.machine, of.states.array
         if self.program.properties:
-            end = min(end, w.looked)
+            look_at_properties(machine, states, lo, hi, depth, w.here, w.ram, w.found, of.cut.array)
+        if self._races:
+            look_for_races(machine, states, lo, hi, depth, w.here, w.ram, w.found)
+        return True
+
+    def _expand(self, w: Worker) -> None:
+        """Fill the box with successors of the chunk, and shorten it by what was expanded."""
+        assert w.chunk is not None
+        owner, lo, hi = w.chunk
+        done = self.fill_box(w, w.chunk, len(self.levels) - 2, False)
+        w.chunk = Chunk(owner, done, hi) if done < hi else None
+        w.expanded += done - lo
+
+    def fill_box(self, w: Worker, chunk: Chunk, depth: int, for_graph: bool) -> int:
+        """Put the successors of *chunk*, or of its beginning, into the box of *w*.
+
+        :param for_graph: see :func:`~quiesce.explorer.native.expand.expand`.
+        :returns: which state of the chunk is the first that was not expanded.
+        """
+        owner, lo, hi = chunk
+        of, results = self.workers[owner], w.found.results
         while True:
             expand(
-                machine, states, w.cut.array, begin, end, w.shards, w.shard,
-                w.box, w.box_parents, w.box_threads, w.ram, w.found, self.ample, False,
+                self.compiled.machine, of.states.array, of.cut.array, lo, hi, depth,
+                w.box, w.sources, w.movers, w.here, w.ram, w.found, self.ample, for_graph,
             )  # fmt: skip
-            w.boxed = int(results[BOXED])
-            w.expanded = int(results[DONE])
-            if w.expanded > begin or begin == end:
+            if results[DONE] > lo or lo == hi:
                 break
-            w.grow_box()
+            # One state has more successors than the box holds.
+            w.new_box(2 * len(w.sources))
+        w.boxed, w.unboxed = int(results[BOXED]), 0
+        self._canonicalise(w)
+        return int(results[DONE])
+
+    def _canonicalise(self, w: Worker) -> None:
         if self.symmetry.sizes[5]:
             canonicalise_all(w.box, w.boxed, w.words, self.symmetry, w.found.scratch)
-        self._sort(w)
-        if self._races:
-            look_for_races(machine, states, begin, w.expanded, w.shards, w.shard, w.ram, w.found)
 
-    def _insert_all(self) -> None:
-        self._each(self._insert)
+    # --- Room, bounds and what is seen from outside -----------------------------------------------
+
+    def _make_room(self) -> None:
+        """Let each worker find room for some more states, in the table and in its own vector.
+
+        All of them stand still: vectors may move when they grow.
+        """
+        states, cores = self.states, len(self.workers)
+        if states + cores * _SPARE > self.table.limit or self._overflowing:
+            needed = max(states + cores * _SPARE, self.table.limit + 1)
+            self.table.make_room(needed, self.workers, self.each)
+        self._crowded = self._overflowing = False
+        share = (self.table.limit - states) // cores
         for w in self.workers:
-            w.boxed = 0
+            # The vector costs nothing before it is written.
+            w.make_room(w.count + share)
+            w.limit = w.count + share
+        self._owners = np.array([w.states.address for w in self.workers], np.int64)
 
-    def _insert(self, w: Worker) -> None:
-        for other in self.workers:
-            room = len(other.hashes)
-            picks, at, end = other.picks, 0, other.boxed
-            if w.shards > 1:
-                picks, end = picks[w.shard * room :], int(other.picked[w.shard])
-            while at < end:
-                at, w.count = insert(
-                    other.box, other.box_parents, other.hashes, picks, at, end, w.words, w.shards,
-                    w.states.array, w.parents.array, w.table.array, w.scratch, w.count, w.limit,
-                )  # fmt: skip
-                if at < end:
-                    w.grow()
-
-    def _sort(self, w: Worker) -> None:
-        """Find out which core each state in the box belongs to."""
-        if w.shards > 1:
-            sort_by_shard(w.box, w.boxed, w.words, w.shards, w.hashes, w.picks, w.picked)
-
-    def _each(self, work: Callable[[Worker], None]) -> None:
-        if self._pool is None:
-            work(self.workers[0])
-        else:
-            for done in [self._pool.submit(work, w) for w in self.workers]:
-                done.result()
-
-    def _check_bounds(self) -> None:
-        bounds = self.options.bounds
-        states = self.states
-        if self._interrupted:
-            self.incomplete = "interrupted"
-        elif any(w.found.results[OVERFLOWED] for w in self.workers):
-            self.incomplete = "a step has more choices than there is room for"
-        elif bounds.max_states is not None and states > bounds.max_states:
-            self.incomplete = f"the bound of {bounds.max_states:,} states was hit"
-        elif states > MOST_STATES - 2 * len(self.workers):
-            self.incomplete = "there are more states than 32 bits can number"
-        elif bounds.max_memory is not None:
-            needed = sum(w.bytes_after_growth() for w in self.workers)
-            if needed > bounds.max_memory:
-                self.incomplete = f"the bound of {bounds.max_memory:,} bytes of memory was hit"
-
-    def _tell(self) -> None:
+    def _look_around(self) -> None:
+        """Tell how far the search is, and let all stop if there is a reason."""
         now = time.monotonic()
         if self.options.progress is not None and now - self._told >= 0.5:
             self._told = now
-            queue = sum(w.count - w.expanded for w in self.workers)
+            queue = self.states - sum(w.expanded for w in self.workers)
             transitions = sum(int(w.found.results[TRANSITIONS]) for w in self.workers)
             self.options.progress(
                 Progress(self.states, transitions, self.depth, queue, now - self.started)
             )
+        if not self.incomplete:
+            self.incomplete = self._hit_bound()
+        if self.incomplete or (self.checkpoint and now - self._saved > SAVE_EVERY):
+            self._pause = True
+
+    def _hit_bound(self) -> str:
+        """Return why the search cannot go on, or nothing."""
+        bounds, states = self.options.bounds, self.states
+        if self._interrupted:
+            return "interrupted"
+        if any(w.found.results[OVERFLOWED] for w in self.workers):
+            return "a step has more choices than there is room for"
+        if bounds.max_states is not None and states > bounds.max_states:
+            return f"the bound of {bounds.max_states:,} states was hit"
+        if states > MOST_STATES:
+            return f"there are more than {MOST_STATES:,} states, which cannot be numbered"
+        if bounds.max_memory is not None and self._bytes_after_growth() > bounds.max_memory:
+            return f"the bound of {bounds.max_memory:,} bytes of memory was hit"
+        return ""
+
+    def _bytes_after_growth(self) -> int:
+        """Return the memory that the states take when room has been made once more."""
+        table = self.table.bytes_for(self.states + len(self.workers) * (_SPARE + CHUNK))
+        return sum(w.count * w.each for w in self.workers) + table

@@ -19,7 +19,8 @@ import numpy as np
 from quiesce.compiler.program import Program
 from quiesce.compiler.types import SetType, TaskType
 from quiesce.explorer.native.asymmetry import told_apart
-from quiesce.explorer.native.tables import Compiled, Symmetry, Vector
+from quiesce.explorer.native.stored import Vector
+from quiesce.explorer.native.tables import Compiled, Symmetry
 
 _MOST_OUTSIDE = 31
 

@@ -6,20 +6,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from quiesce.compiler.emit_table import emit_table
 from quiesce.compiler.instruction_table import Table
-from quiesce.compiler.pack_state import Packing, pack_program
+from quiesce.compiler.pack_state import WORD, Packing, pack_program
 from quiesce.compiler.program import Program
 from quiesce.explorer.footprint import Footprint, step_footprint
 from quiesce.explorer.native.jit import inline_kernel
 from quiesce.explorer.native.pointers import pointer
+from quiesce.explorer.native.stored import Vector, shape_of
 from quiesce.explorer.partial_order import find_ample_steps
 
-Vector = npt.NDArray[np.int64]
-
 ALWAYS, SOMETIMES, EVENTUALLY = 0, 1, 2
+_UNSIGNED = (1 << WORD) - 1
 _KINDS = {"always": ALWAYS, "sometimes": SOMETIMES, "eventually": EVENTUALLY}
 
 
@@ -37,7 +36,8 @@ class Machine(NamedTuple):
     :param property_kinds: ALWAYS, SOMETIMES or EVENTUALLY.
     :param plain: for each g, whether the step makes a plain access.
     :param may_race: for each two g, whether what they touch can conflict.
-    :param sizes: registers, words, threads, locations, places, properties, number of different g.
+    :param sizes: registers, words, threads, locations, properties, number of different g.
+    :param shape: how states are stored (``stored.py``).
     """
 
     code: Vector
@@ -52,6 +52,7 @@ class Machine(NamedTuple):
     plain: Vector
     may_race: Vector
     sizes: Vector
+    shape: Vector
 
 
 class Symmetry(NamedTuple):
@@ -87,6 +88,7 @@ def machine_pointers(machine: Any) -> Any:
         pointer(machine.entry), pointer(machine.recording), pointer(machine.kind_of),
         pointer(machine.daemon), pointer(machine.property_rows), pointer(machine.property_kinds),
         pointer(machine.plain), pointer(machine.may_race), pointer(machine.sizes),
+        pointer(machine.shape),
     )  # fmt: skip
 
 
@@ -115,6 +117,7 @@ class Compiled:
         self.packing: Packing = pack_program(program)
         self.table: Table = emit_table(program, self.packing)
         self.words = self.packing.words
+        self.shape = shape_of(self.packing)
         self.locations = max(len(k.locations) for k in program.kinds)
         self.machine = self._machine()
         self.rows = len(self.table.code)
@@ -126,9 +129,9 @@ class Compiled:
         words = [w for s in states for w in self.packing.pack(s)]
         return np.array(words, dtype=np.uint64).view(np.int64)
 
-    def unpack(self, words: Vector) -> tuple[int, ...]:
-        """Return the state that *words* stand for."""
-        return self.packing.unpack(tuple(int(w) for w in words.view(np.uint64)))
+    def unpack(self, words: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the state that *words* stand for, signed as the kernels have them."""
+        return self.packing.unpack(tuple(w & _UNSIGNED for w in words))
 
     def _machine(self) -> Machine:
         program, table, fields = self.program, self.table, self.packing.fields
@@ -138,8 +141,7 @@ class Compiled:
         located = [fields[t.base] for t in threads]
         plain, may_race = _race_tables(program, pad)
         sizes = [
-            table.registers, self.words, len(threads), pad, len(table.places),
-            len(program.properties), len(plain),
+            table.registers, self.words, len(threads), pad, len(program.properties), len(plain),
         ]  # fmt: skip
         return Machine(
             _vector([*table.code, *(x for f in fields for x in (f.word, f.shift, f.mask, f.low))]),
@@ -154,6 +156,7 @@ class Compiled:
             plain,
             may_race,
             _vector(sizes),
+            self.shape,
         )
 
 

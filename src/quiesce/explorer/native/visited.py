@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The set of visited states: stored whole, in order of discovery, found through a hash table.
+"""The set of visited states: stored whole, in order of discovery, found through one hash table.
 
-``states`` holds the packed words of each state and ``parents`` who discovered it. The table is open
-addressing with linear probing over 64-bit slots, each 0 or (fingerprint, number plus one) of a state. It
-is never filled beyond three quarters, so every probe ends at an empty slot, and grows by half.
+The table is open addressing with linear probing over 64-bit slots: 0, or the upper bits of a state's
+hash and in the lower bits its number plus one. Probing begins at a cache line, a *bucket* of eight slots
+that are compared at once without a branch. Which one follows from the upper bits alone, in ascending order,
+so the table grows in place, in one sweep, without a look at the states. It is never filled beyond three
+quarters, and behind its last slot there is room for what is pushed over the end; should even that be
+used up, the table grows. So every probe ends.
 
-What costs is memory latency, not computation. So successors come in batches, and a batch is
-looked up in passes over small blocks: hash and prefetch the slots; look at the slots and prefetch the
-states that they name; compare.
+What costs is memory latency, not computation. So successors come in batches, and a batch is looked up in
+passes over small blocks: hash and prefetch the slots; look at the slots and prefetch the states that they
+name; compare.
 
-With several shards (one for each core), a state belongs to the shard that its hash says; its number is
-then ``place in the shard * shards + shard``.
+Several cores share the table, but each stores the states that it discovers in a vector of its own; a
+number is ``place << owner_bits | owner``. A state is stored first and then entered by one compare-and-swap,
+so whoever sees the slot sees the state; who comes too late compares with what the other entered (A. Laarman,
+J. van de Pol, M. Weber, "Boosting multi-core reachability performance with shared hash tables", FMCAD
+2010).
 """
 
 from __future__ import annotations
@@ -20,14 +26,24 @@ from typing import Any
 import numpy as np
 
 from quiesce.explorer.native.jit import inline_kernel, kernel
-from quiesce.explorer.native.pointers import pointer, prefetch
+from quiesce.explorer.native.pointers import (
+    bytes_at,
+    compare_and_swap,
+    lowest_bit,
+    pointer,
+    prefetch,
+)
+from quiesce.explorer.native.stored import STRIDE, WORDS, load_state, same_state, store_state
 
-BLOCK = 128
+BLOCK = 256
 AHEAD = 16
+BUCKET = 8
+_BUCKET_BITS = np.uint64(3)
+MARGIN = 1 << 12
+"""Slots behind the last one at which probing begins; the very last is never used."""
 _C1 = np.uint64(0x9E3779B97F4A7C15)
 _C2 = np.uint64(0xD6E8FEB86659FD93)
 _U32 = np.uint64(32)
-_LOW32 = np.uint64(0xFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
@@ -45,138 +61,241 @@ def hash_words(array: Any, base: int, words: int) -> Any:
 
 
 @inline_kernel
-def same_words(a: Any, i: Any, b: Any, j: Any, words: int) -> bool:
-    """Whether two packed states are equal."""
-    for k in range(words):
-        if a[i + k] != b[j + k]:
-            return False
-    return True
+def number_mask(number_bits: int) -> Any:
+    """Return the mask of the bits of a slot that hold a number."""
+    return (_ONE << np.uint64(number_bits)) - _ONE
 
 
 @inline_kernel
-def place_of(h: Any, slots: Any) -> Any:
-    """Return where in a table of *slots* slots the probing for the hash *h* begins."""
-    return np.int64(((h >> _U32) * slots) >> _U32)
+def place_of(h: Any, low: Any, slots: Any) -> Any:
+    """Return where in a table of *slots* slots the probing for the hash *h* begins: at a bucket's first.
 
-
-@kernel
-def sort_by_shard(
-    box_: Any, boxed: int, words: int, shards: int, hashes_: Any, picks_: Any, picked_: Any
-) -> None:
-    """Hash what is in the box, and list which of it belongs to which shard.
-
-    :param picks_: for each shard, as much room as the box has; ``picked_`` is how much of it is used.
+    :param low: the mask of the numbers, which hide those bits of the hash.
     """
-    box, hashes, picks, picked = pointer(box_), pointer(hashes_), pointer(picks_), pointer(picked_)
-    room = len(hashes_)
-    for s in range(shards):
-        picked[s] = 0
-    for k in range(boxed):
-        h = hash_words(box, k * words, words)
-        hashes[k] = h
-        shard = np.int64(((h & _LOW32) * np.uint64(shards)) >> _U32)
-        picks[shard * room + picked[shard]] = k
-        picked[shard] += 1
+    buckets = slots >> _BUCKET_BITS
+    return np.int64((((h & ~low) >> _U32) * buckets) >> _U32) * BUCKET
+
+
+@inline_kernel
+def matching(table: Any, bucket: Any, h: Any, low: Any) -> Any:
+    """Return, as a mask, which slots of a bucket have the upper bits of *h*."""
+    mask: Any = np.int64(0)
+    for i in range(BUCKET):
+        mask |= np.int64((table[bucket + i] ^ h) | low == low) << i
+    return mask
+
+
+@inline_kernel
+def unused(table: Any, bucket: Any) -> Any:
+    """Return, as a mask, which slots of a bucket are empty."""
+    mask: Any = np.int64(0)
+    for i in range(BUCKET):
+        mask |= np.int64(table[bucket + i] == _ZERO) << i
+    return mask
+
+
+@inline_kernel
+def probe(
+    table: Any, bucket: Any, h: Any, low: Any, owners: Any, owner_bits: int, shape: Any, box: Any,
+    base: Any,
+) -> Any:  # fmt: skip
+    """Return the place of the state ``box[base:]``, or of the empty slot where it would be entered."""
+    owner_mask = (1 << owner_bits) - 1
+    while True:
+        hits = matching(table, bucket, h, low)
+        while hits != 0:
+            place = bucket + lowest_bit(hits)
+            number = np.int64(table[place] & low) - 1
+            theirs = bytes_at(owners[number & owner_mask])
+            if number >= 0 and same_state(theirs, number >> owner_bits, shape, box, base):
+                return place
+            hits &= hits - 1
+        free = unused(table, bucket)
+        if free != 0:
+            return bucket + lowest_bit(free)
+        bucket += BUCKET
 
 
 @kernel
 def insert(
-    box_: Any, box_parents_: Any, hashes_: Any, picks_: Any, start: int, end: int, words: int,
-    shards: int, states_: Any, parents_: Any, table_: Any, scratch_: Any, count: int, limit: int,
+    box_: Any, start: int, end: int, shape_: Any, owners_: Any, own: int, owner_bits: int,
+    table_: Any, slots_: int, number_bits: int, hashes_: Any, places_: Any, count: int,
+    limit: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """Add those of the states ``box[start:end]`` that are new; with several shards, of ``box[picks]``.
+    """Add those of the states ``box[start:end]`` that are new to the states of *own*.
 
-    :param limit: how many states there may be before the caller must make room.
+    :param owners_: for each core, the address of its states.
+    :param slots_: at how many slots of the table probing begins.
+    :param hashes_: room for a block, and *places_*.
+    :param limit: how many states *own* may have before the caller must make room.
     :returns: how far it got, and the number of states.
     """
-    box, box_parents = pointer(box_), pointer(box_parents_)
-    hashes, picks = pointer(hashes_), pointer(picks_)
-    states, parents, table = pointer(states_), pointer(parents_), pointer(table_)
-    slots = np.uint64(len(table_))
+    box, shape, owners, table = pointer(box_), pointer(shape_), pointer(owners_), pointer(table_)
+    hashes, places = pointer(hashes_), pointer(places_)
+    words, stride = shape[WORDS], shape[STRIDE]
+    slots = np.uint64(slots_)
+    low = number_mask(number_bits)
     last = len(table_) - 1
-    # Three vectors of a block each: place in the table, fingerprint, entry of the box.
-    scratch = pointer(scratch_)
+    mine = bytes_at(owners[own])
+    owner_mask = (1 << owner_bits) - 1
     at = start
     while at < end:
         if count + BLOCK > limit:
             return at, count
-        upto = min(end, at + BLOCK)
-        for k in range(at, upto):
-            if shards > 1:
-                entry = picks[k]
-                h = hashes[entry]
-            else:
-                entry = k
-                h = hash_words(box, k * words, words)
-            place = place_of(h, slots)
+        n = min(BLOCK, end - at)
+        for j in range(n):
+            h = hash_words(box, (at + j) * words, words)
+            place = place_of(h, low, slots)
             prefetch(table, place)
-            scratch[k - at] = place
-            scratch[BLOCK + k - at] = np.int64(h & _LOW32)
-            scratch[2 * BLOCK + k - at] = entry
-        n = upto - at
+            hashes[j] = h
+            places[j] = place
         for j in range(n):
-            slot = table[scratch[j]]
-            if slot != _ZERO and np.int64(slot >> _U32) == scratch[BLOCK + j]:
-                prefetch(states, (np.int64(slot & _LOW32) - 1) * words)
+            hits = matching(table, places[j], hashes[j], low)
+            if hits != 0:
+                places[j] += lowest_bit(hits)
+                number = np.int64(table[places[j]] & low) - 1
+                prefetch(bytes_at(owners[number & owner_mask]), (number >> owner_bits) * stride)
+            else:
+                free = unused(table, places[j])
+                if free != 0:
+                    places[j] += lowest_bit(free)
         for j in range(n):
-            place = scratch[j]
-            fingerprint = scratch[BLOCK + j]
-            k = scratch[2 * BLOCK + j]
+            h = hashes[j]
+            place = places[j]
+            base = (at + j) * words
             while True:
                 slot = table[place]
                 if slot == _ZERO:
-                    table[place] = np.uint64(fingerprint) << _U32 | np.uint64(count + 1)
-                    for i in range(words):
-                        states[count * words + i] = box[k * words + i]
-                    parents[count] = box_parents[k]
-                    count += 1
-                    break
-                if np.int64(slot >> _U32) == fingerprint and same_words(
-                    states, (np.int64(slot & _LOW32) - 1) * words, box, k * words, words
-                ):
-                    break
-                place = place + 1 if place < last else 0
-        at = upto
+                    if place == last:
+                        return at + j, count
+                    store_state(mine, count, shape, box, base)
+                    entered = (h & ~low) | np.uint64((count << owner_bits | own) + 1)
+                    if owner_bits == 0:
+                        table[place] = entered
+                    else:
+                        slot = compare_and_swap(table, place, _ZERO, entered)
+                    if slot == _ZERO:
+                        count += 1
+                        break
+                if (slot ^ h) | low == low:
+                    number = np.int64(slot & low) - 1
+                    theirs = bytes_at(owners[number & owner_mask])
+                    if same_state(theirs, number >> owner_bits, shape, box, base):
+                        break
+                home = place_of(h, low, slots)
+                place = probe(table, home, h, low, owners, owner_bits, shape, box, base)
+        at += n
     return end, count
 
 
 @kernel
-def fill_table(states_: Any, count: int, words: int, table_: Any) -> None:
-    """Enter the first *count* states into the empty *table*."""
-    states, table = pointer(states_), pointer(table_)
-    slots = np.uint64(len(table_))
-    last = len(table_) - 1
-    for k in range(count):
-        ahead = k + AHEAD
-        if ahead < count:
-            prefetch(table, place_of(hash_words(states, ahead * words, words), slots))
-        h = hash_words(states, k * words, words)
-        place = place_of(h, slots)
-        while table[place] != _ZERO:
-            place = place + 1 if place < last else 0
-        table[place] = (h & _LOW32) << _U32 | np.uint64(k + 1)
+def next_gap(table_: Any, at: int) -> int:
+    """Return the first empty slot from *at* on; the very last one is always empty."""
+    table = pointer(table_)
+    while table[at] != _ZERO:
+        at += 1
+    return at
 
 
 @kernel
-def find(box_: Any, end: int, words: int, states_: Any, table_: Any, found_: Any) -> None:
-    """Look up the states ``box[0:end]``; write their numbers, or -1, to *found*."""
-    box, states, table, found = pointer(box_), pointer(states_), pointer(table_), pointer(found_)
-    slots = np.uint64(len(table_))
+def spread(
+    table_: Any, lo: int, hi: int, slots_: int, bits_before: int, number_bits: int, alone: bool,
+    cluster_: Any,
+) -> bool:  # fmt: skip
+    """Move what is in the slots from *lo* to *hi* to where it belongs now that there are *slots_*.
+
+    Runs of slots in use are taken out from the last to the first. What is in a run belongs no further down
+    than where the run begins, and what is below has not been moved yet, so neither meets.
+
+    :param lo: 0 or an empty slot; *hi*, too, or the end of the table as it was.
+    :param bits_before: how many bits of a slot held a number until now; *number_bits*: from now on.
+    :param alone: nobody else is spreading another part.
+    :param cluster_: room for one run of slots.
+    :returns: false if there was too little room: the table is then to be filled anew.
+    """
+    table, cluster = pointer(table_), pointer(cluster_)
+    room = len(cluster_)
     last = len(table_) - 1
+    slots = np.uint64(slots_)
+    before, low = number_mask(bits_before), number_mask(number_bits)
+    i = hi - 1
+    while i >= lo:
+        if table[i] == _ZERO:
+            i -= 1
+            continue
+        size = 0
+        while i >= lo and table[i] != _ZERO:
+            if size == room:
+                return False
+            cluster[size] = table[i]
+            table[i] = _ZERO
+            size += 1
+            i -= 1
+        for k in range(size - 1, -1, -1):
+            slot = cluster[k]
+            place = place_of(slot, low, slots)
+            entered = (slot & ~low) | (slot & before)
+            while True:
+                while table[place] != _ZERO:
+                    place += 1
+                if place >= last:
+                    return False
+                if alone:
+                    table[place] = entered
+                    break
+                if compare_and_swap(table, place, _ZERO, entered) == _ZERO:
+                    break
+    return True
+
+
+@kernel
+def fill_table(
+    states_: Any, count: int, shape_: Any, own: int, owner_bits: int, table_: Any, slots_: int,
+    number_bits: int, scratch_: Any,
+) -> bool:  # fmt: skip
+    """Enter the first *count* states of *own* into the table; false if there was too little room."""
+    states, shape, table = pointer(states_), pointer(shape_), pointer(table_)
+    words = shape[WORDS]
+    scratch = pointer(scratch_)
+    slots = np.uint64(slots_)
+    low = number_mask(number_bits)
+    last = len(table_) - 1
+    origin: Any = np.int64(0)
+    for k in range(count + AHEAD):
+        if k < count:
+            load_state(states, np.int64(k), shape, scratch, origin)
+            h = hash_words(scratch, 0, words)
+            prefetch(table, place_of(h, low, slots))
+        if k < AHEAD:
+            continue
+        number = k - AHEAD
+        load_state(states, np.int64(number), shape, scratch, origin)
+        h = hash_words(scratch, 0, words)
+        place = place_of(h, low, slots)
+        while table[place] != _ZERO:
+            place += 1
+        if place >= last:
+            return False
+        table[place] = (h & ~low) | np.uint64((number << owner_bits | own) + 1)
+    return True
+
+
+@kernel
+def find(
+    box_: Any, end: int, shape_: Any, owners_: Any, table_: Any, slots_: int, number_bits: int,
+    found_: Any,
+) -> None:  # fmt: skip
+    """Look up the states ``box[0:end]``, where one core has them all; write their numbers, or -1."""
+    box, shape, owners = pointer(box_), pointer(shape_), pointer(owners_)
+    table, found = pointer(table_), pointer(found_)
+    words = shape[WORDS]
+    slots = np.uint64(slots_)
+    low = number_mask(number_bits)
     for k in range(end):
         ahead = k + AHEAD
         if ahead < end:
-            prefetch(table, place_of(hash_words(box, ahead * words, words), slots))
+            prefetch(table, place_of(hash_words(box, ahead * words, words), low, slots))
         h = hash_words(box, k * words, words)
-        place = place_of(h, slots)
-        number: Any = -1
-        while table[place] != _ZERO:
-            slot = table[place]
-            candidate = np.int64(slot & _LOW32) - 1
-            if slot >> _U32 == h & _LOW32 and same_words(
-                states, candidate * words, box, k * words, words
-            ):
-                number = candidate
-                break
-            place = place + 1 if place < last else 0
-        found[k] = number
+        place = place_of(h, low, slots)
+        place = probe(table, place, h, low, owners, 0, shape, box, k * words)
+        found[k] = np.int64(table[place] & low) - 1

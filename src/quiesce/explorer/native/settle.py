@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The states of a finished search as one vector, in an order that does not depend on who found them first.
+
+They are ordered by depth, and within a level by their hash. What is then decided on the graph of all steps
+comes out the same whatever the number of cores.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from quiesce.explorer.native.grown import Grown
+from quiesce.explorer.native.jit import kernel
+from quiesce.explorer.native.pointers import bytes_at, pointer
+from quiesce.explorer.native.search import Search
+from quiesce.explorer.native.stored import SLACK, STRIDE, WORDS, load_state, store_state
+from quiesce.explorer.native.table import VisitedTable
+from quiesce.explorer.native.visited import hash_words
+
+
+@kernel
+def hash_states(
+    states_: Any, lo: int, hi: int, shape_: Any, here_: Any, hashes_: Any, at: int
+) -> None:
+    """Write the hashes of ``states[lo:hi]`` to ``hashes[at:]``."""
+    states, shape, here, hashes = (
+        pointer(states_), pointer(shape_), pointer(here_), pointer(hashes_),
+    )  # fmt: skip
+    origin: Any = np.int64(0)
+    for k in range(lo, hi):
+        load_state(states, np.int64(k), shape, here, origin)
+        hashes[at + k - lo] = hash_words(here, 0, shape[WORDS])
+
+
+@kernel
+def gather(
+    order_: Any, starts_: Any, places_: Any, owners_: Any, cuts_: Any, shape_: Any, here_: Any,
+    states_: Any, cut_: Any, at: int,
+) -> None:  # fmt: skip
+    """Write the states of one level to ``states[at:]``, and their marks to ``cut[at:]``.
+
+    :param order_: which of the level's states comes first, which next.
+    :param starts_: for each owner, which of the level's states is its first; one more for the end.
+    :param places_: for each owner, where its part of the level begins.
+    :param owners_: for each owner, the address of its states; *cuts_*: of its marks.
+    """
+    order, starts, places = pointer(order_), pointer(starts_), pointer(places_)
+    owners, cuts, shape = pointer(owners_), pointer(cuts_), pointer(shape_)
+    here, states, cut = pointer(here_), pointer(states_), pointer(cut_)
+    origin: Any = np.int64(0)
+    for k in range(len(order_)):
+        of = 0
+        while order[k] >= starts[of + 1]:
+            of += 1
+        place = places[of] + order[k] - starts[of]
+        load_state(bytes_at(owners[of]), place, shape, here, origin)
+        store_state(states, np.int64(at + k), shape, here, origin)
+        cut[at + k] = bytes_at(cuts[of])[place]
+
+
+def settle(search: Search) -> None:
+    """Put all states of *search*, which is complete, into its first worker, in their final order."""
+    workers, shape = search.workers, search.compiled.shape
+    count, stride = search.states, int(shape[STRIDE])
+    states, cut = Grown(np.uint8, count * stride + SLACK), Grown(np.uint8, count)
+    owners = np.array([w.states.address for w in workers], np.int64)
+    cuts = np.array([w.cut.address for w in workers], np.int64)
+    here = workers[0].here
+    levels: list[tuple[int, ...]] = [(0,)]
+    at = 0
+    for depth in range(search.depth + 1):
+        level = search.level(depth)
+        starts = np.cumsum([0, *(hi - lo for _, lo, hi in level)])
+        hashes: npt.NDArray[np.uint64] = np.empty(starts[-1], np.uint64)
+        for (owner, lo, hi), start in zip(level, starts, strict=False):
+            hash_states(workers[owner].states.array, lo, hi, shape, here, hashes, int(start))
+        order = np.argsort(hashes, kind="stable")
+        places = np.array([lo for _, lo, _ in level], np.int64)
+        gather(order, starts, places, owners, cuts, shape, here, states.array, cut.array, at)
+        at += int(starts[-1])
+        levels.append((at,))
+    first = workers[0]
+    first.states, first.cut, first.capacity, first.count = states, cut, count, count
+    first.expanded = count
+    search.workers, search.levels = [first], levels
+    search.table = VisitedTable(0, count)
+    search.table.fill([first])
