@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """State counts that others have found, to the last state: published ones, and Spin's of today.
 
-``tests/protocols/peers_count.py`` and ``tests/promela/*.pml`` were written independently of each other,
-one step for one step. Spin counts the initial state as a transition.
+The protocols and their Promela twins (in ``benchmarks/models`` and beside this file) were written
+independently of each other, one step for one step. Spin counts the initial state as a transition.
 """
 
 from __future__ import annotations
@@ -24,14 +24,27 @@ from quiesce.protocol import Scenario
 HERE = Path(__file__).parent
 
 
-def protocols() -> ModuleType:
-    name = "peers_count"
+MODELS = HERE.parent / "benchmarks" / "models"
+
+
+def protocol(path: Path) -> ModuleType:
+    name = f"counted_{path.stem}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, HERE / "protocols" / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
+
+
+def count(notifiers: int, pseudo: bool) -> Scenario:
+    scenario: Scenario = protocol(MODELS / "count.py").CountProtocol(notifiers, pseudo)
+    return scenario
+
+
+def rwsem(notifiers: int) -> Scenario:
+    scenario: Scenario = protocol(HERE / "protocols" / "fair_rwsem.py").Rwsem(notifiers)
+    return scenario
 
 
 def size(scenario: Scenario, fuse: bool = True) -> tuple[int, int]:
@@ -51,21 +64,29 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("notifiers", "pseudo", "states", "transitions"), PUBLISHED)
 def test_published_counts(notifiers: int, pseudo: bool, states: int, transitions: int) -> None:
-    assert size(protocols().Count(notifiers, pseudo)) == (states, transitions)
+    assert size(count(notifiers, pseudo)) == (states, transitions)
+
+
+def test_the_published_count_of_millions() -> None:
+    """Six notifiers without the pseudo lock: too many for plain Python."""
+    pytest.importorskip("numba", reason="the native explorer needs numba")
+    from quiesce.explorer.native.search import Search, SearchOptions
+
+    search = Search(compile_scenario(count(6, False)), SearchOptions(keep_going=True))
+    search.run()
+    assert (search.states, search.transitions) == (3_568_650, 19_439_115)
 
 
 def test_every_step_is_atomic_so_fusion_does_nothing() -> None:
-    assert size(protocols().Count(2), fuse=False) == (326, 599)
+    assert size(count(2, True), fuse=False) == (326, 599)
 
 
 @pytest.mark.parametrize("notifiers", [2, 3, 4])
 def test_shortest_deadlock_of_the_fair_rwsem(notifiers: int) -> None:
-    result = check_reference(compile_scenario(protocols().Rwsem(notifiers)), Options())
+    result = check_reference(compile_scenario(rwsem(notifiers)), Options())
     (finding,) = result.of_kind("deadlock")
     assert len(finding.path) - 1 == 6
-    assert not check_reference(compile_scenario(protocols().Rwsem(1)), Options()).of_kind(
-        "deadlock"
-    )
+    assert not check_reference(compile_scenario(rwsem(1)), Options()).of_kind("deadlock")
 
 
 # --- Spin -------------------------------------------------------------------------------------------------
@@ -76,7 +97,7 @@ def spin(model: str, folder: Path, *defines: str) -> tuple[int, int]:
     for tool in ("spin", "gcc"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed on this machine")
-    source = HERE / "promela" / model
+    source = (MODELS if model == "count.pml" else HERE / "promela") / model
 
     def run(*command: str) -> str:
         done = subprocess.run(
@@ -97,11 +118,11 @@ def spin(model: str, folder: Path, *defines: str) -> tuple[int, int]:
 @pytest.mark.parametrize(("notifiers", "pseudo"), [(2, True), (4, True), (3, False)])
 def test_spin_counts_the_same_for_the_count(notifiers: int, pseudo: bool, tmp_path: Path) -> None:
     found = spin("count.pml", tmp_path, f"-DN={notifiers}", *(["-DPSEUDO"] if pseudo else []))
-    states, transitions = size(protocols().Count(notifiers, pseudo))
+    states, transitions = size(count(notifiers, pseudo))
     assert found == (states, transitions + 1)
 
 
 @pytest.mark.parametrize("notifiers", [1, 2, 3])
 def test_spin_counts_the_same_for_the_rwsem(notifiers: int, tmp_path: Path) -> None:
-    states, transitions = size(protocols().Rwsem(notifiers))
+    states, transitions = size(rwsem(notifiers))
     assert spin("rwsem.pml", tmp_path, f"-DN={notifiers}") == (states, transitions + 1)

@@ -13,15 +13,14 @@
 #endif
 
 /* Notifier i: 4 bits at 4*i. Then: */
-#define LOCK 36		/* 4 bits: owner of the spinlock plus one; the updater is N */
-#define COUNT 40	/* 4 bits */
-#define UPDATER 44	/* 4 bits */
-#define WAITER 48	/* the updater has said that it waits */
-#define ASLEEP 49
-#define SLOTS 50
-#define GENERATION 51
+#define LOCK 32		/* the spinlock is taken */
+#define COUNT 36	/* 4 bits */
+#define UPDATER 40	/* 4 bits */
+#define WAITER 44	/* the updater has said that it waits */
+#define ASLEEP 45
+#define SLOTS 46
 
-enum { LOCK1, RAISE, UNLOCK1, LOCK2, LOWER, UNLOCK2, UNLOCK2_WAKE, GET, WAKE_NOBODY, WAKE };
+enum { LOCK1, RAISE, UNLOCK1, LOCK2, LOWER, UNLOCK2, UNLOCK2_WAKE, LEAVE, LOOK, WAKE_NOBODY, WAKE, LEAVE_WOKEN };
 enum { U_SLOTS, U_LOCK, U_PREPARE, U_TEST, U_UNLOCK_SLEEP, U_SLEEP, U_LOCK_AGAIN, U_INSTALL, U_UNLOCK, U_DROP };
 
 static uint64_t *table, mask, *queue, capacity, head, tail, transitions;
@@ -86,32 +85,36 @@ static void notifier(uint64_t s, int i)
 	switch (get(s, pc, 15)) {
 	case LOCK1:
 	case LOCK2:
-		if (!get(s, LOCK, 15))
-			step(set(s, LOCK, 15, i + 1) + (1ULL << pc));
+		if (!get(s, LOCK, 1))
+			step(set(s, LOCK, 1, 1) + (1ULL << pc));
 		break;
 	case RAISE:
 		step(s + (1ULL << COUNT) + (1ULL << pc));
 		break;
 	case UNLOCK1:
-		step(set(s, LOCK, 15, 0) + (1ULL << pc));
+		step(set(s, LOCK, 1, 0) + (1ULL << pc));
 		break;
 	case LOWER:
 		s -= 1ULL << COUNT;
 		step(set(s, pc, 15, get(s, COUNT, 15) ? UNLOCK2 : UNLOCK2_WAKE));
 		break;
 	case UNLOCK2:
-		step(set(set(s, LOCK, 15, 0), pc, 15, LOCK1));
+		step(set(set(s, LOCK, 1, 0), pc, 15, LEAVE));
 		break;
 	case UNLOCK2_WAKE:
-		step(set(set(s, LOCK, 15, 0), pc, 15, GET));
+		step(set(set(s, LOCK, 1, 0), pc, 15, LOOK));
 		break;
-	case GET:
+	case LOOK:
 		step(set(s, pc, 15, get(s, WAITER, 1) ? WAKE : WAKE_NOBODY));
 		break;
 	case WAKE:
-		step(set(set(s, ASLEEP, 1, 0), pc, 15, LOCK1));
+		step(set(set(s, ASLEEP, 1, 0), pc, 15, LEAVE_WOKEN));
 		break;
 	case WAKE_NOBODY:
+		step(set(s, pc, 15, LEAVE_WOKEN));
+		break;
+	case LEAVE:
+	case LEAVE_WOKEN:
 		step(set(s, pc, 15, LOCK1));
 		break;
 	}
@@ -126,8 +129,8 @@ static void updater(uint64_t s)
 		step(to(set(s, SLOTS, 1, 1), U_LOCK));
 		break;
 	case U_LOCK:
-		if (!get(s, LOCK, 15))
-			step(to(set(s, LOCK, 15, N + 1), U_PREPARE));
+		if (!get(s, LOCK, 1))
+			step(to(set(s, LOCK, 1, 1), U_PREPARE));
 		break;
 	case U_PREPARE:
 		step(to(set(s, WAITER, 1, 1), U_TEST));
@@ -139,21 +142,21 @@ static void updater(uint64_t s)
 			step(to(set(set(s, WAITER, 1, 0), ASLEEP, 1, 0), U_INSTALL));
 		break;
 	case U_UNLOCK_SLEEP:
-		step(to(set(s, LOCK, 15, 0), U_SLEEP));
+		step(to(set(s, LOCK, 1, 0), U_SLEEP));
 		break;
 	case U_SLEEP:
 		if (!get(s, ASLEEP, 1))
 			step(to(s, U_LOCK_AGAIN));
 		break;
 	case U_LOCK_AGAIN:
-		if (!get(s, LOCK, 15))
-			step(to(set(s, LOCK, 15, N + 1), U_TEST));
+		if (!get(s, LOCK, 1))
+			step(to(set(s, LOCK, 1, 1), U_TEST));
 		break;
 	case U_INSTALL:
-		step(to(s ^ 1ULL << GENERATION, U_UNLOCK));
+		step(to(s, U_UNLOCK));
 		break;
 	case U_UNLOCK:
-		step(to(set(s, LOCK, 15, 0), U_DROP));
+		step(to(set(s, LOCK, 1, 0), U_DROP));
 		break;
 	case U_DROP:
 		step(to(set(s, SLOTS, 1, 0), U_SLOTS));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The fair rwsem, written independently of tests/protocols/peers_count.py, at the same step granularity: each
+ * The fair rwsem, written independently of tests/protocols/fair_rwsem.py, at the same step granularity: each
  * d_step is one step. Build with -DN=<notifiers>.
  */
 bool pseudo, writer, slots_lock;

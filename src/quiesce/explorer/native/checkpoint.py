@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quiesce.errors import UsageError
+from quiesce.explorer.native.chunks import Chunk
 from quiesce.explorer.native.stored import STRIDE
 from quiesce.explorer.native.table import VisitedTable
-from quiesce.explorer.native.worker import Chunk, Worker
+from quiesce.explorer.native.worker import Worker
 
 if TYPE_CHECKING:
     from quiesce.explorer.native.search import Search
@@ -88,7 +89,7 @@ def load(search: Search, path: str) -> bool:
             search.table = VisitedTable(search.table.owner_bits, search.states)
             search.table.fill(search.workers)
             search.levels = [tuple(level) for level in header["levels"]]
-            search.todo.extend(Chunk(*chunk) for chunk in header["todo"])
+            search.todo.add(Chunk(*chunk) for chunk in header["todo"])
             return True
         except (KeyError, TypeError, ValueError, StopIteration):
             raise damaged from None

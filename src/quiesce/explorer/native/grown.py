@@ -1,44 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors in memory that grow in place."""
+"""Vectors in memory that grow where they are.
+
+As much of the address space is reserved as the machine has memory; a page costs nothing until it is
+written. So nothing is copied when a vector grows, and the system can use huge pages throughout: probing a
+table at random otherwise misses the TLB each time.
+"""
 
 from __future__ import annotations
 
 import mmap
+import os
 from typing import Any
 
 import numpy as np
 
+_HUGE = 1 << 21
+_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if os.uname().sysname == "Linux" else 0)
+
 
 class Grown:
-    """A vector that grows in place: anonymous memory, which costs nothing until it is written.
+    """A vector that grows; what is new in it is zero.
 
-    What is new in it is zero.
+    :raises MemoryError: there is not that much address space.
     """
 
     def __init__(self, kind: Any, length: int) -> None:
         self.kind = np.dtype(kind)
-        # Private: shared anonymous memory cannot be made longer.
-        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self._map = mmap.mmap(-1, max(1, length) * self.kind.itemsize, flags=private)
-        self._advise()
-        self.array = np.frombuffer(self._map, self.kind)
+        self._reserve(length * self.kind.itemsize)
+        self.array = np.frombuffer(self._map, self.kind, length, self._offset)
 
-    def resize(self, length: int) -> None:
-        """Make it *length* elements long, keeping what is there; it may move."""
-        del self.array
-        self._map.resize(length * self.kind.itemsize)
-        self._advise()
-        self.array = np.frombuffer(self._map, self.kind)
-
-    @property
-    def address(self) -> int:
-        """Where it begins, until it is resized."""
-        return int(self.array.ctypes.data)
-
-    def _advise(self) -> None:
-        # Huge pages: probing the table at random otherwise misses the TLB each time.
+    def _reserve(self, needed: int) -> None:
+        size = max(needed, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        while True:
+            try:
+                flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE
+                self._map = mmap.mmap(-1, size + _HUGE, flags=flags)
+                break
+            except (OSError, OverflowError) as error:
+                # Somebody has limited the address space.
+                if size <= needed:
+                    raise MemoryError("there is no address space left") from error
+                size = max(needed, size // 2)
+        self._size = size
+        start = np.frombuffer(self._map, np.uint8, 1)
+        self._offset = -int(start.ctypes.data) % _HUGE
         if hasattr(mmap, "MADV_HUGEPAGE"):
             try:
                 self._map.madvise(mmap.MADV_HUGEPAGE)
             except OSError:
                 return
+
+    def resize(self, length: int) -> None:
+        """Make it *length* elements long, keeping what is there."""
+        if length * self.kind.itemsize > self._size:
+            before = self.array
+            self._reserve(2 * length * self.kind.itemsize)
+            self.array = np.frombuffer(self._map, self.kind, length, self._offset)
+            self.array[: len(before)] = before
+        self.array = np.frombuffer(self._map, self.kind, length, self._offset)
+
+    @property
+    def address(self) -> int:
+        """Where it begins."""
+        return int(self.array.ctypes.data)

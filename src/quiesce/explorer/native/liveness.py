@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.native import graph_kernels as kernels
+from quiesce.explorer.native.chunks import Chunk
 from quiesce.explorer.native.properties import evaluate_property
 from quiesce.explorer.native.records import Sighting
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.settle import settle
 from quiesce.explorer.native.stored import words_at
 from quiesce.explorer.native.visited import find
-from quiesce.explorer.native.worker import Chunk, Worker
+from quiesce.explorer.native.worker import Worker
 
 Masks = npt.NDArray[np.uint64]
 _BATCH = 4096

@@ -11,7 +11,6 @@ with any number of cores.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from quiesce.compiler.program import Program
 from quiesce.explorer.graph import Bounds, Progress
 from quiesce.explorer.native import checkpoint
 from quiesce.explorer.native.canonical import canonicalise_all
+from quiesce.explorer.native.chunks import Chunk, Chunks
 from quiesce.explorer.native.expand import BOXED, DONE, OVERFLOWED, TRANSITIONS, expand
 from quiesce.explorer.native.interrupt import interruptible
 from quiesce.explorer.native.properties import look_at_properties
@@ -32,7 +32,7 @@ from quiesce.explorer.native.symmetry import no_symmetry
 from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.tables import Compiled, Symmetry, ample_table
 from quiesce.explorer.native.visited import BLOCK, insert
-from quiesce.explorer.native.worker import Chunk, Worker
+from quiesce.explorer.native.worker import Worker
 from quiesce.explorer.reference import Stepper
 
 MOST_STATES = (1 << 32) - 2
@@ -75,7 +75,7 @@ class Search:
         self._races = options.races and bool(self.compiled.machine.plain.any())
         self.levels: list[tuple[int, ...]] = []
         """For each depth, how many states each worker had when it began."""
-        self.todo: deque[Chunk] = deque()
+        self.todo = Chunks(options.cores)
         """What is left of the level that is being expanded."""
         self.incomplete = ""
         self.transitions = 0
@@ -212,7 +212,7 @@ class Search:
     def _begin_level(self) -> None:
         """Let the states that were discovered last be the ones to expand."""
         self.levels.append(self._counts())
-        self.todo += self.chunks(len(self.levels) - 2)
+        self.todo.add(self.chunks(len(self.levels) - 2))
         self._share_sightings()
 
     def _share_sightings(self) -> None:
@@ -237,8 +237,7 @@ class Search:
         ]
 
     def _finish_level(self) -> None:
-        total = sum(c.hi - c.lo for c in self.todo)
-        active = self.workers if total >= _SMALL_LEVEL else self.workers[:1]
+        active = self.workers if self.todo.states >= _SMALL_LEVEL else self.workers[:1]
         while self.todo or any(w.busy for w in self.workers):
             self._make_room()
             self.each(self._work, active)
@@ -282,9 +281,8 @@ class Search:
             self._expand(w)
 
     def _take_chunk(self, w: Worker) -> bool:
-        try:
-            w.chunk = self.todo.popleft()
-        except IndexError:
+        w.chunk = self.todo.take(w.number)
+        if w.chunk is None:
             return False
         owner, lo, hi = w.chunk
         of, depth = self.workers[owner], len(self.levels) - 2
@@ -338,7 +336,7 @@ class Search:
         states, cores = self.states, len(self.workers)
         if states + cores * _SPARE > self.table.limit or self._overflowing:
             needed = max(states + cores * _SPARE, self.table.limit + 1)
-            self.table.make_room(needed, self.workers, self.each)
+            self.table.make_room(needed, self.workers)
         self._crowded = self._overflowing = False
         share = (self.table.limit - states) // cores
         for w in self.workers:

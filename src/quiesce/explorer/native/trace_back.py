@@ -10,11 +10,11 @@ each search the memory for who discovered what.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import numpy as np
 
+from quiesce.explorer.native.chunks import Chunks
 from quiesce.explorer.native.expand import FAILURE
 from quiesce.explorer.native.jit import kernel
 from quiesce.explorer.native.pointers import pointer
@@ -111,13 +111,14 @@ class _Level:
         self.wanted = np.array(self.names, np.int64).reshape(-1)
         self.slots = np.zeros(1 << (4 * len(self.names)).bit_length(), np.int64)
         enter_wanted(self.wanted, len(self.names), search.compiled.words, self.slots)
-        self.todo = deque(search.chunks(depth))
+        chunks = search.chunks(depth)
+        self.todo = Chunks(len(search.workers), chunks)
+        self.workers = search.workers[: len(chunks)]
         self.found: list[Onward] = []
 
     def before(self) -> Onward:
         """Return the states of the level from which a wanted one is reached."""
-        few = len(self.todo) == 1
-        self.search.each(self._look, self.search.workers[:1] if few else self.search.workers)
+        self.search.each(self._look, self.workers)
         merged: Onward = {}
         for part in self.found:
             for state, options in part.items():
@@ -129,11 +130,7 @@ class _Level:
     def _look(self, w: Worker) -> None:
         found: Onward = {}
         hits = np.empty(0, np.int64)
-        while True:
-            try:
-                chunk = self.todo.popleft()
-            except IndexError:
-                break
+        while (chunk := self.todo.take(w.number)) is not None:
             while chunk.lo < chunk.hi:
                 done = self.search.fill_box(w, chunk, self.depth, True)
                 if len(hits) < 2 * w.boxed:

@@ -95,6 +95,16 @@ def unused(table: Any, bucket: Any) -> Any:
 
 
 @inline_kernel
+def first_unused(table: Any, bucket: Any) -> Any:
+    """Return the first empty slot from *bucket* on; the table's last one is always empty."""
+    while True:
+        free = unused(table, bucket)
+        if free != 0:
+            return bucket + lowest_bit(free)
+        bucket += BUCKET
+
+
+@inline_kernel
 def probe(
     table: Any, bucket: Any, h: Any, low: Any, owners: Any, owner_bits: int, shape: Any, box: Any,
     base: Any,
@@ -189,62 +199,47 @@ def insert(
 
 
 @kernel
-def next_gap(table_: Any, at: int) -> int:
-    """Return the first empty slot from *at* on; the very last one is always empty."""
-    table = pointer(table_)
-    while table[at] != _ZERO:
-        at += 1
-    return at
-
-
-@kernel
 def spread(
-    table_: Any, lo: int, hi: int, slots_: int, bits_before: int, number_bits: int, alone: bool,
-    cluster_: Any,
+    table_: Any, end: int, slots_: int, bits_before: int, number_bits: int, filled_: Any,
+    run_: Any,
 ) -> bool:  # fmt: skip
-    """Move what is in the slots from *lo* to *hi* to where it belongs now that there are *slots_*.
+    """Move what is in the slots before *end* to where it belongs now that there are *slots_*.
 
     Runs of slots in use are taken out from the last to the first. What is in a run belongs no further down
     than where the run begins, and what is below has not been moved yet, so neither meets.
 
-    :param lo: 0 or an empty slot; *hi*, too, or the end of the table as it was.
     :param bits_before: how many bits of a slot held a number until now; *number_bits*: from now on.
-    :param alone: nobody else is spreading another part.
-    :param cluster_: room for one run of slots.
+    :param filled_: for each bucket how many of its slots are filled anew, zero to begin with: faster than
+        to look at slots that have just been written.
+    :param run_: room for one run of slots.
     :returns: false if there was too little room: the table is then to be filled anew.
     """
-    table, cluster = pointer(table_), pointer(cluster_)
-    room = len(cluster_)
-    last = len(table_) - 1
+    table, filled, run = pointer(table_), pointer(filled_), pointer(run_)
+    room, last = len(run_), len(filled_) - 1
     slots = np.uint64(slots_)
     before, low = number_mask(bits_before), number_mask(number_bits)
-    i = hi - 1
-    while i >= lo:
+    i = end - 1
+    while i >= 0:
         if table[i] == _ZERO:
             i -= 1
             continue
         size = 0
-        while i >= lo and table[i] != _ZERO:
+        while i >= 0 and table[i] != _ZERO:
             if size == room:
                 return False
-            cluster[size] = table[i]
+            run[size] = table[i]
             table[i] = _ZERO
             size += 1
             i -= 1
         for k in range(size - 1, -1, -1):
-            slot = cluster[k]
-            place = place_of(slot, low, slots)
-            entered = (slot & ~low) | (slot & before)
-            while True:
-                while table[place] != _ZERO:
-                    place += 1
-                if place >= last:
-                    return False
-                if alone:
-                    table[place] = entered
-                    break
-                if compare_and_swap(table, place, _ZERO, entered) == _ZERO:
-                    break
+            slot = run[k]
+            bucket = place_of(slot, low, slots) // BUCKET
+            while filled[bucket] == BUCKET:
+                bucket += 1
+            if bucket == last:
+                return False
+            table[bucket * BUCKET + filled[bucket]] = (slot & ~low) | (slot & before)
+            filled[bucket] += 1
     return True
 
 
@@ -271,10 +266,8 @@ def fill_table(
         number = k - AHEAD
         load_state(states, np.int64(number), shape, scratch, origin)
         h = hash_words(scratch, 0, words)
-        place = place_of(h, low, slots)
-        while table[place] != _ZERO:
-            place += 1
-        if place >= last:
+        place = first_unused(table, place_of(h, low, slots))
+        if place == last:
             return False
         table[place] = (h & ~low) | np.uint64((number << owner_bits | own) + 1)
     return True

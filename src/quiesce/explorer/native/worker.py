@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from quiesce.explorer.native.chunks import Chunk
 from quiesce.explorer.native.expand import RESULTS
 from quiesce.explorer.native.grown import Grown
 from quiesce.explorer.native.interpret import new_ram
@@ -42,14 +43,6 @@ class Found(NamedTuple):
     property_failed: Vector
     work: Vector
     scratch: Vector
-
-
-class Chunk(NamedTuple):
-    """Some states of one level: the worker whose states they are, and from which to which."""
-
-    owner: int
-    lo: int
-    hi: int
 
 
 def _own_lines(length: int) -> Vector:
