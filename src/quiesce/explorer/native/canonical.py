@@ -23,6 +23,77 @@ from quiesce.explorer.native.tables import symmetry_pointers
 
 
 @inline_kernel
+def like_the_next(state: Any, base: int, thread: int, symmetry: Any) -> bool:
+    """Whether exchanging *thread* and the next one leaves the state as it is.
+
+    Then it is enough to let the next one move.
+    """
+    words, mask = symmetry.pairs[thread * 2], symmetry.pairs[thread * 2 + 1]
+    if words == 0:
+        return False
+    mine, shift = base + symmetry.blocks[thread * 2], symmetry.blocks[thread * 2 + 1]
+    its, its_shift = base + symmetry.blocks[thread * 2 + 2], symmetry.blocks[thread * 2 + 3]
+    if words == 1:
+        if (state[mine] >> shift) & mask != (state[its] >> its_shift) & mask:
+            return False
+    else:
+        for w in range(words):
+            if state[mine + w] != state[its + w]:
+                return False
+    references, sets = symmetry.references, symmetry.sets
+    for r in range(symmetry.sizes[6]):
+        value = (state[base + references[r * 3]] >> references[r * 3 + 1]) & references[r * 3 + 2]
+        if value == thread + 1 or value == thread + 2:
+            return False
+    for r in range(symmetry.sizes[7]):
+        bits = state[base + sets[r * 2]] >> (sets[r * 2 + 1] + thread)
+        if bits & 1 != (bits >> 1) & 1:
+            return False
+    return True
+
+
+@inline_kernel
+def is_simple(g: int, groups: Any) -> bool:
+    """Whether the blocks of group *g* are a part of one word each and name no tasks."""
+    names_tasks = groups[g * 8 + 4] != groups[g * 8 + 5] or groups[g * 8 + 6] != groups[g * 8 + 7]
+    return groups[g * 8 + 2] == 1 and not names_tasks
+
+
+@inline_kernel
+def sort_blocks(box: Any, base: int, g: int, symmetry: Any, scratch: Any) -> bool:
+    """Sort the blocks of the simple group *g* in the state itself; true if one moved."""
+    groups, blocks = symmetry.groups, symmetry.blocks
+    threads = symmetry.sizes[1]
+    first, count, mask = groups[g * 8], groups[g * 8 + 1], groups[g * 8 + 3]
+    order = threads + first
+    keys = 3 * threads
+    moved = False
+    # Insertion sort: the blocks were in order before one of them moved.
+    for k in range(count):
+        t = first + k
+        block = (box[base + blocks[t * 2]] >> blocks[t * 2 + 1]) & mask
+        j = k
+        while j > 0 and (
+            scratch[keys + j - 1] > block
+            or (scratch[keys + j - 1] == block and scratch[scratch[order + j - 1]] > scratch[t])
+        ):
+            scratch[keys + j] = scratch[keys + j - 1]
+            scratch[order + j] = scratch[order + j - 1]
+            j -= 1
+        scratch[keys + j] = block
+        if j != k:
+            scratch[order + j] = t
+            moved = True
+    if moved:
+        for k in range(count):
+            t = first + k
+            if scratch[order + k] != t:
+                word, shift = base + blocks[t * 2], blocks[t * 2 + 1]
+                box[word] = box[word] & ~(mask << shift) | scratch[keys + k] << shift
+    return moved
+
+
+@inline_kernel
 def canonicalise(box: Any, base: int, symmetry: Any, scratch: Any) -> bool:
     """Replace the state at ``box[base:]`` by its representative; true if it was another.
 
@@ -52,6 +123,9 @@ def canonicalise(box: Any, base: int, symmetry: Any, scratch: Any) -> bool:
         first, count, width, mask = (
             groups[g * 8], groups[g * 8 + 1], groups[g * 8 + 2], groups[g * 8 + 3],
         )  # fmt: skip
+        if is_simple(g, groups):
+            changed |= sort_blocks(box, base, g, symmetry, scratch)
+            continue
         for t in range(first, first + count):
             key = keys + t * symmetry.sizes[4]
             word, shift = base + blocks[t * 2], blocks[t * 2 + 1]
@@ -111,6 +185,9 @@ def apply_order(box: Any, base: int, symmetry: Any, scratch: Any) -> None:
         first, count, width, mask = (
             groups[g * 8], groups[g * 8 + 1], groups[g * 8 + 2], groups[g * 8 + 3],
         )  # fmt: skip
+        if is_simple(g, groups):
+            # They are in place already.
+            continue
         for t in range(first, first + count):
             key = keys + t * symmetry.sizes[4]
             for w in range(width):
@@ -132,11 +209,13 @@ def apply_order(box: Any, base: int, symmetry: Any, scratch: Any) -> None:
             box[word] = box[word] & ~(m << s) | (scratch[renamed + value - 1] + 1) << s
     for r in range(symmetry.sizes[7]):
         word, s = base + sets[r * 2], sets[r * 2 + 1]
-        old = box[word] >> s
+        everyone = (1 << threads) - 1
+        old = (box[word] >> s) & everyone
+        if old == 0 or old == everyone:
+            continue
         new = 0
         for t in range(threads):
             new |= ((old >> t) & 1) << scratch[renamed + t]
-        everyone = (1 << threads) - 1
         box[word] = box[word] & ~(everyone << s) | new << s
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from quiesce.explorer.native.canonical import like_the_next
 from quiesce.explorer.native.interpret import (
     ARRIVED,
     FAILED,
@@ -24,7 +25,7 @@ from quiesce.explorer.native.jit import inline_kernel, kernel
 from quiesce.explorer.native.pointers import pointer
 from quiesce.explorer.native.records import record
 from quiesce.explorer.native.stored import load_state
-from quiesce.explorer.native.tables import machine_pointers
+from quiesce.explorer.native.tables import machine_pointers, symmetry_pointers
 
 # Places in the vector of results that the kernels share with ``search.py``.
 TRANSITIONS = 0
@@ -64,7 +65,7 @@ def goes_first(states: Any, base: int, at: Any, ample: Any, threads: int, locati
 def expand(
     machine_: Any, states_: Any, cut_: Any, lo: int, hi: int, depth: int,
     box_: Any, sources_: Any, movers_: Any, here_: Any, ram_: Any, found_: Any, ample_: Any,
-    for_graph: bool,
+    symmetry_: Any, for_graph: bool,
 ) -> None:  # fmt: skip
     """Write the successors of ``states[lo:hi]`` to the box, as far as there is room.
 
@@ -75,6 +76,8 @@ def expand(
     :param here_: room for a state.
     :param found_: a :class:`~quiesce.explorer.native.worker.Found`, which is added to.
     :param ample_: which steps may go first, see :func:`~quiesce.explorer.native.tables.ample_table`.
+    :param symmetry_: a :class:`~quiesce.explorer.native.tables.Symmetry`: of threads that it exchanges
+        without changing the state, one moves.
     :param for_graph: only the steps are wanted; one that fails leads back to its state, marked FAILURE.
     """
     machine = machine_pointers(machine_)
@@ -83,6 +86,8 @@ def expand(
     room = len(sources_)
     ample = pointer(ample_)
     reduce = ample[0] != 0
+    symmetry = symmetry_pointers(symmetry_)
+    symmetric = symmetry.sizes[5] != 0
     cut = pointer(cut_)
     states, box, sources, movers, ram, here = (
         pointer(states_), pointer(box_), pointer(sources_), pointer(movers_), pointer(ram_),
@@ -107,6 +112,8 @@ def expand(
             alone = goes_first(here, origin, at, ample, threads, locations)
         for t in range(threads):
             if alone >= 0 and t != alone:
+                continue
+            if symmetric and like_the_next(here, origin, t, symmetry):
                 continue
             row = entry[t * locations + location_of(here, origin, at, t)]
             if row < 0:

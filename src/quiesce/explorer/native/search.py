@@ -312,7 +312,8 @@ class Search:
         while True:
             expand(
                 self.compiled.machine, of.states.array, of.cut.array, lo, hi, depth,
-                w.box, w.sources, w.movers, w.here, w.ram, w.found, self.ample, for_graph,
+                w.box, w.sources, w.movers, w.here, w.ram, w.found, self.ample,
+                self.symmetry, for_graph,
             )  # fmt: skip
             if results[DONE] > lo or lo == hi:
                 break

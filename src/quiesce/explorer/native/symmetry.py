@@ -35,9 +35,10 @@ class FoundSymmetry:
 
 def no_symmetry(compiled: Compiled) -> Symmetry:
     """Return the symmetry that leaves every state as it is."""
-    empty = np.zeros(1, np.int64)
-    sizes = np.array([1, len(compiled.program.threads), 0, 0, 0, 0, 0, 0], np.int64)
-    return Symmetry(sizes, *[empty] * 7)
+    threads = len(compiled.program.threads)
+    empty = np.zeros(2 * threads, np.int64)
+    sizes = np.array([1, threads, 0, 0, 0, 0, 0, 0], np.int64)
+    return Symmetry(sizes, *[empty] * 8)
 
 
 def find_symmetry(compiled: Compiled) -> FoundSymmetry:
@@ -79,6 +80,7 @@ class _Builder:
         inner_references: list[int] = []
         inner_sets: list[int] = []
         widest = 1
+        like, pairs = [-1] * threads, [0] * (2 * threads)
         for members in self.groups:
             block = self.packing.blocks[members[0]]
             widest = max(widest, block.words)
@@ -88,10 +90,9 @@ class _Builder:
             rows += [len(inner_references) // 3, len(inner_sets) // 2]
             inner_sets += self._inside(members[0], sets=True)
             rows.append(len(inner_sets) // 2)
-        like = [-1] * threads
-        for members in self.groups:
             for t in members:
                 like[t] = members[0]
+                pairs[2 * t : 2 * t + 2] = [block.words, mask] if t != members[-1] else [0, 0]
         key = widest + 1
         sizes = [
             3 * threads + key * threads, threads, outside_references, outside_sets, key,
@@ -99,7 +100,7 @@ class _Builder:
         ]  # fmt: skip
         blocks = [x for b in self.packing.blocks for x in (b.word, b.shift)]
         return Symmetry(
-            _vector(sizes), _vector(rows), _vector(blocks), _vector(like),
+            _vector(sizes), _vector(rows), _vector(blocks), _vector(like), _vector(pairs),
             _vector(inner_references), _vector(inner_sets), _vector(references), _vector(sets),
         )  # fmt: skip
 

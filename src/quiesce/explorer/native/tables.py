@@ -64,6 +64,7 @@ class Symmetry(NamedTuple):
         from..to in *inner_references* and in *inner_sets*.
     :param blocks: per thread: word and shift of its block.
     :param like: per thread: the first of its group, or -1.
+    :param pairs: per thread: words of a block and its mask, if the next thread is of the same group; else 0.
     :param inner_references: per reference to a task in a block: word in the block, shift, mask.
     :param inner_sets: per set of tasks in a block: word in the block, shift.
     :param references: per reference to a task anywhere: word, shift, mask; those outside groups first.
@@ -74,6 +75,7 @@ class Symmetry(NamedTuple):
     groups: Vector
     blocks: Vector
     like: Vector
+    pairs: Vector
     inner_references: Vector
     inner_sets: Vector
     references: Vector
@@ -97,8 +99,8 @@ def symmetry_pointers(symmetry: Any) -> Any:
     """Return *symmetry* with pointers for vectors."""
     return Symmetry(
         pointer(symmetry.sizes), pointer(symmetry.groups), pointer(symmetry.blocks),
-        pointer(symmetry.like), pointer(symmetry.inner_references), pointer(symmetry.inner_sets),
-        pointer(symmetry.references), pointer(symmetry.sets),
+        pointer(symmetry.like), pointer(symmetry.pairs), pointer(symmetry.inner_references),
+        pointer(symmetry.inner_sets), pointer(symmetry.references), pointer(symmetry.sets),
     )  # fmt: skip
 
 
