@@ -22,6 +22,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
+def shared_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the cores of the native explorer share even the smallest levels, state by state."""
+    search = pytest.importorskip("quiesce.explorer.native.search")
+    for name in ("SMALL_LEVEL", "LEAST_CHUNK", "CHUNK"):
+        monkeypatch.setattr(search, name, 3)
+
+
+@pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Return ``compare(name, text)``: *text* must equal ``tests/golden/name``.
 

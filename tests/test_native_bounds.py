@@ -38,7 +38,7 @@ def whole(program: Program, cores: int = 1) -> Search:
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_too_many_states_are_incomplete(cores: int) -> None:
+def test_too_many_states_are_incomplete(cores: int, shared_levels: None) -> None:
     result = check_native(
         compile_scenario(LockPair(threads=3)),
         Options(bounds=Bounds(max_states=10)),
@@ -76,7 +76,9 @@ def states_at(search: Search, depth: int) -> set[bytes]:
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_a_continued_search_is_the_same(program: Program, cores: int, tmp_path: Path) -> None:
+def test_a_continued_search_is_the_same(
+    program: Program, cores: int, tmp_path: Path, shared_levels: None
+) -> None:
     expected = whole(program, cores)
     path = str(tmp_path / "search")
     parts = 0

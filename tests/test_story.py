@@ -24,7 +24,7 @@ from quiesce.verdict import Verdict
 
 OPTIONS = argparse.Namespace(
     no_fusion=False, quiet=True, json=False, first=False, max_states=None, max_memory=None,
-    fairness="strong", explorer="auto", no_symmetry=False, no_partial_order=False, cores=1, checkpoint="",
+    fairness="strong", explorer="auto", no_symmetry=False, no_partial_order=False, cores=None, checkpoint="",
 )  # fmt: skip
 
 

@@ -53,8 +53,9 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         help="plain Python, compiled, or the one after the other as the space grows (auto)",
     )  # fmt: skip
     parser.add_argument(
-        "--cores", type=_count, default=1, metavar="N", help="cores of the native explorer (1)"
-    )
+        "--cores", type=_count, metavar="N",
+        help="cores of the native explorer (default: all, at most 8); the answer is the same",
+    )  # fmt: skip
     parser.add_argument(
         "--checkpoint", metavar="FILE", default="",
         help="continue from FILE, and write to it about twice a minute",
@@ -74,13 +75,13 @@ def native_options(args: argparse.Namespace, small: int = 20_000) -> NativeOptio
 
     :param small: how many states the reference explorer tries first.
     """
-    from quiesce.explorer.native.options import NativeOptions
+    from quiesce.explorer.native.options import NativeOptions, available_cores
 
     return NativeOptions(
         explorer=args.explorer,
         symmetry=not args.no_symmetry,
         partial_order=not args.no_partial_order,
-        cores=args.cores,
+        cores=args.cores or available_cores(),
         small=small,
         checkpoint=args.checkpoint,
     )

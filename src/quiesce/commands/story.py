@@ -44,7 +44,7 @@ def story_command(args: argparse.Namespace) -> int:
     options = argparse.Namespace(
         no_fusion=False, quiet=args.quiet, json=False, first=False,
         max_states=None, max_memory=None, fairness="strong",
-        explorer="auto", no_symmetry=False, no_partial_order=False, cores=1, checkpoint="",
+        explorer="auto", no_symmetry=False, no_partial_order=False, cores=None, checkpoint="",
     )  # fmt: skip
     results = {design: check_design(design, (), options) for design in DESIGNS}
     print(render_table([(r.design, r.result, r.lockdep) for r in results.values()]))

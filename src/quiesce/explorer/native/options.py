@@ -3,7 +3,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
+
+_MOST_CORES = 8
+"""Cores that are used unless more are asked for: what sharing one table gains beyond is not known."""
+
+
+def available_cores() -> int:
+    """Return how many cores this process may run on, and is worth to."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return min(cores, _MOST_CORES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +25,7 @@ class NativeOptions:
         ``native``.
     :param symmetry: treat identical threads alike.
     :param partial_order: let steps go first that nothing else depends on.
-    :param cores: how many cores to use.
+    :param cores: how many cores to use. The answer does not depend on it.
     :param small: with ``auto``, how many states the reference explorer tries first; 20,000 are about half
         a second. A fixed number, so that the same command always gives the same answer.
     :param checkpoint: a file to continue from, and to write to about twice a minute; empty: none.
@@ -23,6 +34,6 @@ class NativeOptions:
     explorer: str = "auto"
     symmetry: bool = True
     partial_order: bool = True
-    cores: int = 1
+    cores: int = field(default_factory=available_cores)
     small: int = 20_000
     checkpoint: str = ""

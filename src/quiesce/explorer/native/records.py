@@ -38,6 +38,15 @@ def read_record(records: Vector, number: int, words: int) -> Sighting | None:
     return None if depth == NEVER else Sighting(depth, tuple(state))
 
 
+def merge_records(records: Vector, others: Vector, words: int) -> None:
+    """Let *records* hold what either of the two found first."""
+    for number in np.flatnonzero(others[:: 1 + words] != NEVER):
+        mine, theirs = (read_record(r, int(number), words) for r in (records, others))
+        if theirs is not None and (mine is None or theirs < mine):
+            at = int(number) * (1 + words)
+            records[at : at + 1 + words] = [theirs.depth, *theirs.words]
+
+
 @inline_kernel
 def record(records: Any, number: int, depth: int, state: Any, base: int, words: int) -> None:
     """Note in record *number* that it was so in the state ``state[base:]``, at *depth*."""

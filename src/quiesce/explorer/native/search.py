@@ -26,7 +26,7 @@ from quiesce.explorer.native.expand import BOXED, DONE, OVERFLOWED, TRANSITIONS,
 from quiesce.explorer.native.interrupt import interruptible
 from quiesce.explorer.native.properties import look_at_properties
 from quiesce.explorer.native.race_kernel import look_for_races
-from quiesce.explorer.native.records import NEVER, Sighting, read_record
+from quiesce.explorer.native.records import NEVER, Sighting, merge_records, read_record
 from quiesce.explorer.native.stored import Vector
 from quiesce.explorer.native.symmetry import no_symmetry
 from quiesce.explorer.native.table import VisitedTable
@@ -40,7 +40,8 @@ SAVE_EVERY = 30.0
 """Seconds between two checkpoints."""
 CHUNK = 4096
 """States that a core takes at a time: a few milliseconds of work."""
-_SMALL_LEVEL = 2048
+LEAST_CHUNK = 256
+SMALL_LEVEL = 2048
 """Levels of fewer states are not worth sharing."""
 _SPARE = 4096
 """States that each core finds room for, at least, when room has been made."""
@@ -216,20 +217,19 @@ class Search:
         self._share_sightings()
 
     def _share_sightings(self) -> None:
-        """Tell each worker which ``sometimes`` were seen, and need not be looked for."""
-        for i, prop in enumerate(self.program.properties):
-            seen = self.property_seen(i) if prop.spec.kind == "sometimes" else None
-            if seen is not None:
-                for w in self.workers:
-                    at = i * (1 + w.words)
-                    w.found.property_seen[at : at + 1 + w.words] = [seen.depth, *seen.words]
+        """Tell each worker which properties were seen: a ``sometimes`` need not be looked for."""
+        first, *others = self.workers
+        for w in others:
+            merge_records(first.found.property_seen, w.found.property_seen, w.words)
+        for w in others:
+            w.found.property_seen[:] = first.found.property_seen
 
     def chunks(self, depth: int) -> list[Chunk]:
         """Return the states of that *depth* in portions for all cores."""
         level = self.level(depth)
         total = sum(hi - lo for _, lo, hi in level)
         shares = 8 * len(self.workers) if len(self.workers) > 1 else 1
-        size = min(CHUNK, max(_SMALL_LEVEL // 8, total // shares))
+        size = min(CHUNK, max(LEAST_CHUNK, total // shares))
         return [
             Chunk(owner, at, min(at + size, hi))
             for owner, lo, hi in level
@@ -237,7 +237,7 @@ class Search:
         ]
 
     def _finish_level(self) -> None:
-        active = self.workers if self.todo.states >= _SMALL_LEVEL else self.workers[:1]
+        active = self.workers if self.todo.states >= SMALL_LEVEL else self.workers[:1]
         while self.todo or any(w.busy for w in self.workers):
             self._make_room()
             self.each(self._work, active)

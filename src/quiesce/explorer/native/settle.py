@@ -7,6 +7,7 @@ comes out the same whatever the number of cores.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ import numpy.typing as npt
 from quiesce.explorer.native.grown import Grown
 from quiesce.explorer.native.jit import kernel
 from quiesce.explorer.native.pointers import bytes_at, pointer
+from quiesce.explorer.native.records import merge_records
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.stored import SLACK, STRIDE, WORDS, load_state, store_state
 from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.visited import hash_words
+from quiesce.explorer.native.worker import RECORDS
 
 
 @kernel
@@ -83,6 +86,8 @@ def settle(search: Search) -> None:
         at += int(starts[-1])
         levels.append((at,))
     first = workers[0]
+    for w, kind in itertools.product(workers[1:], RECORDS):
+        merge_records(getattr(first.found, kind), getattr(w.found, kind), w.words)
     first.states, first.cut, first.capacity, first.count = states, cut, count, count
     first.expanded = count
     search.workers, search.levels = [first], levels
