@@ -19,17 +19,15 @@ import numpy.typing as npt
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.native import graph_kernels as kernels
-from quiesce.explorer.native.chunks import Chunk
+from quiesce.explorer.native.edges import Edges
 from quiesce.explorer.native.properties import evaluate_property
 from quiesce.explorer.native.records import Sighting
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.settle import settle
 from quiesce.explorer.native.stored import words_at
-from quiesce.explorer.native.visited import find
 from quiesce.explorer.native.worker import Worker
 
 Masks = npt.NDArray[np.uint64]
-_BATCH = 4096
 _NOBODY = 255
 
 
@@ -56,10 +54,8 @@ class StepGraph:
         self.count = self.worker.count
         self.threads = len(self.program.threads)
         self.everyone = (1 << self.threads) - 1
-        self.first = np.zeros(self.count + 1, np.int64)
-        self.targets: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
-        self.movers: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
-        self._build()
+        edges = Edges(search)
+        self.first, self.targets, self.movers = edges.first, edges.targets, edges.movers
         self.moves: Masks = np.zeros(self.count, np.uint64)
         self.fails: Masks = np.zeros(self.count, np.uint64)
         kernels.who_moves(self.first, self.movers, self.count, self.moves, self.fails)
@@ -70,35 +66,9 @@ class StepGraph:
         self._at = np.zeros(self.count, np.int64)
         self._bounds = np.zeros(self.count + 2, np.int64)
 
-    def _build(self) -> None:
-        w = self.worker
-        capacity = int(self.search.transitions) + 1
-        self.targets = np.empty(capacity, np.uint32)
-        self.movers = np.empty(capacity, np.uint8)
-        table, found = self.search.table, np.empty(0, np.int64)
-        owners = np.array([w.states.address], np.int64)
-        edges = 0
-        chunk = Chunk(0, 0, self.count)
-        while chunk.lo < chunk.hi:
-            end = min(chunk.lo + _BATCH, self.count)
-            chunk = chunk._replace(lo=self.search.fill_box(w, chunk._replace(hi=end), 0, True))
-            if len(found) < w.boxed:
-                found = np.empty(w.boxed, np.int64)
-            find(
-                w.box, w.boxed, w.shape, owners, table.memory.array, table.slots,
-                table.number_bits, found,
-            )  # fmt: skip
-            assert w.boxed == 0 or found[: w.boxed].min() >= 0
-            self.targets[edges : edges + w.boxed] = found[: w.boxed]
-            self.movers[edges : edges + w.boxed] = w.movers[: w.boxed]
-            kernels.count_edges(w.sources, w.boxed, self.first)
-            edges += w.boxed
-        w.boxed = 0
-        np.cumsum(self.first, out=self.first)
-
     def sighting(self, number: int) -> Sighting:
         """Return state *number* and its depth."""
-        starts = [start for (start,) in self.search.levels]
+        starts = [start for start, *_ in self.search.levels]
         words = words_at(self.worker.states.array, number, self.worker.shape)
         return Sighting(bisect_right(starts, number) - 1, tuple(words.tolist()))
 

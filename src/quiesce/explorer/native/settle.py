@@ -7,7 +7,6 @@ comes out the same whatever the number of cores.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,10 @@ import numpy.typing as npt
 from quiesce.explorer.native.grown import Grown
 from quiesce.explorer.native.jit import kernel
 from quiesce.explorer.native.pointers import bytes_at, pointer
-from quiesce.explorer.native.records import merge_records
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.stored import SLACK, STRIDE, WORDS, load_state, store_state
 from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.visited import hash_words
-from quiesce.explorer.native.worker import RECORDS
 
 
 @kernel
@@ -72,7 +69,7 @@ def settle(search: Search) -> None:
     owners = np.array([w.states.address for w in workers], np.int64)
     cuts = np.array([w.cut.address for w in workers], np.int64)
     here = workers[0].here
-    levels: list[tuple[int, ...]] = [(0,)]
+    starts_of_levels = [0]
     at = 0
     for depth in range(search.depth + 1):
         level = search.level(depth)
@@ -84,12 +81,11 @@ def settle(search: Search) -> None:
         places = np.array([lo for _, lo, _ in level], np.int64)
         gather(order, starts, places, owners, cuts, shape, here, states.array, cut.array, at)
         at += int(starts[-1])
-        levels.append((at,))
+        starts_of_levels.append(at)
+    for w in workers:
+        w.states, w.cut, w.capacity, w.count = Grown(np.uint8, SLACK), Grown(np.uint8, 1), 0, 0
     first = workers[0]
-    for w, kind in itertools.product(workers[1:], RECORDS):
-        merge_records(getattr(first.found, kind), getattr(w.found, kind), w.words)
     first.states, first.cut, first.capacity, first.count = states, cut, count, count
-    first.expanded = count
-    search.workers, search.levels = [first], levels
+    search.levels = [(start, *(0 for _ in workers[1:])) for start in starts_of_levels]
     search.table = VisitedTable(0, count)
     search.table.fill([first])

@@ -126,6 +126,35 @@ def probe(
         bucket += BUCKET
 
 
+@inline_kernel
+def look_ahead(
+    box: Any, base: Any, n: int, shape: Any, owners: Any, owner_bits: int, table: Any, slots: Any,
+    low: Any, hashes: Any, places: Any,
+) -> None:  # fmt: skip
+    """Hash *n* states of the box from ``box[base:]`` on, and have ready what looking them up needs.
+
+    :param hashes: are written, and *places*: where each state probably is or is to be entered.
+    """
+    words, stride = shape[WORDS], shape[STRIDE]
+    owner_mask = (1 << owner_bits) - 1
+    for j in range(n):
+        h = hash_words(box, base + j * words, words)
+        place = place_of(h, low, slots)
+        prefetch(table, place)
+        hashes[j] = h
+        places[j] = place
+    for j in range(n):
+        hits = matching(table, places[j], hashes[j], low)
+        if hits != 0:
+            places[j] += lowest_bit(hits)
+            number = np.int64(table[places[j]] & low) - 1
+            prefetch(bytes_at(owners[number & owner_mask]), (number >> owner_bits) * stride)
+        else:
+            free = unused(table, places[j])
+            if free != 0:
+                places[j] += lowest_bit(free)
+
+
 @kernel
 def insert(
     box_: Any, start: int, end: int, shape_: Any, owners_: Any, own: int, owner_bits: int,
@@ -142,7 +171,7 @@ def insert(
     """
     box, shape, owners, table = pointer(box_), pointer(shape_), pointer(owners_), pointer(table_)
     hashes, places = pointer(hashes_), pointer(places_)
-    words, stride = shape[WORDS], shape[STRIDE]
+    words = shape[WORDS]
     slots = np.uint64(slots_)
     low = number_mask(number_bits)
     last = len(table_) - 1
@@ -153,22 +182,7 @@ def insert(
         if count + BLOCK > limit:
             return at, count
         n = min(BLOCK, end - at)
-        for j in range(n):
-            h = hash_words(box, (at + j) * words, words)
-            place = place_of(h, low, slots)
-            prefetch(table, place)
-            hashes[j] = h
-            places[j] = place
-        for j in range(n):
-            hits = matching(table, places[j], hashes[j], low)
-            if hits != 0:
-                places[j] += lowest_bit(hits)
-                number = np.int64(table[places[j]] & low) - 1
-                prefetch(bytes_at(owners[number & owner_mask]), (number >> owner_bits) * stride)
-            else:
-                free = unused(table, places[j])
-                if free != 0:
-                    places[j] += lowest_bit(free)
+        look_ahead(box, at * words, n, shape, owners, owner_bits, table, slots, low, hashes, places)
         for j in range(n):
             h = hashes[j]
             place = places[j]
@@ -276,19 +290,38 @@ def fill_table(
 @kernel
 def find(
     box_: Any, end: int, shape_: Any, owners_: Any, table_: Any, slots_: int, number_bits: int,
-    found_: Any,
-) -> None:  # fmt: skip
-    """Look up the states ``box[0:end]``, where one core has them all; write their numbers, or -1."""
+    hashes_: Any, places_: Any, found_: Any,
+) -> int:  # fmt: skip
+    """Look up the states ``box[0:end]``, where one core has them all; write their numbers.
+
+    :returns: how many are not there.
+    """
     box, shape, owners = pointer(box_), pointer(shape_), pointer(owners_)
     table, found = pointer(table_), pointer(found_)
+    hashes, places = pointer(hashes_), pointer(places_)
     words = shape[WORDS]
     slots = np.uint64(slots_)
     low = number_mask(number_bits)
-    for k in range(end):
-        ahead = k + AHEAD
-        if ahead < end:
-            prefetch(table, place_of(hash_words(box, ahead * words, words), low, slots))
-        h = hash_words(box, k * words, words)
-        place = place_of(h, low, slots)
-        place = probe(table, place, h, low, owners, 0, shape, box, k * words)
-        found[k] = np.int64(table[place] & low) - 1
+    missing = 0
+    at = 0
+    while at < end:
+        n = min(BLOCK, end - at)
+        look_ahead(box, at * words, n, shape, owners, 0, table, slots, low, hashes, places)
+        for j in range(n):
+            h = hashes[j]
+            slot = table[places[j]]
+            base = (at + j) * words
+            number = np.int64(slot & low) - 1
+            if (
+                slot == _ZERO
+                or (slot ^ h) | low != low
+                or not same_state(bytes_at(owners[0]), number, shape, box, base)
+            ):
+                home = place_of(h, low, slots)
+                place = probe(table, home, h, low, owners, 0, shape, box, base)
+                number = np.int64(table[place] & low) - 1
+            if number < 0:
+                missing += 1
+            found[at + j] = number
+        at += n
+    return missing

@@ -54,10 +54,6 @@ def _own_lines(length: int) -> Vector:
     return np.zeros(length + 2 * _LINE, np.int64)[_LINE : _LINE + length]
 
 
-RECORDS = ("failed", "deadlock", "race", "property_seen", "property_failed")
-"""Which of that are records."""
-
-
 class Worker:
     """The states that one core discovered, and what it is doing."""
 
