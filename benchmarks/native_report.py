@@ -13,8 +13,8 @@ All tools search the same protocol with the same steps, and the numbers of state
 to the last one, or the benchmark fails. One core, no reductions, medians of three runs in which the tools
 take turns. Seconds are CPU seconds of the search. Spin is `spin -o1 -o2 -o3 -a`, then
 `gcc -O2 -DSAFETY -DNOREDUCE`, then `pan -w` with about as many slots in its hash table as there are states.
-*C* is `benchmarks/models/count.c`, a breadth-first search written by hand for this one protocol, which keeps
-no parents.
+*C* is `benchmarks/models/count.c`, a breadth-first search written by hand for this one protocol. *count* is
+the protocol with which other checkers were compared: 3,568,650 states with six notifiers.
 Compare the ratios: the machine is a shared one with 2 cores. Where other work keeps them busy, what is
 measured by the clock (two cores, the first verdict) says little.
 
@@ -24,6 +24,7 @@ measured by the clock (two cores, the first verdict) says little.
 def page(results: dict[str, Any]) -> str:
     """Return the page as Markdown."""
     parts = [_HEAD, _cases(results["cases"]), _cores(results["cores"])]
+    parts.append(_whole_check(results["whole_check"]))
     parts += [
         _growth(results["growth"], results["spin_on_16"]),
         _first_verdict(results["first_verdict"]),
@@ -54,17 +55,30 @@ def _cases(cases: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n" + note
 
 
-def _cores(cores: dict[str, Any]) -> str:
+def _cores(cores: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{c['model']}: {c['one']:.2f} s on one core, {c['two']:.2f} s on two, by the clock: "
+        f"{c['speedup']:.2f} times as fast.\n"
+        for c in cores
+    ]
+    return "## Two cores\n\n" + "\n".join(lines) + "\n"
+
+
+def _whole_check(check: dict[str, Any]) -> str:
     return (
-        f"## Two cores\n\n{cores['model']}: {cores['one']:.2f} s on one core, {cores['two']:.2f} s on "
-        f"two, by the clock: {cores['speedup']:.2f} times as fast.\n\n"
+        "## A whole check\n\nEverything that a check decides, starvation of each thread under the default "
+        f"fairness included, of the count protocol with {check['notifiers']} notifiers without symmetry, all "
+        f"cores: {check['states']:,} states and {check['transitions']:,} transitions in "
+        f"{check['seconds']:.0f} s by the clock, {check['peak_bytes'] / 1e6:,.0f} MB.\n\n"
     )
 
 
 def _growth(growth: list[dict[str, Any]], spin: dict[str, Any]) -> str:
     lines = [
         "## More notifiers, symmetry on\n",
-        "*count* is the protocol above, *count-vcpu* the same with one vCPU, whose faults retry.\n",
+        "*count* is the protocol above, *count-vcpu* the same with one vCPU, whose faults retry. Seconds are "
+        "CPU seconds, on two cores. Of threads that are alike only one is let move, which is why there are "
+        "fewer transitions than other tools count.\n",
         "| protocol | notifiers | states | transitions | seconds | peak MB |",
         "|---|---:|---:|---:|---:|---:|",
     ]

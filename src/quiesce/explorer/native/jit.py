@@ -84,5 +84,7 @@ def kernel(function: F) -> F:
 def inline_kernel(function: F) -> F:
     """Compile *function*, which kernels call, as part of each of them."""
     with quiet_numba() as numba:
-        compiled: F = numba.njit(cache=False, nogil=True, error_model="numpy")(function)
+        compiled: F = numba.njit(cache=False, nogil=True, error_model="numpy", forceinline=True)(
+            function
+        )
         return compiled

@@ -114,6 +114,30 @@ def _lowest_bit(_context: Any, _bits: Any) -> Any:
     return signature, generate
 
 
+def _compare_eight(_context: Any, place: Any, _index: Any, _value: Any, _mask: Any) -> Any:
+    """Return, as bits, which of the eight words from ``place[index]`` on agree with *value* in *mask*."""
+    signature = types.int64(place, types.int64, types.uint64, types.uint64)
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word, eight = ir.IntType(64), ir.VectorType(ir.IntType(64), 8)
+
+        def everywhere(value: Any) -> Any:
+            one = builder.insert_element(ir.Constant(eight, ir.Undefined), value, ir.IntType(32)(0))
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
+            return builder.shuffle_vector(one, one, lanes)
+
+        address = builder.gep(arguments[0], [arguments[1]])
+        found = builder.load(builder.bitcast(address, ir.PointerType(eight)))
+        found.align = 8
+        differs = builder.and_(
+            builder.xor(found, everywhere(arguments[2])), everywhere(arguments[3])
+        )
+        same = builder.icmp_unsigned("==", differs, ir.Constant(eight, [0] * 8))
+        return builder.zext(builder.bitcast(same, ir.IntType(8)), word)
+
+    return signature, generate
+
+
 # Their Python signatures are for the compiler; in a kernel they take one argument less.
 pointer: Any = intrinsic(_pointer)
 prefetch: Any = intrinsic(_prefetch)
@@ -122,3 +146,4 @@ load_word: Any = intrinsic(_load_word)
 store_word: Any = intrinsic(_store_word)
 compare_and_swap: Any = intrinsic(_compare_and_swap)
 lowest_bit: Any = intrinsic(_lowest_bit)
+compare_eight: Any = intrinsic(_compare_eight)

@@ -29,6 +29,7 @@ from quiesce.explorer.native.jit import inline_kernel, kernel
 from quiesce.explorer.native.pointers import (
     bytes_at,
     compare_and_swap,
+    compare_eight,
     lowest_bit,
     pointer,
     prefetch,
@@ -51,10 +52,12 @@ _ONE = np.uint64(1)
 @inline_kernel
 def hash_words(array: Any, base: int, words: int) -> Any:
     """Return a 64-bit hash of ``array[base:base + words]``."""
-    h = _C1
-    for i in range(words):
-        h = (h ^ np.uint64(array[base + i])) * _C2
-        h ^= h >> _U32
+    h = (_C1 ^ np.uint64(array[base])) * _C2
+    h ^= h >> _U32
+    if words > 1:
+        for i in range(1, words):
+            h = (h ^ np.uint64(array[base + i])) * _C2
+            h ^= h >> _U32
     h *= _C1
     h ^= h >> _U32
     return h * _C2
@@ -79,19 +82,13 @@ def place_of(h: Any, low: Any, slots: Any) -> Any:
 @inline_kernel
 def matching(table: Any, bucket: Any, h: Any, low: Any) -> Any:
     """Return, as a mask, which slots of a bucket have the upper bits of *h*."""
-    mask: Any = np.int64(0)
-    for i in range(BUCKET):
-        mask |= np.int64((table[bucket + i] ^ h) | low == low) << i
-    return mask
+    return compare_eight(table, bucket, h, ~low)
 
 
 @inline_kernel
 def unused(table: Any, bucket: Any) -> Any:
     """Return, as a mask, which slots of a bucket are empty."""
-    mask: Any = np.int64(0)
-    for i in range(BUCKET):
-        mask |= np.int64(table[bucket + i] == _ZERO) << i
-    return mask
+    return compare_eight(table, bucket, _ZERO, ~_ZERO)
 
 
 @inline_kernel
