@@ -20,6 +20,8 @@ pytest.importorskip("numba", reason="the native explorer needs numba")
 
 from quiesce.explorer.native import search as native_search
 from quiesce.explorer.native.check import check_native
+from quiesce.explorer.native.liveness import StepGraph
+from quiesce.explorer.native.memory import memory_at_hand
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.stored import words_at
@@ -54,6 +56,33 @@ def test_too_little_memory_is_incomplete(program: Program) -> None:
     result = check_native(program, Options(bounds=Bounds(max_memory=1000)))
     assert result.verdict is Verdict.INCOMPLETE
     assert "memory" in result.incomplete
+
+
+def test_the_memory_of_the_machine_is_a_bound(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ``--max-memory`` a search ends before the system would kill it."""
+    monkeypatch.setattr(native_search, "memory_at_hand", lambda: 1000)
+    result = check_native(program, Options())
+    assert result.verdict is Verdict.INCOMPLETE
+    assert "memory that were free" in result.incomplete
+
+
+def test_a_graph_that_has_no_room_is_not_built(program: Program) -> None:
+    """The search fits; the graph of all steps, which starvation needs, does not."""
+    needed = StepGraph.bytes_for(whole(program)) + whole(program).bytes
+    native = NativeOptions(symmetry=False, partial_order=False)
+    options = Options(keep_going=True, bounds=Bounds(max_memory=needed - 1))
+    result = check_native(program, options, native)
+    assert result.property("assertions").verdict is not Verdict.INCOMPLETE
+    assert result.property("no_starvation").verdict is Verdict.INCOMPLETE
+    assert "graph of all steps" in result.incomplete
+    options = Options(keep_going=True, bounds=Bounds(max_memory=2 * needed))
+    assert not check_native(program, options, native).incomplete
+
+
+def test_free_memory_is_known() -> None:
+    assert 1 << 26 < memory_at_hand() < 1 << 50
 
 
 def test_starvation_is_not_decided_on_part_of_the_space() -> None:

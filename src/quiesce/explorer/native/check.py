@@ -189,6 +189,13 @@ class _NativeCheck:
                 f"starvation was decided on {whole.states:,} states, without reductions"
             )
             search = whole
+        self.undecided = search.out_of_memory(search.bytes + StepGraph.bytes_for(search))
+        if self.undecided:
+            self.undecided = (
+                f"stuck threads and starvation are not decided: for the graph of all steps "
+                f"{self.undecided}"
+            )
+            return
         self.whole = Replay(search)
         self.graph = StepGraph(search)
         self.stuck = self.graph.stuck_threads()

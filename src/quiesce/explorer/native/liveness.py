@@ -29,6 +29,7 @@ from quiesce.explorer.native.worker import Worker
 
 Masks = npt.NDArray[np.uint64]
 _NOBODY = 255
+_BYTES_OF_A_STATE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,13 @@ class StepGraph:
         self._calls = np.zeros(self.count, np.uint32)
         self._at = np.zeros(self.count, np.int64)
         self._bounds = np.zeros(self.count + 2, np.int64)
+
+    @staticmethod
+    def bytes_for(search: Search) -> int:
+        """Return the memory that the graph takes, and what is done with it, beside the search."""
+        # The vectors of this class, the largest of what a fair cycle is found with, and a second copy of
+        # the states while they are put in order.
+        return search.transitions * 5 + search.states * (_BYTES_OF_A_STATE + search.workers[0].each)
 
     def sighting(self, number: int) -> Sighting:
         """Return state *number* and its depth."""

@@ -24,6 +24,7 @@ from quiesce.explorer.native.canonical import canonicalise_all
 from quiesce.explorer.native.chunks import Chunk, Chunks
 from quiesce.explorer.native.expand import BOXED, DONE, OVERFLOWED, TRANSITIONS, expand
 from quiesce.explorer.native.interrupt import interruptible
+from quiesce.explorer.native.memory import memory_at_hand
 from quiesce.explorer.native.properties import look_at_properties
 from quiesce.explorer.native.race_kernel import look_for_races
 from quiesce.explorer.native.records import NEVER, Sighting, merge_records, read_record
@@ -81,6 +82,7 @@ class Search:
         self.incomplete = ""
         self.transitions = 0
         self.started = time.monotonic()
+        self._memory = memory_at_hand()
         self._told = 0.0
         self._saved = self.started
         self._pause = False
@@ -372,8 +374,15 @@ class Search:
             return f"the bound of {bounds.max_states:,} states was hit"
         if states > MOST_STATES:
             return f"there are more than {MOST_STATES:,} states, which cannot be numbered"
-        if bounds.max_memory is not None and self._bytes_after_growth() > bounds.max_memory:
-            return f"the bound of {bounds.max_memory:,} bytes of memory was hit"
+        return self.out_of_memory(self._bytes_after_growth())
+
+    def out_of_memory(self, needed: int) -> str:
+        """Return why *needed* bytes are too many, or nothing."""
+        most = self.options.bounds.max_memory
+        if most is not None and needed > most:
+            return f"the bound of {most:,} bytes of memory was hit"
+        if needed > self._memory:
+            return f"the {self._memory:,} bytes of memory that were free are used up"
         return ""
 
     def _bytes_after_growth(self) -> int:
