@@ -53,6 +53,19 @@ print(check(LockPair(), None, NativeOptions(explorer="native")).engine)
 """
 
 
+LIMITED = """
+import resource
+from benchmarks.models.count import CountProtocol
+from quiesce.compiler.program import compile_scenario
+from quiesce.explorer.native.search import Search, SearchOptions
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
+search = Search(compile_scenario(CountProtocol(4)), SearchOptions(keep_going=True))
+search.run()
+print(search.states, search.transitions)
+"""
+
+
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run *code* in a Python of its own."""
     env = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
@@ -80,6 +93,12 @@ def test_without_numba_everything_is_still_answered() -> None:
     assert out.startswith("reference VIOLATION")
     assert "slow" in out
     assert "refused: the native explorer cannot be used" in out
+
+
+def test_a_limited_address_space_is_enough() -> None:
+    """Where as much as the machine has memory cannot be reserved, vectors are copied as they grow."""
+    pytest.importorskip("numba", reason="the native explorer needs numba")
+    assert run(LIMITED).stdout.split() == ["55762", "222397"]
 
 
 def test_large_spaces_are_answered_natively() -> None:

@@ -3,7 +3,8 @@
 
 As much of the address space is reserved as the machine has memory; a page costs nothing until it is
 written. So nothing is copied when a vector grows, and the system can use huge pages throughout: probing a
-table at random otherwise misses the TLB each time.
+table at random otherwise misses the TLB each time. Where the address space is limited, less is reserved, and
+a vector is copied when it needs more.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ class Grown:
         self.array = np.frombuffer(self._map, self.kind, length, self._offset)
 
     def _reserve(self, needed: int) -> None:
-        size = max(needed, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        while True:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        # Where somebody has limited the address space, there must be some left for all else.
+        for size in (max(needed, whole), max(4 * needed, _HUGE), needed):
             try:
                 flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE
                 self._map = mmap.mmap(-1, size + _HUGE, flags=flags)
                 break
-            except (OSError, OverflowError) as error:
-                # Somebody has limited the address space.
-                if size <= needed:
-                    raise MemoryError("there is no address space left") from error
-                size = max(needed, size // 2)
+            except (OSError, OverflowError):
+                continue
+        else:
+            raise MemoryError(f"there is no address space of {needed:,} bytes left")
         self._size = size
         start = np.frombuffer(self._map, np.uint8, 1)
         self._offset = -int(start.ctypes.data) % _HUGE

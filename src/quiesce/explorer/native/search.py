@@ -144,7 +144,7 @@ class Search:
             if self.incomplete:
                 break
             if self._counts() == self.levels[-1]:
-                return
+                break
             if not self.options.keep_going and self.wrong():
                 self.incomplete = "stopped at the first violation"
                 return
@@ -258,6 +258,9 @@ class Search:
         others = [self._pool.submit(work, w) for w in workers[1:]] if self._pool else []
         try:
             work(workers[0])
+        except BaseException:
+            self._pause = True
+            raise
         finally:
             for other in others:
                 other.result()
