@@ -25,6 +25,7 @@ from quiesce.explorer.native.memory import memory_at_hand
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.stored import words_at
+from quiesce.explorer.native.table import VisitedTable
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,18 @@ def test_the_memory_of_the_machine_is_a_bound(
     result = check_native(program, Options())
     assert result.verdict is Verdict.INCOMPLETE
     assert "memory that were free" in result.incomplete
+
+
+def test_no_address_space_is_no_verdict(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table cannot grow: what was found so far is kept."""
+
+    def refuse(*_: object) -> None:
+        raise MemoryError("there is no address space left")
+
+    monkeypatch.setattr(VisitedTable, "make_room", refuse)
+    result = check_native(program, Options(keep_going=True), NativeOptions(symmetry=False))
+    assert result.verdict is not Verdict.HOLDS
+    assert result.incomplete == "there is no address space left"
 
 
 def test_a_graph_that_has_no_room_is_not_built(program: Program) -> None:

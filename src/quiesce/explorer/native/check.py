@@ -197,8 +197,13 @@ class _NativeCheck:
             )
             return
         self.whole = Replay(search)
-        self.graph = StepGraph(search)
-        self.stuck = self.graph.stuck_threads()
+        try:
+            graph = StepGraph(search)
+            self.stuck = graph.stuck_threads()
+        except MemoryError as error:
+            self.undecided = f"stuck threads and starvation are not decided: {error}"
+            return
+        self.graph = graph
 
     def _liveness(self, decided: list[PropertyResult]) -> list[PropertyResult]:
         known = {r.name for r in decided}

@@ -241,7 +241,12 @@ class Search:
     def _finish_level(self) -> None:
         active = self.workers if self.todo.states >= SMALL_LEVEL else self.workers[:1]
         while self.todo or any(w.busy for w in self.workers):
-            self._make_room()
+            try:
+                self._make_room()
+            except MemoryError as error:
+                # What was begun cannot be finished, so a checkpoint would not be whole.
+                self.incomplete, self.checkpoint = str(error), ""
+                return
             self.each(self._work, active)
             self._look_around()
             if self._pause and not any(w.busy for w in self.workers):
