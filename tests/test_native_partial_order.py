@@ -27,6 +27,7 @@ from quiesce.protocol import (
     thread,
     wait_until,
 )
+from quiesce.verdict import Verdict
 
 pytest.importorskip("numba", reason="the native explorer needs numba")
 
@@ -107,6 +108,17 @@ def test_private_steps_go_first() -> None:
     assert states(Private(), OFF) == 125
     # One order of the private steps, then every order of the meetings.
     assert states(Private(), ON) == 9 + 2**3
+
+
+def test_who_goes_first_moves_though_others_are_alike() -> None:
+    """With symmetry one of several threads alike moves: that must not be another than who goes first."""
+    both = NativeOptions(explorer="native")
+    result = check(Private(), Options(keep_going=True), both)
+    assert any("treated alike" in note for note in result.notes)
+    assert any("go first" in note for note in result.notes)
+    assert result.property("all_meet").verdict is Verdict.HOLDS
+    # As above, and of the meetings only how many there were.
+    assert result.states == 9 + 4
 
 
 def test_what_a_property_looks_at_is_not_private() -> None:

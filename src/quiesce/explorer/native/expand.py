@@ -113,7 +113,8 @@ def expand(
         for t in range(threads):
             if alone >= 0 and t != alone:
                 continue
-            if symmetric and like_the_next(here, origin, t, symmetry):
+            # Of threads that are alike the last moves; but who goes first, moves.
+            if alone < 0 and symmetric and like_the_next(here, origin, t, symmetry):
                 continue
             row = entry[t * locations + location_of(here, origin, at, t)]
             if row < 0:
