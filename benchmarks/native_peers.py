@@ -208,7 +208,7 @@ def _first_verdict() -> dict[str, float]:
         started = time.perf_counter()
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         times["quiesce"].append(time.perf_counter() - started)
-        _found("starvation: .* waits", done.stdout)
+        _found("(starvation): .* waits", done.stdout)
         if shutil.which("spin") and shutil.which("gcc"):
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
@@ -222,7 +222,7 @@ def _found(pattern: str, text: str) -> str:
     match = re.search(pattern, text)
     if match is None:
         raise SystemExit(f"no {pattern!r} in: {text}")
-    return match[match.re.groups]
+    return match.group(1)
 
 
 def _call(command: list[str], folder: Path | None = None) -> str:

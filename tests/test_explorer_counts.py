@@ -13,37 +13,26 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from benchmarks.models.count import CountProtocol
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Options, check_reference
 from quiesce.protocol import Scenario
 
 HERE = Path(__file__).parent
-
-
 MODELS = HERE.parent / "benchmarks" / "models"
 
 
-def protocol(path: Path) -> ModuleType:
-    name = f"counted_{path.stem}"
+def rwsem(notifiers: int) -> Scenario:
+    name = "fair_rwsem"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
+        spec = importlib.util.spec_from_file_location(name, HERE / "protocols" / f"{name}.py")
         assert spec is not None and spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-def count(notifiers: int, pseudo: bool) -> Scenario:
-    scenario: Scenario = protocol(MODELS / "count.py").CountProtocol(notifiers, pseudo)
-    return scenario
-
-
-def rwsem(notifiers: int) -> Scenario:
-    scenario: Scenario = protocol(HERE / "protocols" / "fair_rwsem.py").Rwsem(notifiers)
+    scenario: Scenario = sys.modules[name].Rwsem(notifiers)
     return scenario
 
 
@@ -64,7 +53,7 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("notifiers", "pseudo", "states", "transitions"), PUBLISHED)
 def test_published_counts(notifiers: int, pseudo: bool, states: int, transitions: int) -> None:
-    assert size(count(notifiers, pseudo)) == (states, transitions)
+    assert size(CountProtocol(notifiers, pseudo)) == (states, transitions)
 
 
 def test_the_published_count_of_millions() -> None:
@@ -72,13 +61,13 @@ def test_the_published_count_of_millions() -> None:
     pytest.importorskip("numba", reason="the native explorer needs numba")
     from quiesce.explorer.native.search import Search, SearchOptions
 
-    search = Search(compile_scenario(count(6, False)), SearchOptions(keep_going=True))
+    search = Search(compile_scenario(CountProtocol(6)), SearchOptions(keep_going=True))
     search.run()
     assert (search.states, search.transitions) == (3_568_650, 19_439_115)
 
 
 def test_every_step_is_atomic_so_fusion_does_nothing() -> None:
-    assert size(count(2, True), fuse=False) == (326, 599)
+    assert size(CountProtocol(2, True), fuse=False) == (326, 599)
 
 
 @pytest.mark.parametrize("notifiers", [2, 3, 4])
@@ -118,7 +107,7 @@ def spin(model: str, folder: Path, *defines: str) -> tuple[int, int]:
 @pytest.mark.parametrize(("notifiers", "pseudo"), [(2, True), (4, True), (3, False)])
 def test_spin_counts_the_same_for_the_count(notifiers: int, pseudo: bool, tmp_path: Path) -> None:
     found = spin("count.pml", tmp_path, f"-DN={notifiers}", *(["-DPSEUDO"] if pseudo else []))
-    states, transitions = size(count(notifiers, pseudo))
+    states, transitions = size(CountProtocol(notifiers, pseudo))
     assert found == (states, transitions + 1)
 
 

@@ -1,31 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fair rwsem at the step granularity at which other checkers were measured: that of ``rwsem.pml``."""
 
-from quiesce.protocol import (
-    THREADS,
-    Bool,
-    Int,
-    Protocol,
-    Scenario,
-    atomic,
-    thread,
-    wait_until,
-)
-
-
-class Flag(Protocol):
-    """A lock that is only taken and dropped."""
-
-    taken = Bool()
-
-    @atomic
-    def take(self) -> None:
-        wait_until(not self.taken)
-        self.taken = True
-
-    @atomic
-    def drop(self) -> None:
-        self.taken = False
+from benchmarks.models.count import Flag
+from quiesce.protocol import THREADS, Bool, Int, Scenario, atomic, thread, wait_until
 
 
 class Rwsem(Scenario):
