@@ -344,6 +344,41 @@ BAD_SCENARIOS = {
         "class Example(Scenario):\n    t = TaskSet()\n\n    @thread(count=63)\n    def run(self): pass\n",
         "a TaskSet has room for 62 tasks, and the scenario has 63 threads",
     ),
+    "thread without parentheses": (
+        "class Example(Scenario):\n    @thread\n    def run(self): pass\n",
+        "idea.py:11: TypeError: @thread is written with parentheses: @thread()",
+    ),
+    "thread of a component": (
+        "class Worker(Protocol):\n    @thread()\n    def run(self): pass\n\n\n"
+        "class Example(Scenario):\n    worker = Worker()\n\n    @thread()\n    def own(self): pass\n",
+        "Worker.run: @thread marks a method of the scenario, and worker is a component of it",
+    ),
+    "thread and property": (
+        "class Example(Scenario):\n    @always\n    @thread()\n    def run(self): pass\n",
+        "@always: Example.run is marked already",
+    ),
+    "two properties": (
+        "class Example(Scenario):\n    @always\n    @sometimes\n    def fine(self): pass\n",
+        "@always: Example.fine is marked already",
+    ),
+    "hidden property": (
+        "class Example(Scenario):\n    @property\n    @always\n    def fine(self): pass\n\n"
+        "    @thread()\n    def run(self): pass\n",
+        "Example.fine is marked as a thread or as a property, and is a property object",
+    ),
+    "hidden thread": (
+        "class Example(Scenario):\n    @classmethod\n    @thread()\n    def other(cls): pass\n\n"
+        "    @thread()\n    def run(self): pass\n",
+        "Example.other is marked as a thread or as a property, and is a classmethod object",
+    ),
+    "thread above a property": (
+        "class Example(Scenario):\n    @thread()\n    @property\n    def run(self): pass\n",
+        "@thread marks a method, written with `def`; this is a property object",
+    ),
+    "atomic above a property": (
+        "class Example(Scenario):\n    @atomic\n    @property\n    def n(self): pass\n",
+        "this is a property object: write @atomic below `@property`",
+    ),
     "leaves": ("raise SystemExit(0)\n", "idea.py:10: SystemExit: 0"),
     "nested deeply": (
         "class Example(Scenario):\n    n = Int(0)\n\n    @thread()\n    def run(self):\n"

@@ -99,7 +99,7 @@ class CallReader(ActionReader):
         callee = self.frame_of(method, node)
         callee.receiver = receiver
         self.bind(callee, args, kwargs, node)
-        mark = getattr(method.function, "__quiesce_atomic__", None)
+        mark = atomic_mark(method)
         saved = self.statement, self.loc
         self.call_sites.append(self.where(node))
         try:
@@ -190,9 +190,7 @@ class CallReader(ActionReader):
         outermost = mark is not None and not self.atomic_depth
         if mark is not None:
             if outermost:
-                receiver = callee.receiver
-                address = component_address(self.layout, receiver) if receiver else None
-                self.emit(Begin(self._label(mark[0], callee), mark[1], address, **self.at))
+                self.begin_region(callee, mark)
             self.atomic_depth += 1
         self.frames.append(callee)
         try:
@@ -204,6 +202,12 @@ class CallReader(ActionReader):
         if outermost:
             self.emit(End(**self.at))
         return result
+
+    def begin_region(self, callee: Frame, mark: tuple[str, bool]) -> None:
+        """Let the atomic region of *callee* begin here."""
+        receiver = callee.receiver
+        address = component_address(self.layout, receiver) if receiver else None
+        self.emit(Begin(self._label(mark[0], callee), mark[1], address, **self.at))
 
     def function_body(self, callee: Frame, settle: bool) -> Value:
         """Read the statements of *callee*; with *settle*, leave no shared access to its result."""
@@ -337,6 +341,12 @@ class CallReader(ActionReader):
 _NOBODY = Component(Protocol())
 _FOLDABLE: tuple[Callable[..., Any], ...] = (abs, sum, divmod, any, all)
 _ATOMIC_CODE = actions.atomic(lambda: None).__code__
+
+
+def atomic_mark(method: Method) -> tuple[str, bool] | None:
+    """Return what ``@atomic`` says of *method*: its label, and whether waiters queue; None without it."""
+    mark: tuple[str, bool] | None = getattr(method.function, "__quiesce_atomic__", None)
+    return mark
 
 
 def _is_inlined(function: object) -> bool:

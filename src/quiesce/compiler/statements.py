@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 
-from quiesce.compiler.calls import count_stores
+from quiesce.compiler.calls import atomic_mark, count_stores
 from quiesce.compiler.flow import FlowReader, names_bound
 from quiesce.compiler.frames import Frame, Known, Loop, Refused
 from quiesce.compiler.ir import (
@@ -19,6 +19,7 @@ from quiesce.compiler.ir import (
     Check,
     Code,
     Const,
+    End,
     Expr,
     Halt,
     Jump,
@@ -45,15 +46,22 @@ class Reader(FlowReader):
     """Reads one thread kind, or one property, from its method down."""
 
     def read_thread(self, method: Method) -> Code:
-        """Return the operations of a thread whose body is *method*."""
+        """Return the operations of a thread whose body is *method*: one step if that is atomic."""
         frame = self._enter(method)
         if frame is not None:
             # A first operation of its own, so that no loop leads back to where the thread starts.
             first = Label()
             self.emit(Jump(first, **self.at))
             self.place_label(first)
+            mark = atomic_mark(method)
+            if mark is not None:
+                self.begin_region(frame, mark)
+                self.atomic_depth += 1
             self.statements(frame.node.body)
             self.place_label(frame.end)
+            if mark is not None:
+                self.atomic_depth -= 1
+                self.emit(End(**self.at))
             self.frames.pop()
         self.emit(Halt(**self.at))
         return Code(method.function.__name__, self.ops, self.slots)

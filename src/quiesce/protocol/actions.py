@@ -25,6 +25,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from typing import Protocol as Shape
 
 from quiesce.protocol.component import Protocol, Task
+from quiesce.protocol.marks import require_method
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -142,6 +143,7 @@ def atomic(
 
 
 def _atomic(method: Callable[P, R], *, label: str, queued: bool) -> Callable[P, R]:
+    require_method("atomic", method, "write @atomic below `@{}`")
     shown = label or method.__name__
     _LABELS[inspect.unwrap(method).__code__] = shown
 

@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 
 from quiesce.errors import UsageError
 from quiesce.protocol.component import Protocol, Task
+from quiesce.protocol.marks import hidden_method, require_method
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_MARKS = ("__quiesce_thread__", "__quiesce_property__")
 
 MOST_THREADS = 1_000
 """Of one kind: far more than can be explored."""
@@ -44,7 +46,11 @@ class PropertyMark:
 def thread(count: int | str = 1, *, daemon: bool = False) -> Callable[[F], F]:
     """Make a scenario's method the body of *count* identical threads (see :class:`ThreadMark`)."""
 
+    if callable(count):
+        raise TypeError("@thread is written with parentheses: @thread()")
+
     def mark(method: F) -> F:
+        _require_unmarked("thread", method)
         method.__quiesce_thread__ = ThreadMark(count, daemon)  # type: ignore[attr-defined]
         return method
 
@@ -52,8 +58,20 @@ def thread(count: int | str = 1, *, daemon: bool = False) -> Callable[[F], F]:
 
 
 def _property(kind: str, method: F, informational: bool = False) -> F:
+    _require_unmarked(kind, method)
     method.__quiesce_property__ = PropertyMark(kind, informational)  # type: ignore[attr-defined]
     return method
+
+
+def _require_unmarked(word: str, method: Callable[..., Any]) -> None:
+    """Refuse to mark what is not a method, or a method that is marked already."""
+    require_method(word, method)
+    for attribute in _MARKS:
+        if hasattr(method, attribute):
+            raise TypeError(
+                f"@{word}: {method.__qualname__} is marked already as a thread or as a property; "
+                "write a method for each, and let both call a third"
+            )
 
 
 def always(method: F) -> F:
@@ -121,6 +139,7 @@ class Scenario(Protocol):
         total = sum(count for *_, count in marked)
         self.tasks = tuple(Task() for _ in range(total))
         self.elaborate(total)
+        self._refuse_threads_elsewhere()
         specs: list[ThreadSpec] = []
         for name, method, mark, count in marked:
             for i in range(count):
@@ -129,6 +148,20 @@ class Scenario(Protocol):
                 object.__setattr__(task, "name", f"{name}/{i}")
                 specs.append(ThreadSpec(task.name, name, method, task, mark.daemon))
         return specs
+
+    def _refuse_threads_elsewhere(self) -> None:
+        """Refuse a ``@thread`` method of a component: it would never be started."""
+        for component in self.tree():
+            if component is self:
+                continue
+            for name, method in _methods(type(component)):
+                if hasattr(method, "__quiesce_thread__"):
+                    raise UsageError(
+                        f"{type(component).__name__}.{name}: @thread marks a method of the scenario, "
+                        f"and {component.path} is a component of it",
+                        f"a method of {type(self).__name__} with @thread() that calls "
+                        f"`self.{component.path}.{name}()`",
+                    )
 
     def _count(self, thread: str, count: int | str) -> int:
         """Return how many threads run *thread*; *count* is a number, or the attribute that holds it."""
@@ -163,10 +196,19 @@ class Scenario(Protocol):
 
 
 def _methods(klass: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Yield the methods of *klass* by name in the order of definition, overridden ones once."""
+    """Yield the methods of *klass* by name in the order of definition, overridden ones once.
+
+    :raises UsageError: a thread or a property hides below another decorator, `@property` for instance.
+    """
     seen: dict[str, Callable[..., Any]] = {}
     for base in reversed(klass.__mro__):
         for name, value in vars(base).items():
             if callable(value) and not isinstance(value, type):
                 seen[name] = value
+            elif any(hasattr(hidden_method(value), mark) for mark in _MARKS):
+                raise UsageError(
+                    f"{base.__name__}.{name} is marked as a thread or as a property, and is a "
+                    f"{type(value).__name__} object",
+                    f"leave out the decorator `@{type(value).__name__}`",
+                )
     yield from seen.items()
