@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from pathlib import Path
-
 import pytest
 from native_protocols import Everything, LockPair
 
 from quiesce.compiler.program import Program, compile_scenario
-from quiesce.errors import UsageError
 from quiesce.explorer.checker import Options
-from quiesce.explorer.graph import Bounds, Progress
+from quiesce.explorer.graph import Bounds
 from quiesce.verdict import Verdict
 
 pytest.importorskip("numba", reason="the native explorer needs numba")
@@ -115,92 +110,3 @@ def states_at(search: Search, depth: int) -> set[bytes]:
         for owner, lo, hi in search.level(depth)
         for place in range(lo, hi)
     }
-
-
-@pytest.mark.parametrize("cores", [1, 2])
-def test_a_continued_search_is_the_same(
-    program: Program, cores: int, tmp_path: Path, shared_levels: None
-) -> None:
-    expected = whole(program, cores)
-    path = str(tmp_path / "search")
-    parts = 0
-    limit = 5
-    while True:
-        bounds = Bounds(max_states=limit)
-        search = Search(program, SearchOptions(bounds, cores, keep_going=True))
-        search.checkpoint = path
-        search.run()
-        parts += 1
-        if not search.incomplete:
-            break
-        limit += 100
-    assert parts > 2
-    assert (search.states, search.transitions) == (expected.states, expected.transitions)
-    assert search.depth == expected.depth
-    for depth in range(search.depth + 1):
-        assert states_at(search, depth) == states_at(expected, depth)
-
-
-def interrupted(program: Program, path: str) -> Search:
-    """Return a search that was stopped by SIGINT at its first report."""
-
-    def stop(_progress: Progress) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    search = Search(program, SearchOptions(progress=stop, keep_going=True))
-    search.checkpoint = path
-    search.run()
-    assert search.incomplete == "interrupted"
-    return search
-
-
-def test_ctrl_c_keeps_what_was_found(program: Program, tmp_path: Path) -> None:
-    path = str(tmp_path / "search")
-    part = interrupted(program, path)
-    assert 0 < part.states < whole(program).states
-    search = Search(program, SearchOptions(keep_going=True))
-    search.checkpoint = path
-    search.run()
-    assert search.states == whole(program).states
-
-
-def test_a_checkpoint_of_something_else_is_refused(program: Program, tmp_path: Path) -> None:
-    path = str(tmp_path / "search")
-    interrupted(program, path)
-    other = Search(compile_scenario(LockPair()), SearchOptions(keep_going=True))
-    other.checkpoint = path
-    with pytest.raises(UsageError, match="another program"):
-        other.run()
-    options = Search(program, SearchOptions(keep_going=False))
-    options.checkpoint = path
-    with pytest.raises(UsageError, match="other options"):
-        options.run()
-
-
-def test_a_damaged_checkpoint_is_refused(program: Program, tmp_path: Path) -> None:
-    path = tmp_path / "search"
-    interrupted(program, str(path))
-    good = path.read_bytes()
-    damages = [good[: len(good) // 2], good[:-1], good[:-9] + b"\x55" + good[-8:], b"", b"{}\n"]
-    for damage in damages:
-        path.write_bytes(damage)
-        search = Search(program, SearchOptions(keep_going=True))
-        search.checkpoint = str(path)
-        with pytest.raises(UsageError):
-            search.run()
-
-
-def test_a_checkpoint_is_written_while_it_runs(
-    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a kill -9 would leave: a whole file from before, which continues to the same end."""
-    monkeypatch.setattr(native_search, "SAVE_EVERY", -1.0)
-    path = tmp_path / "search"
-    search = Search(program, SearchOptions(keep_going=True))
-    search.checkpoint = str(path)
-    search.run()
-    assert path.exists() and not (tmp_path / "search.partial").exists()
-    again = Search(program, SearchOptions(keep_going=True))
-    again.checkpoint = str(path)
-    again.run()
-    assert (again.states, again.transitions) == (search.states, search.transitions)

@@ -67,7 +67,7 @@ def search_options(args: argparse.Namespace, progress: ProgressLine, keep_going:
     from quiesce.explorer import Bounds, Options
 
     bounds = Bounds(args.max_states, args.max_memory)
-    return Options(keep_going, args.fairness, bounds, progress)
+    return Options(keep_going, args.fairness, bounds, progress, progress.warn)
 
 
 def native_options(args: argparse.Namespace, small: int = 20_000) -> NativeOptions:

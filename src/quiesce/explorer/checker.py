@@ -38,12 +38,14 @@ class Options:
     :param keep_going: explore the whole space although a violation was found, so that every property
         gets its verdict.
     :param fairness: ``strong``, ``weak`` or ``none``: see ``fairness.py``.
+    :param warn: is told at once of what goes wrong on the side, such as a checkpoint that cannot be written.
     """
 
     keep_going: bool = False
     fairness: str = "strong"
     bounds: Bounds = field(default_factory=Bounds)
     progress: Callable[[Progress], None] | None = None
+    warn: Callable[[str], None] | None = None
 
 
 def check_reference(program: Program, options: Options) -> CheckResult:

@@ -52,3 +52,9 @@ class ProgressLine:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._shown = False
+
+    def warn(self, text: str) -> None:
+        """Tell of something that does not end the search, also if told to be quiet."""
+        self.clear()
+        sys.stderr.write(f"quiesce: warning: {text}\n")
+        sys.stderr.flush()

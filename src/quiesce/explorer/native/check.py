@@ -19,6 +19,7 @@ from quiesce.explorer import describe
 from quiesce.explorer.checker import BUILT_IN, Options
 from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
+from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.liveness import Masks, NativeLasso, StepGraph
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.records import Sighting
@@ -48,8 +49,11 @@ def check_native(
     result = check.run()
     found = _found_in_a_state(result)
     if check.goes_first and found:
-        again = _NativeCheck(program, options, replace(native, partial_order=False)).run()
+        # The checkpoint is of the first search.
+        unreduced = replace(native, partial_order=False, checkpoint="")
+        again = _NativeCheck(program, options, unreduced).run()
         if _found_in_a_state(again) >= found:
+            again.notes += check.warnings
             return again
     return result
 
@@ -80,12 +84,14 @@ class _NativeCheck:
         self.goes_first = native.partial_order and self.search.use_partial_order()
         if self.goes_first:
             self.notes.append("steps that nothing else depends on go first")
-        self.search.checkpoint = native.checkpoint
+        self.checkpoint = Checkpoint(native.checkpoint, options.warn) if native.checkpoint else None
+        self.search.checkpoint = self.checkpoint
         self.replay = Replay(self.search)
 
     def run(self) -> CheckResult:
         started = time.monotonic()
         self.search.run()
+        self.notes += self.warnings
         results = self._safety()
         if not self.search.incomplete:
             self._build_graph()
@@ -101,6 +107,11 @@ class _NativeCheck:
             self.program, results, self.search.states, self.search.transitions, self.search.depth,
             time.monotonic() - started, "native", self.options.fairness, incomplete, self.notes,
         )  # fmt: skip
+
+    @property
+    def warnings(self) -> list[str]:
+        """What could not be done on the side."""
+        return self.checkpoint.warnings if self.checkpoint is not None else []
 
     # --- What is seen in one state or step --------------------------------------------------------
 

@@ -1,22 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """A search kept in a file, so that it can be continued after Ctrl-C, a crash or ``kill -9``.
 
-The file is written beside its place and then renamed over it, so there is always a whole one. It begins with
-a line of JSON that says what it is a search of; then come the vectors of each worker, raw, with their
-checksums. The hash table is not kept: it is rebuilt from the states. A file of another program, of other
-options or with a damaged byte is refused, so that it never yields a wrong verdict.
+The file is written under a new name in the same directory and then renamed, so there is always a complete
+one. After its header (``checkpoint_header.py``) come the vectors of each worker, raw. The hash table is not
+kept: it is rebuilt from the states. A file of another program, of other options or with a changed byte is
+refused and left as it is, so that it never yields a wrong verdict.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import hashlib
 import os
+import stat
+import sys
+import tempfile
+import time
 import zlib
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
+import numpy as np
+
+import quiesce
 from quiesce.errors import UsageError
-from quiesce.explorer.native.chunks import Chunk
+from quiesce.explorer.native.checkpoint_header import (
+    BadHeader,
+    Header,
+    Identity,
+    NotACheckpoint,
+    Progressed,
+    read_header,
+)
 from quiesce.explorer.native.stored import STRIDE
 from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.worker import Worker
@@ -24,97 +41,242 @@ from quiesce.explorer.native.worker import Worker
 if TYPE_CHECKING:
     from quiesce.explorer.native.search import Search
 
-_FORMAT = "quiesce checkpoint 2"
+_OTHER_FILE = "give another file, or delete this one"
 
 
-def save(search: Search, path: str) -> None:
-    """Write *search* to *path*; no worker is busy.
+SAVE_EVERY = 30.0
+"""Seconds between two times that a checkpoint is written."""
 
-    :raises UsageError: it cannot be written.
+
+class Checkpoint:
+    """The file that a search continues from and is written to.
+
+    A file that cannot be written does not stop the search: that is a warning, told once.
+
+    :param path: the name of the file; it need not exist.
+    :param warn: is told why the file cannot be written.
     """
+
+    def __init__(self, path: str, warn: Callable[[str], None] | None = None) -> None:
+        self.path = path
+        self.warnings: list[str] = []
+        self._warn = warn
+        self._saved = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """True if it was last written some time ago."""
+        return time.monotonic() - self._saved > SAVE_EVERY
+
+    def load(self, search: Search) -> bool:
+        """Continue *search* from the file; return False if there is no such file.
+
+        :raises UsageError: it is a checkpoint of something else, or damaged, or of another user.
+        """
+        found = _load_file(search, self.path)
+        if not found:
+            self._note(_trouble_with(self.path))
+        return found
+
+    def save(self, search: Search) -> None:
+        """Write *search*, in which no worker is busy. If that fails the file is what it was before."""
+        self._note(_save_file(search, self.path))
+        self._saved = time.monotonic()
+
+    def _note(self, trouble: str) -> None:
+        warning = f"the checkpoint {self.path} cannot be written: {trouble}"
+        if trouble and warning not in self.warnings:
+            self.warnings.append(warning)
+            if self._warn is not None:
+                self._warn(f"{warning}; the search continues without it")
+
+
+def _save_file(search: Search, path: str) -> str:
+    """Write *search* to *path*; return why that failed, or nothing."""
     vectors = [v for w in search.workers for v in _vectors(w)]
-    header = {
-        **_identity(search),
-        "levels": search.levels,
-        "todo": list(search.todo),
-        "workers": [[w.count, w.expanded] for w in search.workers],
-        "checksums": [zlib.crc32(v) for v in vectors],
-    }
-    partial = Path(f"{path}.partial")
+    header = Header(
+        _identity(search),
+        search.levels,
+        list(search.todo),
+        [Progressed(w.count, w.expanded) for w in search.workers],
+        [zlib.crc32(v) for v in vectors],
+    )
     try:
-        with open(partial, "wb") as file:
-            file.write(json.dumps(header).encode() + b"\n")
+        with _replacing(path) as file:
+            file.write(header.to_bytes())
             for vector in vectors:
                 file.write(vector)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
-        raise UsageError(f"the checkpoint {path} cannot be written: {error.strerror}") from error
+        return error.strerror or str(error)
+    return ""
 
 
-def load(search: Search, path: str) -> bool:
-    """Continue *search* from *path*; false if there is no such file.
+def _trouble_with(path: str) -> str:
+    """Return why *path* cannot be written, or nothing; a new file is created and deleted."""
+    try:
+        _require_regular(path)
+        with tempfile.TemporaryFile(dir=Path(path).parent):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
 
-    :raises UsageError: it is a checkpoint of something else, or damaged.
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[IO[bytes]]:
+    """Yield a new file that takes the name *path* when it is complete.
+
+    Its name until then cannot be guessed, and no link is followed: in a directory that others can write to,
+    nothing that they prepared is opened.
+
+    :raises OSError: it cannot be written; it is then deleted.
+    """
+    _require_regular(path)
+    number, partial = tempfile.mkstemp(".partial", ".quiesce-", Path(path).parent)
+    try:
+        with open(number, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(number)
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+def _require_regular(path: str) -> None:
+    """Refuse to open or to replace a device, a directory or a link.
+
+    :raises OSError: *path* is one.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError("it is not a regular file")
+
+
+def _load_file(search: Search, path: str) -> bool:
+    """Continue *search* from *path*; return False if there is no such file.
+
+    :raises UsageError: it is refused.
     """
     try:
-        file = open(path, "rb")
-    except FileNotFoundError:
-        return False
+        _require_regular(path)
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise UsageError(f"the checkpoint {path} cannot be read: {error.strerror}") from error
-    damaged = UsageError(f"the checkpoint {path} is damaged", "remove it and begin again")
-    with file:
+        if not os.path.lexists(path):
+            # Where the directory cannot be used, either, writing will say so.
+            return False
+        raise _unreadable(path, error) from error
+    with open(number, "rb") as file:
         try:
-            header = json.loads(file.readline())
-        except ValueError:
-            raise damaged from None
-        if not isinstance(header, dict) or header.get("format") != _FORMAT:
-            raise UsageError(f"{path} is no checkpoint", "give another file, or remove this one")
-        if any(header.get(key) != value for key, value in _identity(search).items()):
+            _load(search, path, file)
+        except NotACheckpoint:
             raise UsageError(
-                f"{path} is a checkpoint of another program, or of other options",
-                "give another file, or remove this one",
-            )
-        try:
-            checksums = iter(header["checksums"])
-            for w, (count, expanded) in zip(search.workers, header["workers"], strict=True):
-                w.make_room(count)
-                w.count, w.expanded = count, expanded
-                for vector in _vectors(w):
-                    read = file.readinto(vector)
-                    if read != vector.nbytes or zlib.crc32(vector) != next(checksums):
-                        raise damaged
-            search.table = VisitedTable(search.table.owner_bits, search.states)
-            search.table.fill(search.workers)
-            search.levels = [tuple(level) for level in header["levels"]]
-            search.todo.add(Chunk(*chunk) for chunk in header["todo"])
-            return True
-        except (KeyError, TypeError, ValueError, StopIteration):
-            raise damaged from None
+                f"{path} is not a checkpoint of this version of quiesce", _OTHER_FILE
+            ) from None
+        except BadHeader as error:
+            raise UsageError(
+                f"the checkpoint {path} is damaged: {error}", "delete it and start again"
+            ) from None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+    return True
 
 
-def _identity(search: Search) -> dict[str, Any]:
-    """What two searches must have in common for one to continue the other."""
+def _unreadable(path: str, error: OSError) -> UsageError:
+    why = error.strerror or error
+    return UsageError(f"the checkpoint {path} cannot be read: {why}", _OTHER_FILE)
+
+
+def _load(search: Search, path: str, file: IO[bytes]) -> None:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise UsageError(
+            f"the checkpoint {path} belongs to another user, who could have written any verdict into it",
+            f"copy it first if you trust that user: cp {path} NEW, then --checkpoint NEW",
+        )
+    header = read_header(file, status.st_size)
+    if header.identity != _identity(search) or len(header.workers) != len(search.workers):
+        raise UsageError(
+            f"{path} is a checkpoint of another program, of other options or of another version of quiesce",
+            _OTHER_FILE,
+        )
+    sizes = [n for w, p in zip(search.workers, header.workers, strict=True) for n in _sizes(w, p)]
+    if len(header.checksums) != len(sizes) or status.st_size - file.tell() != sum(sizes):
+        raise BadHeader("the file is not as long as its header says")
+    try:
+        _fill(search, path, file, header)
+    except MemoryError as error:
+        raise UsageError(f"the checkpoint {path} needs more memory: {error}") from error
+
+
+def _fill(search: Search, path: str, file: IO[bytes], header: Header) -> None:
+    """Read the vectors of each worker, and rebuild the table.
+
+    :raises BadHeader: a checksum is wrong.
+    """
+    states = sum(p.count for p in header.workers)
+    needed = sum(w.each * p.count for w, p in zip(search.workers, header.workers, strict=True))
+    lacking = search.out_of_memory(needed + search.table.bytes_for(states))
+    if lacking:
+        raise UsageError(f"the checkpoint {path} needs {needed:,} bytes and its table: {lacking}")
+    checksums = iter(header.checksums)
+    for w, progressed in zip(search.workers, header.workers, strict=True):
+        w.make_room(progressed.count)
+        w.count, w.expanded = progressed.count, progressed.expanded
+        for vector in _vectors(w):
+            read = file.readinto(vector)  # type: ignore[attr-defined]
+            if read != vector.nbytes or zlib.crc32(vector) != next(checksums):
+                raise BadHeader("a checksum is wrong")
+    search.table = VisitedTable(search.table.owner_bits, search.states)
+    search.table.fill(search.workers)
+    search.levels = header.levels
+    search.todo.add(header.todo)
+
+
+def _identity(search: Search) -> Identity:
+    """Return what two searches must have in common for one to continue the other."""
     symmetry = zlib.crc32(b"".join(v.tobytes() for v in [*search.symmetry, search.ample]))
     machine = zlib.crc32(b"".join(v.tobytes() for v in search.compiled.machine))
     return {
-        "format": _FORMAT,
+        "quiesce": _source_digest(),
+        "byte order": sys.byteorder,
         "program": search.program.digest,
         "machine": machine,
         "symmetry": symmetry,
         "cores": search.options.cores,
         "keep_going": search.options.keep_going,
+        "races": search.options.races,
     }
+
+
+@cache
+def _source_digest() -> str:
+    """Return a digest of the compiler's and the explorer's source.
+
+    What a search notes, and where it ends a run, can change without any vector changing its size.
+    """
+    package = Path(quiesce.__file__).parent
+    digest = hashlib.sha256(quiesce.__version__.encode())
+    for folder in ("compiler", "explorer"):
+        for path in sorted((package / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _sizes(w: Worker, progressed: Progressed) -> list[int]:
+    """Return the bytes of each vector of :func:`_vectors` for a worker that is so far."""
+    stored = progressed.count * int(w.shape[STRIDE])
+    return [stored, progressed.count, *(v.nbytes for v in _vectors(w)[2:])]
 
 
 def _vectors(w: Worker) -> list[memoryview]:
     """Return what is kept of a worker: writable views, in a fixed order."""
     found = w.found
     stored = w.count * int(w.shape[STRIDE])
-    vectors: list[Any] = [
+    vectors = [
         w.states.array[:stored], w.cut.array[: w.count], found.results, found.failed, found.deadlock,
         found.race, found.property_seen, found.property_failed,
     ]  # fmt: skip
-    return [memoryview(v).cast("B") for v in vectors]
+    return [v.view(np.uint8).data for v in vectors]

@@ -19,8 +19,8 @@ import numpy as np
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.graph import Bounds, Progress
-from quiesce.explorer.native import checkpoint
 from quiesce.explorer.native.canonical import canonicalise_all
+from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.chunks import Chunk, Chunks
 from quiesce.explorer.native.expand import BOXED, DONE, OVERFLOWED, TRANSITIONS, expand
 from quiesce.explorer.native.interrupt import interruptible
@@ -37,8 +37,6 @@ from quiesce.explorer.native.worker import Worker
 from quiesce.explorer.reference import Stepper
 
 MOST_STATES = (1 << 32) - 2
-SAVE_EVERY = 30.0
-"""Seconds between two checkpoints."""
 CHUNK = 4096
 """States that a core takes at a time: a few milliseconds of work."""
 LEAST_CHUNK = 256
@@ -73,7 +71,7 @@ class Search:
         self.compiled = Compiled(program)
         self.ample = ample_table(self.compiled, False)
         self.use_symmetry(no_symmetry(self.compiled))
-        self.checkpoint = ""
+        self.checkpoint: Checkpoint | None = None
         self._races = options.races and bool(self.compiled.machine.plain.any())
         self.levels: list[tuple[int, ...]] = []
         """For each depth, how many states each worker had when it began."""
@@ -84,7 +82,6 @@ class Search:
         self.started = time.monotonic()
         self._memory = memory_at_hand()
         self._told = 0.0
-        self._saved = self.started
         self._pause = False
         self._crowded = False
         """Somebody needs room."""
@@ -137,7 +134,7 @@ class Search:
         self.transitions = sum(int(w.found.results[TRANSITIONS]) for w in self.workers)
 
     def _run(self) -> None:
-        if not (self.checkpoint and checkpoint.load(self, self.checkpoint)):
+        if self.checkpoint is None or not self.checkpoint.load(self):
             self._begin()
         while True:
             self._finish_level()
@@ -149,8 +146,8 @@ class Search:
                 self.incomplete = "stopped at the first violation"
                 return
             self._begin_level()
-        if self.checkpoint:
-            checkpoint.save(self, self.checkpoint)
+        if self.checkpoint is not None:
+            self.checkpoint.save(self)
 
     def wrong(self) -> bool:
         """Whether anything found so far is a violation."""
@@ -245,7 +242,7 @@ class Search:
                 self._make_room()
             except MemoryError as error:
                 # What was begun cannot be finished, so a checkpoint would not be whole.
-                self.incomplete, self.checkpoint = str(error), ""
+                self.incomplete, self.checkpoint = str(error), None
                 return
             self.each(self._work, active)
             self._look_around()
@@ -254,9 +251,8 @@ class Search:
                 self._pause = False
                 if self.incomplete:
                     return
-                if self.checkpoint:
-                    checkpoint.save(self, self.checkpoint)
-                    self._saved = time.monotonic()
+                if self.checkpoint is not None:
+                    self.checkpoint.save(self)
 
     def each(self, work: Callable[[Worker], None], workers: list[Worker]) -> None:
         """Let each of *workers* do *work*, the first of them on this thread."""
@@ -368,7 +364,7 @@ class Search:
             )
         if not self.incomplete:
             self.incomplete = self._hit_bound()
-        if self.incomplete or (self.checkpoint and now - self._saved > SAVE_EVERY):
+        if self.incomplete or (self.checkpoint is not None and self.checkpoint.due):
             self._pause = True
 
     def _hit_bound(self) -> str:
