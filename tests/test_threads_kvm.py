@@ -5,15 +5,30 @@ from __future__ import annotations
 
 import pytest
 
-from quiesce.kvm.scenarios import MemslotUpdates
+from quiesce.kvm.scenarios import OPERATIONS, MemslotUpdates
 from quiesce.threads import run
 
+SAFE = ("always_lock", "count", "phased")
 
-@pytest.mark.parametrize("design", ["always_lock", "count", "phased"])
+
+@pytest.mark.parametrize("design", SAFE)
 def test_a_safe_design_runs_without_a_finding(design: str) -> None:
     result = run(MemslotUpdates(design=design), 0.4)
     assert result.findings == ()
     assert all(role.steps > 10 for role in result.roles)
+
+
+@pytest.mark.parametrize("operations", ["zap", ",".join(OPERATIONS)])
+@pytest.mark.parametrize("notifiers", [8, 40])
+@pytest.mark.parametrize("design", SAFE)
+def test_a_safe_design_raises_no_alarm_in_a_crowd(
+    design: str, notifiers: int, operations: str
+) -> None:
+    scenario = MemslotUpdates(
+        design, notifiers=notifiers, operations=operations, unrelated=operations,
+        changes="delete,move,flags", updaters=2, pages=2, spaces=2, other_may_fail=True,
+    )  # fmt: skip
+    assert run(scenario, 0.4).findings == ()
 
 
 def test_the_fair_rwsem_hangs() -> None:

@@ -39,7 +39,8 @@ from quiesce.protocol import (
     TaskSet,
     Version,
 )
-from quiesce.protocol.variables import LARGEST_SET, Variable, _Threads
+from quiesce.protocol.thread_count import ThreadCount
+from quiesce.protocol.variables import LARGEST_SET, Variable
 
 
 @dataclass(slots=True)
@@ -225,8 +226,10 @@ class Layout:
         assert isinstance(element, Variable)
         type_ = self._type(component, element)
         per_task = isinstance(declaration, PerTask)
-        if isinstance(declaration, PerTask) or isinstance(declaration.size, _Threads):
+        if isinstance(declaration, PerTask):
             size = self.threads
+        elif isinstance(declaration.size, ThreadCount):
+            size = declaration.size.of(self.threads)
         else:
             size = declaration.size
         self._placed[id(component), name] = Placed(

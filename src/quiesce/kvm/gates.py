@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quiesce.kvm.mmu_notifier import MOST_NESTED
 from quiesce.primitives import RcuWait, RwSem, SpinLock, schedule, set_current_state
 from quiesce.protocol import (
     TASK_UNINTERRUPTIBLE,
+    THREADS,
     Array,
     Bool,
     Int,
@@ -109,7 +111,7 @@ class CountGate(Gate):
     """
 
     mn_invalidate_lock = SpinLock("&kvm->mn_invalidate_lock")
-    mn_active_invalidate_count = Int(0, high=31)
+    mn_active_invalidate_count = Int(0, high=MOST_NESTED * THREADS)
     mn_memslots_update_rcuwait = RcuWait("&kvm->mn_memslots_update_rcuwait")
 
     def enter(self, blockable: bool) -> int:
@@ -156,7 +158,7 @@ class PhasedGate(Gate):
 
     mn_invalidate_lock = SpinLock("&kvm->mn_invalidate_lock")
     phase = Int(0, high=1)
-    active = Array[int](Int(0, high=31), 2)
+    active = Array[int](Int(0, high=MOST_NESTED * THREADS), 2)
     """How many invalidations belong to each phase."""
     slot_in_view = Array[bool](Bool(), 2)
     """Each phase's view: whether the slot's hvas count as covered."""

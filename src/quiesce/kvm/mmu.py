@@ -18,7 +18,16 @@ from __future__ import annotations
 from quiesce.kvm.memslots import NULL, AddressSpace, MemslotSet
 from quiesce.kvm.mm import Pte
 from quiesce.primitives import SpinLock
-from quiesce.protocol import Bool, Int, Protocol, Snapshot, Version, atomic, eventually
+from quiesce.protocol import (
+    Bool,
+    Int,
+    Protocol,
+    Snapshot,
+    Version,
+    atomic,
+    eventually,
+    shared,
+)
 
 
 class Spte(Protocol):
@@ -55,21 +64,21 @@ class Mmu(Protocol):
     """The part of ``struct kvm`` that ``mmu_lock`` protects.
 
     :param sptes: the translations that the guest uses.
+    :param invalidations: how many can be under way at most.
     """
 
     name = "kvm"
     mmu_lock = SpinLock("&kvm->mmu_lock")
-    mmu_invalidate_in_progress = Int(0, low=-3, high=12)
     mmu_invalidate_seq = Version()
     mmu_invalidate_range_start = Int(0, high=15)
     mmu_invalidate_range_end = Int(0, high=15)
     """The hvas that are being invalidated: from start up to, and not including, end."""
 
-    expected_in_progress = Int(0, high=12)
-    """How many invalidations took notice in start and have not ended. For the properties only."""
-
-    def __init__(self, sptes: tuple[Spte, ...]) -> None:
+    def __init__(self, sptes: tuple[Spte, ...], invalidations: int) -> None:
         self.sptes = sptes
+        self.mmu_invalidate_in_progress = shared(Int(0, low=-invalidations, high=invalidations))
+        self.expected_in_progress = shared(Int(0, high=invalidations))
+        """How many invalidations took notice in start and have not ended. For the properties only."""
 
     @atomic(label="kvm_mmu_invalidate_begin")
     def invalidate_begin(self, hva: int) -> None:

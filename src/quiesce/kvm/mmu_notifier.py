@@ -26,6 +26,9 @@ from quiesce.protocol import Protocol, choose, known_as
 if TYPE_CHECKING:
     from quiesce.kvm.vm import Kvm
 
+MOST_NESTED = 2
+"""How many invalidations one task has under way at most: it splits a huge page while it zaps."""
+
 
 class MmuNotifier(Protocol):
     """The subscriptions of one process: KVM, and perhaps another driver.

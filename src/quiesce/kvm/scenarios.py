@@ -12,6 +12,7 @@ from quiesce.kvm.bugs import BUGS, Bug
 from quiesce.kvm.gates import GATES
 from quiesce.kvm.memslots import AddressSpace, Change
 from quiesce.kvm.mm import Operation
+from quiesce.kvm.mmu_notifier import MOST_NESTED
 from quiesce.primitives import configure_preempt_rt
 from quiesce.protocol import Scenario, always, choose, eventually, sometimes, thread
 
@@ -82,7 +83,7 @@ class MemslotUpdates(Scenario):
         self.changes = tuple(Change(c) for c in _chosen(changes, CHANGES))
         self.mm = planted.mm(pages, planted.mmu_notifier(pseudo_lock_waits, other_may_fail))
         places = 2 if Change.MOVE in self.changes else 1
-        self.kvm = planted.kvm(self.mm, gate(), places, spaces)
+        self.kvm = planted.kvm(self.mm, gate(), MOST_NESTED * notifiers, places, spaces)
         self.mm.mmu_notifier.kvm = self.kvm
         if rt:
             configure_preempt_rt(self)

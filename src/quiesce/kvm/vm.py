@@ -38,6 +38,7 @@ class Kvm(Protocol):
 
     :param mm: the process that it belongs to.
     :param gate: how memslot updates are kept away from invalidations under way.
+    :param invalidations: how many can be under way at most.
     :param places: in how many places the slot can be in the guest's memory; 2 if it is moved.
     :param spaces: number of address spaces.
     """
@@ -52,7 +53,9 @@ class Kvm(Protocol):
     decisions_agree = Bool(True)
     """Every end so far has decided on mmu_lock as its start did. For the properties only."""
 
-    def __init__(self, mm: Mm, gate: Gate, places: int = 1, spaces: int = 1) -> None:
+    def __init__(
+        self, mm: Mm, gate: Gate, invalidations: int, places: int = 1, spaces: int = 1
+    ) -> None:
         self.mm = mm
         self.gate = gate
         self.pages = len(mm.ptes)
@@ -65,7 +68,7 @@ class Kvm(Protocol):
         )
         for number, spte in enumerate(sptes):
             spte.number = number
-        self.mmu = self.mmu_class(sptes)
+        self.mmu = self.mmu_class(sptes, invalidations)
 
     # --- The MMU notifier's callbacks -------------------------------------------------------------
 

@@ -7,6 +7,9 @@ from typing import Literal
 
 from quiesce.protocol import Protocol, current
 
+MOST_NESTED = 7
+"""How often one task may hold one lock for reading, or be in one read section, at a time."""
+
 WaitType = Literal["INV", "FREE", "SPIN", "CONFIG", "SLEEP"]
 """``enum lockdep_wait_type``: not checked, never waits, always spins, spins or sleeps, sleeps."""
 

@@ -9,13 +9,17 @@
 from __future__ import annotations
 
 from quiesce.primitives.base import might_sleep
-from quiesce.protocol import Bool, Int, Protocol, atomic, wait_until
+from quiesce.protocol import THREADS, Bool, Int, Protocol, atomic, wait_until
+
+MOST_AHEAD = 63
+"""How many completions for each thread may not have been waited for. (The kernel stops counting at
+``UINT_MAX``; a model of that would lose them much earlier.)"""
 
 
 class Completion(Protocol):
-    """Counts what was completed and not yet waited for, up to 63."""
+    """Counts what was completed and not yet waited for."""
 
-    done = Int(0, high=63)
+    done = Int(0, high=MOST_AHEAD * THREADS)
     all_done = Bool()
 
     @atomic(label="complete")

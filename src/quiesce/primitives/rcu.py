@@ -8,7 +8,7 @@ recursive reader of the map ``rcu_read_lock``.
 
 from __future__ import annotations
 
-from quiesce.primitives.base import Lock, WaitType, might_sleep
+from quiesce.primitives.base import MOST_NESTED, Lock, WaitType, might_sleep
 from quiesce.protocol import (
     SHARED_RECURSIVE,
     Int,
@@ -29,7 +29,7 @@ class Rcu(Lock):
     wait_type_inner: WaitType = "CONFIG"
     wait_type_outer: WaitType = "FREE"
 
-    nesting = PerTask(Int(0, high=7))
+    nesting = PerTask(Int(0, high=MOST_NESTED))
     readers = TaskSet()
     grace_period = TaskRef()
     """Who runs one."""

@@ -9,7 +9,7 @@ waits for a writer that holds the lock; there are no interrupts here.) With PREE
 
 from __future__ import annotations
 
-from quiesce.primitives.base import Lock, WaitType, might_sleep
+from quiesce.primitives.base import MOST_NESTED, Lock, WaitType, might_sleep
 from quiesce.protocol import (
     SHARED,
     THREADS,
@@ -34,8 +34,8 @@ class RwLock(Lock):
 
     wait_type_inner: WaitType = "CONFIG"
     owner = TaskRef()
-    readers = Int(0, high=31)
-    held = PerTask(Int(0, high=7))
+    readers = Int(0, high=MOST_NESTED * THREADS)
+    held = PerTask(Int(0, high=MOST_NESTED))
     waiting_readers = TaskSet()
     waiting_writers = Int(0, high=THREADS)
 

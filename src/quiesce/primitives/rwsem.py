@@ -26,7 +26,7 @@ reader or a writer wait for somebody it would not wait for in Linux.
 
 from __future__ import annotations
 
-from quiesce.primitives.base import Lock, WaitType, might_sleep
+from quiesce.primitives.base import MOST_NESTED, Lock, WaitType, might_sleep
 from quiesce.protocol import (
     SHARED,
     SHARED_RECURSIVE,
@@ -49,9 +49,9 @@ class RwSem(Lock):
     wait_type_inner: WaitType = "SLEEP"
     owner = TaskRef()
     """The writer that holds it."""
-    readers = Int(0, high=31)
+    readers = Int(0, high=MOST_NESTED * THREADS)
     """How often it is held for reading."""
-    held = PerTask(Int(0, high=7))
+    held = PerTask(Int(0, high=MOST_NESTED))
     """By whom."""
     waiting_readers = TaskSet()
     waiting_writers = Int(0, high=THREADS)
@@ -147,8 +147,8 @@ class RwSemUnfair(Lock):
 
     wait_type_inner: WaitType = "SLEEP"
     owner = TaskRef()
-    readers = Int(0, high=31)
-    held = PerTask(Int(0, high=7))
+    readers = Int(0, high=MOST_NESTED * THREADS)
+    held = PerTask(Int(0, high=MOST_NESTED))
 
     @atomic(label="down_read", queued=True)
     def down_read(self) -> None:

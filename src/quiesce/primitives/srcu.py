@@ -17,9 +17,10 @@ here as taking the lock for writing and letting go of it at once.
 
 from __future__ import annotations
 
-from quiesce.primitives.base import Lock, might_sleep
+from quiesce.primitives.base import MOST_NESTED, Lock, might_sleep
 from quiesce.protocol import (
     SHARED_RECURSIVE,
+    THREADS,
     Array,
     Int,
     TaskRef,
@@ -32,10 +33,10 @@ from quiesce.protocol import (
 
 
 class Srcu(Lock):
-    """struct srcu_struct. Up to 31 read sections may be open at once."""
+    """struct srcu_struct. Up to ``MOST_NESTED`` read sections for each thread may be open."""
 
     index = Int(0, high=1)
-    readers = Array[int](Int(0, high=31), 2)
+    readers = Array[int](Int(0, high=MOST_NESTED * THREADS), 2)
     grace_period = TaskRef()
     """Who runs one."""
 

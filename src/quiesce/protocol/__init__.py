@@ -24,8 +24,8 @@ from quiesce.protocol.component import (
     TaskState,
 )
 from quiesce.protocol.scenario import Scenario, always, eventually, sometimes, thread
+from quiesce.protocol.thread_count import THREADS
 from quiesce.protocol.variables import (
-    THREADS,
     Array,
     Bool,
     Enum,

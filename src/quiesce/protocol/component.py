@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from quiesce.errors import UsageError
+from quiesce.protocol.thread_count import ThreadCount
 from quiesce.protocol.variables import (
     Array,
     ArrayValue,
@@ -28,7 +29,6 @@ from quiesce.protocol.variables import (
     RangeViolation,
     Ref,
     Variable,
-    _Threads,
     initial_value,
     put_members,
     store_check,
@@ -208,7 +208,7 @@ class Protocol:
 
 
 def _size(array: Array[Any], threads: int) -> int:
-    return threads if isinstance(array.size, _Threads) else array.size
+    return array.size.of(threads) if isinstance(array.size, ThreadCount) else array.size
 
 
 class TaskState(enum.Enum):

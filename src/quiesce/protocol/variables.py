@@ -22,6 +22,8 @@ import enum
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from quiesce.protocol.thread_count import ThreadCount
+
 if TYPE_CHECKING:
     from quiesce.protocol.component import Protocol, Task
 
@@ -29,16 +31,6 @@ V = TypeVar("V")
 E = TypeVar("E", bound=enum.Enum)
 C = TypeVar("C", bound="Protocol")
 
-
-class _Threads:
-    """The type of :data:`THREADS`."""
-
-    def __repr__(self) -> str:
-        return "THREADS"
-
-
-THREADS = _Threads()
-"""Stands for the number of threads of the scenario: ``Int(0, high=THREADS)``."""
 
 DEFAULT_HIGH = 255
 
@@ -80,14 +72,14 @@ class Int(Variable[int]):
         self,
         initial: int = 0,
         low: int = 0,
-        high: int | _Threads = DEFAULT_HIGH,
+        high: int | ThreadCount = DEFAULT_HIGH,
         *,
         marked: bool = False,
     ) -> None:
-        for bound in (initial, low, *([] if isinstance(high, _Threads) else [high])):
+        for bound in (initial, low, *([] if isinstance(high, ThreadCount) else [high])):
             if not isinstance(bound, int):
                 raise TypeError(f"Int: {bound!r} is not an integer")
-        if not isinstance(high, _Threads) and not low <= initial <= high:
+        if not isinstance(high, ThreadCount) and not low <= initial <= high:
             raise ValueError(f"Int: the initial value {initial} is not in {low}..{high}")
         super().__init__(initial, marked=marked)
         self.low = low
@@ -95,7 +87,7 @@ class Int(Variable[int]):
 
     def bounds(self, threads: int) -> tuple[int, int]:
         """Return (low, high), both included."""
-        return self.low, threads if isinstance(self.high, _Threads) else self.high
+        return self.low, self.high.of(threads) if isinstance(self.high, ThreadCount) else self.high
 
     def admits(self, value: object, threads: int) -> bool:
         low, high = self.bounds(threads)
@@ -269,13 +261,13 @@ class Array(Generic[V]):
     """
 
     @overload
-    def __init__(self, element: Variable[V], size: int | _Threads) -> None: ...
+    def __init__(self, element: Variable[V], size: int | ThreadCount) -> None: ...
     @overload
-    def __init__(self, element: V, size: int | _Threads) -> None: ...
-    def __init__(self, element: object, size: int | _Threads) -> None:
+    def __init__(self, element: V, size: int | ThreadCount) -> None: ...
+    def __init__(self, element: object, size: int | ThreadCount) -> None:
         _require_element("Array", element, component=True)
         known = isinstance(size, int) and 1 <= size <= LARGEST_ARRAY
-        if not isinstance(size, _Threads) and not known:
+        if not isinstance(size, ThreadCount) and not known:
             raise ValueError(f"Array: the size {size!r} is not in 1..{LARGEST_ARRAY}")
         self.element = element
         self.size = size
