@@ -122,7 +122,7 @@ NOT_ABOVE = {
     "kvm": {"commands", "report", "cli"},
     "lockdep": {"commands", "report", "cli", "kvm"},
     "threads": {"commands", "report", "cli", "kvm"},
-    "splat": {"commands", "cli"},
+    "explain": {"commands", "cli"},
     "report": {"commands", "cli"},
 }
 """For each part, the parts that it must not import from: they are further down the way."""
@@ -156,6 +156,47 @@ def test_imports_follow_the_data(trees: dict[str, ast.Module]) -> None:
         if allowed is not None:
             wrong += [f"{name} imports {p}" for p in sorted(imported - allowed)]
         wrong += [f"{name} imports {p}" for p in sorted(imported & NOT_ABOVE.get(part, set()))]
+    assert wrong == []
+
+
+EXPLAIN = ("read", "judge", "prove", "log", "show")
+"""The parts of explain/ in the order of the data: each may import from those before it."""
+
+
+def explain_imports(tree: ast.Module) -> set[str]:
+    """Return the parts of explain/ that a module imports from."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            path = node.module.split(".")
+            if path[:2] == ["quiesce", "explain"]:
+                found |= {path[2]} if len(path) > 2 else {alias.name for alias in node.names}
+    return found
+
+
+def test_a_report_is_read_then_judged_then_proved_then_shown(trees: dict[str, ast.Module]) -> None:
+    wrong = []
+    for name, tree in trees.items():
+        path = name.removesuffix(".py").split("/")
+        if path[0] != "explain" or len(path) < 2 or path[1] == "__init__":
+            continue
+        allowed = EXPLAIN[: EXPLAIN.index(path[1]) + 1]
+        wrong += [f"{name} imports {part}" for part in explain_imports(tree) - set(allowed)]
+    assert wrong == []
+
+
+def test_only_the_files_of_a_kind_know_its_name(trees: dict[str, ast.Module]) -> None:
+    """Elsewhere in explain/ nothing compares the kind of a report with a name."""
+    wrong = []
+    for name, tree in trees.items():
+        if not name.startswith("explain/") or "/kinds/" in name:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                kinds = [s for s in sides if isinstance(s, ast.Attribute) and s.attr == "kind"]
+                if any(ast.unparse(s.value).endswith(("report", "title")) for s in kinds):
+                    wrong.append(f"{name}:{node.lineno} {ast.unparse(node)}")
     assert wrong == []
 
 

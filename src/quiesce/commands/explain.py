@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``quiesce explain``."""
+"""``quiesce explain [FILE|-]``: explain every lockdep report in a log."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TextIO
 
-from quiesce.splat.command import explain_command
+from quiesce.errors import UsageError
+from quiesce.explain.log import ExplainedLog, explain_stream, explain_text
+from quiesce.explain.prove.proof import has_model, write_model
+from quiesce.explain.show import as_html, as_json, as_markdown, as_text
 
 
 def explain(args: argparse.Namespace) -> int:
@@ -22,3 +26,90 @@ def explain(args: argparse.Namespace) -> int:
         out=sys.stdout,
         err=sys.stderr,
     )
+
+
+def explain_command(
+    text_or_path: str,
+    *,
+    json: bool = False,
+    markdown: bool = False,
+    html: Path | None = None,
+    quiet: bool = False,
+    model: Path | None = None,
+    out: TextIO,
+    err: TextIO,
+) -> int:
+    """Explain a log and return the exit code.
+
+    :param text_or_path: a path, ``-`` for standard input, or the log itself when it has several
+        lines.
+    :param json: print one JSON object instead of text; *markdown*: print Markdown.
+    :param html: also write a page to this file.
+    :param quiet: print only the headline and one sentence of each report.
+    :param model: write the scenario of the first report that has one to this file.
+    :returns: 0 when every report was read whole, or when there is none (said on *err*); 3 when
+        something was missing. A deadlock that was explained is a success.
+    :raises UsageError: the log cannot be read, or a file cannot be written.
+    """
+    if json and markdown:
+        raise UsageError("--json and --markdown exclude each other", "choose one")
+    log = _read(text_or_path)
+    if json:
+        print(as_json.to_json(log), file=out)
+    elif markdown:
+        out.write(as_markdown.render(log))
+    else:
+        out.write(as_text.render(log, quiet))
+    if html is not None:
+        _write(html, as_html.render(log))
+    if model is not None:
+        _write_model(log, model)
+    if not log.reports:
+        print("no lockdep report found in this log", file=err)
+    elif not json:
+        _tell_missing(log, err)
+    return log.exit_code
+
+
+def _read(text_or_path: str) -> ExplainedLog:
+    if "\n" in text_or_path:
+        return explain_text(text_or_path)
+    if text_or_path == "-":
+        reconfigure = getattr(sys.stdin, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding="utf-8", errors="replace")
+        return explain_stream(sys.stdin)  # type: ignore[arg-type]
+    try:
+        with open(text_or_path, encoding="utf-8", errors="replace", newline="\n") as stream:
+            return explain_stream(stream)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"cannot read the log {text_or_path}: {reason}", "give a file, or - for standard input"
+        ) from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _write_model(log: ExplainedLog, path: Path) -> None:
+    for one in log.problems:
+        if has_model(one.report):
+            write_model(one.report, path)
+            return
+    raise UsageError(
+        "there is no report in this log that a model can be made of", "leave --model out"
+    )
+
+
+def _tell_missing(log: ExplainedLog, err: TextIO) -> None:
+    if log.unread:
+        print(f"{log.unread} more reports in this log were not read", file=err)
+    for one in log.reports:
+        if one.report.missing:
+            parts = "; ".join(str(missing) for missing in one.report.missing)
+            print(f"line {one.report.line}: not in this text: {parts}", file=err)

@@ -66,8 +66,8 @@ def _tell_deadlock(rwsem: DesignResult) -> None:
 def _tell_explanation(rwsem: DesignResult) -> None:
     if rwsem.lockdep is None:
         return
-    from quiesce.splat.explain import explain_text
-    from quiesce.splat.render_terminal import render
+    from quiesce.explain.log import explain_text
+    from quiesce.explain.show.as_text import render
 
     _title("What lockdep says of it, explained")
     print(_filled(

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the chain of a circular report to tasks that wait for each other.
+
+Link #k was taken while lock #(k-1) was held, so it is one task's path: "holds #(k-1), wants #k";
+link #0 is the task that lockdep caught, which holds the highest lock. That makes as many tasks as
+links, where lockdep's own table has two.
+
+Some of those tasks do not exist. Where the wanted "lock" is a context (memory reclaim) nobody
+waits: the same task goes on and wants what the next path wants. Likewise where a worker "takes" the
+work item that it runs. Such paths are joined into one task each; what is left are the tasks that
+wait, and the question is then whether each of them really has to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from quiesce.explain.judge.annotations import Nature, Note, look_up
+from quiesce.explain.judge.modes import (
+    UNKNOWN,
+    Acquisition,
+    Mode,
+    of_function,
+    of_trace,
+    plain_name,
+    seen,
+)
+from quiesce.explain.read.model import Frame, Link, Lock, Report
+
+
+class Blocking(Enum):
+    """Whether the task that wants a lock has to wait for the one that holds it."""
+
+    BLOCKS = "blocks"
+    NEEDS_WRITER = "needs a waiting writer"
+    MAYBE = "blocks if one of the two is a writer"
+    NEVER = "never blocks"
+
+
+@dataclass(frozen=True)
+class Party:
+    """A lock of the cycle as one side sees it: the lock, what it is, how it is taken."""
+
+    lock: Lock
+    note: Note
+    how: Acquisition
+    reason: str = ""
+    """Why we believe the mode, where it is not the function's own."""
+
+    def with_mode(self, mode: Mode) -> Party:
+        """Return the same lock, taken in another *mode*."""
+        return replace(self, how=replace(self.how, mode=mode))
+
+
+@dataclass(frozen=True)
+class Path:
+    """What one link shows: *holds* is held while *wants* is taken.
+
+    :param number: of the link whose stack it is.
+    :param current: True for the task that lockdep caught.
+    """
+
+    number: int
+    holds: Party
+    wants: Party
+    frames: tuple[Frame, ...]
+    current: bool
+
+    @property
+    def passes(self) -> bool:
+        """True when taking *wants* makes nobody wait, so that the task simply goes on."""
+        note = self.wants.note
+        if note.nature is Nature.CONTEXT:
+            return True
+        if note.nature is Nature.RCU or (
+            note.readers == "recursive" and self.wants.how.mode is Mode.RECURSIVE_READ
+        ):
+            return note.nature is not Nature.HOME_MADE
+        return any(function.startswith(note.insiders) for function in self._takers())
+
+    def _takers(self) -> tuple[str, ...]:
+        if not self.wants.note.insiders:
+            return ()
+        caller = self.wants.how.caller
+        names = (self.wants.how.function, caller.function if caller else "")
+        return tuple(plain_name(name) for name in names if name)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of the hang: the paths it runs through, one after the other.
+
+    :param paths: more than one where a context or a worker joins them.
+    """
+
+    paths: tuple[Path, ...]
+
+    @property
+    def holds(self) -> Party:
+        return self.paths[0].holds
+
+    @property
+    def wants(self) -> Party:
+        return self.paths[-1].wants
+
+    @property
+    def through(self) -> tuple[Party, ...]:
+        """The contexts it enters between the two."""
+        return tuple(path.wants for path in self.paths[:-1])
+
+
+@dataclass(frozen=True)
+class Wait:
+    """*waiter* waits for *holder* because of *lock*."""
+
+    waiter: int
+    holder: int
+    held: Party
+    wanted: Party
+    blocking: Blocking
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """The cycle of a report.
+
+    :param paths: one per link, from the caught task on, each waiting for the next.
+    :param tasks: the same with the paths joined where nobody waits; empty when nobody waits at all.
+    :param waits: for each task whom it waits for.
+    """
+
+    paths: tuple[Path, ...]
+    tasks: tuple[Task, ...]
+    waits: tuple[Wait, ...]
+
+    @property
+    def on_itself(self) -> bool:
+        """True when one task wants a lock of the class that it holds, and no other is involved."""
+        return len(self.paths) == 1
+
+    @property
+    def as_drawn(self) -> tuple[Wait, ...]:
+        """The waits that lockdep assumes: every path a task of its own."""
+        return _waits(tuple(Task((path,)) for path in self.paths))
+
+
+def chain_cycle(report: Report) -> Cycle | None:
+    """Return the cycle that the chain of *report* shows, None if the chain is not complete."""
+    links = {link.number: link for link in report.links}
+    size = report.chain_length
+    if size < 2 or len(links) != size or any(not link.frames for link in links.values()):
+        return None
+    paths = tuple(_path(report, links, number, size) for number in range(size))
+    return _cycle(paths)
+
+
+def self_cycle(report: Report) -> Cycle | None:
+    """Return the cycle of a task that wants a lock of the class that it holds, None if cut."""
+    if report.wanted is None or report.holding is None:
+        return None
+    wanted = _of_held(report.wanted, report.backtrace)
+    holding = _of_held(report.holding, ())
+    if holding.mode is Mode.UNKNOWN and (
+        wanted.primitive not in ("", "rwsem", "rwlock") or _same_call(report.wanted, report.holding)
+    ):
+        holding = replace(wanted, caller=report.holding.where)
+    path = Path(
+        0,
+        _party(report.holding, holding),
+        _party(report.wanted, wanted),
+        report.backtrace,
+        True,
+    )
+    return _cycle((path,))
+
+
+def _same_call(one: Lock, other: Lock) -> bool:
+    """True when both were taken by the same call, and so in the same way."""
+    first, second = one.where, other.where
+    if first is None or second is None or not first.offset:
+        return False
+    return first.place == second.place
+
+
+def _cycle(paths: tuple[Path, ...]) -> Cycle:
+    tasks = _join(paths)
+    return Cycle(paths, tasks, _waits(tasks))
+
+
+def _path(report: Report, links: dict[int, Link], number: int, size: int) -> Path:
+    inner = links[number]
+    outer = links[(number - 1) % size]
+    want = _want(report, inner)
+    hold, reason = _hold(report, links, outer, current=number == 0)
+    return Path(
+        number,
+        _party(outer.lock, hold, reason),
+        _party(inner.lock, want),
+        inner.frames,
+        number == 0,
+    )
+
+
+def _party(lock: Lock, how: Acquisition, reason: str = "") -> Party:
+    takers = (how.function, how.caller.function) if how.caller else (how.function,)
+    note = look_up(lock, tuple(name for name in takers if name))
+    if how.mode is Mode.UNKNOWN and note.usual is not Mode.UNKNOWN:
+        how, reason = replace(how, mode=note.usual), "it is usually taken so"
+    return Party(lock, note, how, reason)
+
+
+def _want(report: Report, link: Link) -> Acquisition:
+    how = of_trace(link.frames)
+    last = report.scenario[-1] if report.scenario else None
+    if link.number == 0 and last is not None:
+        if last.op == "sync":
+            return replace(how, mode=Mode.SYNC)
+        if last.op == "rlock" and not how.mode.reads:
+            return replace(how, mode=Mode.READ)
+    return how
+
+
+def _hold(
+    report: Report, links: dict[int, Link], outer: Link, current: bool
+) -> tuple[Acquisition, str]:
+    """How the outer lock of a path is held, as far as the report tells: its stack is not in it."""
+    inner = of_trace(outer.frames)
+    if current:
+        held = _held_lock(report, outer.lock)
+        if held is not None and held.where is not None:
+            place = held.where.place
+            if held.where.offset and any(frame.place == place for frame in outer.frames):
+                return inner, f"taken at {place}, the same call as in link #{outer.number}"
+            known = _of_held(held, ())
+            if known.mode is not Mode.UNKNOWN:
+                known = replace(known, primitive=known.primitive or inner.primitive)
+                return known, f"taken in {held.where.function}()"
+        if report.scenario and report.scenario[0].op == "rlock":
+            mode = inner.mode if inner.mode.reads else Mode.READ
+            return replace(inner, mode=mode), "lockdep's table says rlock"
+    if inner.mode is Mode.EXCLUSIVE and inner.primitive in (
+        "mutex",
+        "spinlock",
+        "rt_mutex",
+        "ww_mutex",
+        "socket lock",
+    ):
+        return inner, f"a {inner.primitive} is always exclusive"
+    usage = seen(outer.lock.usage, report.facts.get("layout") == "early")
+    if usage.wrote and not usage.read:
+        return replace(inner, mode=Mode.EXCLUSIVE), "never taken for read so far"
+    if usage.read and not usage.wrote:
+        mode = inner.mode if inner.mode.reads else Mode.READ
+        return replace(inner, mode=mode), "never taken for write so far"
+    return Acquisition(Mode.UNKNOWN, inner.primitive), "the report does not show how"
+
+
+def _held_lock(report: Report, lock: Lock) -> Lock | None:
+    for held in (*reversed(report.held), report.holding):
+        if held is not None and held.same_class(lock):
+            return held
+    return None
+
+
+def _of_held(lock: Lock, frames: tuple[Frame, ...]) -> Acquisition:
+    """How a lock was taken, by its ``at:`` frames or, for the caught task, by the backtrace."""
+    if frames:
+        how = of_trace(frames)
+        if how.mode is not Mode.UNKNOWN:
+            return how
+    for frame in lock.at:
+        how = of_function(frame.function)
+        if how.mode is not Mode.UNKNOWN:
+            return replace(how, caller=lock.where)
+    usage = seen(lock.usage)
+    if usage.wrote != usage.read:
+        return Acquisition(Mode.EXCLUSIVE if usage.wrote else Mode.READ, "", "", lock.where)
+    return replace(UNKNOWN, caller=lock.where)
+
+
+def _join(paths: tuple[Path, ...]) -> tuple[Task, ...]:
+    """Join every path that passes with the one that goes on from there."""
+    size = len(paths)
+    stops = [index for index, path in enumerate(paths) if not path.passes]
+    if not stops:
+        return ()
+    tasks: list[Task] = []
+    for index in stops:
+        first = index
+        while paths[(first - 1) % size].passes:
+            first -= 1
+        tasks.append(Task(tuple(paths[i % size] for i in range(first, index + 1))))
+    return tuple(tasks)
+
+
+def taken_together(cycle: Cycle) -> Cycle:
+    """Return a shorter circle: neighbours of which one surely waits for the other become one task.
+
+    If all tasks of *cycle* wait for each other, so do those of the result, and the other way round:
+    who holds A and waits for B, while the next holds B and waits for C, is like one who holds A and
+    waits for C.
+    """
+    groups: list[list[Task]] = []
+    for index, task in enumerate(cycle.tasks):
+        if index > 0 and cycle.waits[index - 1].blocking is Blocking.BLOCKS:
+            groups[-1].append(task)
+        else:
+            groups.append([task])
+    tasks = tuple(group[0] if len(group) == 1 else _one_task(group) for group in groups)
+    return Cycle(tuple(path for task in tasks for path in task.paths), tasks, _waits(tasks))
+
+
+def _one_task(group: list[Task]) -> Task:
+    first, last = group[0].paths[0], group[-1].paths[-1]
+    return Task((Path(first.number, first.holds, last.wants, last.frames, False),))
+
+
+def _waits(tasks: tuple[Task, ...]) -> tuple[Wait, ...]:
+    waits: list[Wait] = []
+    for index, task in enumerate(tasks):
+        other = (index + 1) % len(tasks)
+        held, wanted = tasks[other].holds, task.wants
+        waits.append(Wait(index, other, held, wanted, _blocking(held, wanted)))
+    return tuple(waits)
+
+
+def _blocking(held: Party, wanted: Party) -> Blocking:
+    if wanted.how.trylock:
+        return Blocking.NEVER
+    hold, want = held.how.mode, wanted.how.mode
+    if hold.reads and want.reads:
+        return Blocking.NEVER if want is Mode.RECURSIVE_READ else Blocking.NEEDS_WRITER
+    if want.reads and hold is Mode.UNKNOWN:
+        return Blocking.MAYBE
+    if hold.reads and want is Mode.UNKNOWN:
+        return Blocking.MAYBE
+    if hold is want is Mode.UNKNOWN and wanted.note.readers:
+        return Blocking.MAYBE
+    return Blocking.BLOCKS

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a log and explain each report in it: the entry for programs."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from quiesce.explain.judge.explanation import Explanation
+from quiesce.explain.judge.fingerprint import digest
+from quiesce.explain.judge.kind import Shape
+from quiesce.explain.judge.kinds import judge_of
+from quiesce.explain.prove.proof import ProofResult, prove
+from quiesce.explain.read.model import ReadLog, Report
+from quiesce.explain.read.read_log import read_stream, read_text
+
+EXIT_COMPLETE = 0
+"""Every report was read whole; also when the log has none, which is said on standard error."""
+
+EXIT_MISSING = 3
+"""Something of a report was not in the text."""
+
+MAX_PROVED = 100
+"""How many different problems of one log are proved, at a tenth of a second each."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One report of a log with all that we say about it.
+
+    :param report: what was read.
+    :param explanation: what it means.
+    :param fingerprint: equal for reports of the same problem.
+    :param count: how many reports of the log have this fingerprint.
+    :param same_as: index of the first of them in the log's list; None for the first itself.
+    :param to_prove: False beyond the first :data:`MAX_PROVED` problems of a log.
+    """
+
+    report: Report
+    explanation: Explanation
+    fingerprint: str
+    count: int = 1
+    same_as: int | None = None
+    to_prove: bool = True
+
+    @cached_property
+    def proof(self) -> ProofResult:
+        """Whether the circle can hang; found out when it is first asked for."""
+        if not self.to_prove:
+            reason = f"only the first {MAX_PROVED} different problems of a log are proved"
+            return ProofResult("not_modelled", reason)
+        return prove(self.report)
+
+
+@dataclass(frozen=True)
+class ExplainedLog:
+    """All reports of a log, in the order of their headlines.
+
+    :param unread: how many more there were than are read of one log.
+    """
+
+    reports: tuple[Explained, ...]
+    unread: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every report was read whole, 3 when something was missing."""
+        whole = not self.unread and all(one.report.complete for one in self.reports)
+        return EXIT_COMPLETE if whole else EXIT_MISSING
+
+    @property
+    def problems(self) -> tuple[Explained, ...]:
+        """The reports without repetitions: the first of each fingerprint."""
+        return tuple(one for one in self.reports if one.same_as is None)
+
+
+def question(one: Explained) -> str:
+    """Return the heading of what :attr:`Explanation.because` answers."""
+    return "Can it happen?" if one.explanation.assessment else "What it means"
+
+
+def proof_line(one: Explained) -> str:
+    """Return the result of the proof as a sentence; empty for kinds that nothing can be proved of."""
+    shape = judge_of(one.report).shape
+    if shape is Shape.NONE:
+        return ""
+    reason = one.proof.reason
+    if shape is Shape.TASKS and one.explanation.because.startswith("Real only if"):
+        reason = reason.partition("; real only if")[0]  # it was just said
+    return f"Proof: {one.proof.verdict}, {reason}."
+
+
+def other_readings(one: Explained) -> tuple[str, ...]:
+    """Return the other readings that were checked, a sentence each."""
+    return tuple(f"{r.name}: {r.verdict}, {r.reason}." for r in one.proof.readings[1:])
+
+
+def explain_text(text: str) -> ExplainedLog:
+    """Return every report in *text*, explained. Never raises on any text."""
+    return _explain(read_text(text))
+
+
+def explain_stream(stream: io.TextIOBase) -> ExplainedLog:
+    """Return every report in *stream*, explained; the stream is read in blocks."""
+    return _explain(read_stream(stream))
+
+
+def explain_report(report: Report) -> Explanation:
+    """Return the explanation of one *report*."""
+    return judge_of(report).explain(report)
+
+
+def fingerprint(report: Report) -> str:
+    """Return twelve hexadecimal digits, equal for reports of the same problem."""
+    return digest(report.kind, judge_of(report).identity(report))
+
+
+def _explain(log: ReadLog) -> ExplainedLog:
+    reports = log.reports
+    names = [fingerprint(report) for report in reports]
+    counts = Counter(names)
+    first: dict[str, int] = {}
+    ordinals: dict[str, int] = {}
+    explained = []
+    for index, (report, name) in enumerate(zip(reports, names, strict=True)):
+        same_as = first.get(name)
+        first.setdefault(name, index)
+        to_prove = ordinals.setdefault(name, len(ordinals)) < MAX_PROVED
+        explained.append(
+            Explained(report, explain_report(report), name, counts[name], same_as, to_prove)
+        )
+    return ExplainedLog(tuple(explained), log.unread)

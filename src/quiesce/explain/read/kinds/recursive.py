@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What "possible recursive locking detected" prints of its own."""
+
+from __future__ import annotations
+
+from quiesce.explain.read.kind import Kind, register
+from quiesce.explain.read.reader import Handler, Reader
+
+
+def _comparison(reader: Reader, text: str, number: int) -> None:
+    reader.facts["comparison"] = text.rpartition("returns")[2].strip(" :")
+
+
+def _nesting_hint(reader: Reader, text: str, number: int) -> None:
+    reader.facts["hint"] = "may be due to missing lock nesting notation"
+
+
+_PHRASES: dict[str, Handler] = {
+    "and the lock comparison function returns": _comparison,
+    "may be due to missing lock nesting": _nesting_hint,
+}
+
+
+register(
+    Kind(
+        "recursive",
+        titles=(r"possible recursive locking(?: detected)?",),
+        triggers=("possible recursive locking",),
+        whole_title="possible recursive locking detected",
+        phrases=_PHRASES,
+        locks=2,
+        has_table=True,
+        headless_otherwise=True,
+    )
+)

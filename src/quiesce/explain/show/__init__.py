@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An explained log as text, Markdown, HTML and JSON."""

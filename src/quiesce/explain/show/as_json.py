@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON form of an explained log: ``{"schema": 1, "reports": [...]}``.
+
+Keys are only ever added within one schema number.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from quiesce.explain.log import Explained, ExplainedLog
+from quiesce.explain.prove.proof import ProofResult
+from quiesce.explain.read.model import Lock
+
+SCHEMA = 1
+
+
+def to_json(log: ExplainedLog) -> str:
+    """Return *log* as one JSON object, deterministic."""
+    return json.dumps(to_dict(log), indent=2, ensure_ascii=False)
+
+
+def to_dict(log: ExplainedLog) -> dict[str, Any]:
+    """Return *log* as plain data."""
+    return {
+        "schema": SCHEMA,
+        "reports": [_report(one) for one in log.reports],
+        "unread": log.unread,
+    }
+
+
+def _report(one: Explained) -> dict[str, Any]:
+    report = one.report
+    return {
+        "kind": report.kind,
+        "title": report.title,
+        "kernel": report.kernel,
+        "task": report.task,
+        "line": report.line,
+        "end_line": report.end_line,
+        "complete": report.complete,
+        "missing": [str(missing) for missing in report.missing],
+        "locks": [_lock_note(asdict(note)) for note in one.explanation.locks],
+        "links": report.chain_length,
+        "held": [lock.name for lock in report.held],
+        "held_locks": [_lock(lock) for lock in report.held],
+        "verdict": one.proof.verdict,
+        "verdict_reason": one.proof.reason,
+        "proof": _proof(one.proof),
+        "fingerprint": one.fingerprint,
+        "count": one.count,
+        "same_as": one.same_as,
+        "explanation": _explanation(one),
+    }
+
+
+def _proof(proof: ProofResult) -> dict[str, Any]:
+    """Everything but the source of the scenario, which ``--model`` writes."""
+    return {
+        "verdict": proof.verdict,
+        "reason": proof.reason,
+        "steps": proof.steps,
+        "interleaving": proof.interleaving,
+        "readings": [asdict(reading) for reading in proof.readings],
+    }
+
+
+def _lock_note(note: dict[str, Any]) -> dict[str, Any]:
+    note["class"] = note.pop("class_name")
+    return note
+
+
+def _lock(lock: Lock) -> dict[str, Any]:
+    return {
+        "name": lock.name,
+        "class": lock.class_name,
+        "address": lock.address,
+        "usage": lock.usage,
+        "wait_type": None if lock.inner is None else [lock.outer, lock.inner],
+        "at": str(lock.where) if lock.where else "",
+        "line": lock.line,
+    }
+
+
+def _explanation(one: Explained) -> dict[str, Any]:
+    explanation = asdict(one.explanation)
+    del explanation["locks"]
+    return explanation
