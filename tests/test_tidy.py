@@ -114,7 +114,8 @@ BELOW: dict[str, set[str]] = {
     "protocol": {"errors"},
     "primitives": {"protocol"},
     "compiler": {"errors", "protocol"},
-    "explorer": {"errors", "verdict", "protocol", "compiler"},
+    "stopping": set(),
+    "explorer": {"errors", "verdict", "protocol", "compiler", "stopping"},
 }
 """For each part of the package, the parts that it may import from."""
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from quiesce import __version__
 from quiesce.commands.until_closed import UntilClosed
 from quiesce.errors import QuiesceError
+from quiesce.stopping import orderly
 from quiesce.verdict import EXIT_USAGE, Verdict
 
 
@@ -26,14 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     stdout = sys.stdout
     sys.stdout = UntilClosed(stdout)
     try:
-        code = args.run(args)
-        sys.stdout.flush()
+        with orderly():
+            code = args.run(args)
+            sys.stdout.flush()
         return int(code)
     except QuiesceError as error:
         print(f"quiesce: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        print("quiesce: interrupted; nothing is proved", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"quiesce: {stopped or 'interrupted'}; nothing is proved", file=sys.stderr)
         return Verdict.INCOMPLETE.exit_code
     except Exception as error:
         if os.environ.get("QUIESCE_DEBUG"):

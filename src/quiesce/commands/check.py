@@ -6,16 +6,17 @@ from __future__ import annotations
 import argparse
 import json
 
-from quiesce.commands.lockdep import lockdep_of, print_graph, print_report, report_note
+from quiesce.commands.lockdep import lockdep_of, print_graph, print_reports
 from quiesce.commands.options import (
     native_options,
     require_writable,
+    search_bounds,
     search_options,
     write_file,
 )
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
-from quiesce.explorer import CheckResult, check
+from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import make_token, read_token, require_same_source
 from quiesce.explorer.trace import StalePath, follow
@@ -30,29 +31,29 @@ from quiesce.report.show_steps import render_steps
 
 def check_command(args: argparse.Namespace) -> int:
     """Check the scenario that ``args.target`` names; return the exit code."""
+    bounds = search_bounds(args)
     scenario = load_scenario(args.target, args.set)
     program = compile_scenario(scenario, fuse=not args.no_fusion)
     if args.show_steps:
         print(render_steps(program), end="")
         return 0
     if args.lockdep:
-        return print_report(lockdep_of(program))
+        return print_reports([lockdep_of(program, bounds)])
     if args.lock_graph:
-        return print_graph(program, args.lock_graph)
+        return print_graph(program, args.lock_graph, bounds)
     if args.html:
         require_writable(args.html)
-    result = run_check(program, args, args.target)
+    result = run_check(program, args, bounds)
 
     def token_of(finding: Finding) -> str | None:
         return replay_token(args.target, tuple(args.set), program, finding)
 
     token = token_of(result.finding) if result.finding else None
     name = type(scenario).__name__
-    lockdep = lockdep_of(program)
-    if lockdep is not None:
-        result.notes.append(report_note(lockdep))
+    lockdep = lockdep_of(program, bounds)
+    result.notes += lockdep.notes
     data = check_to_json(result, name, None, token)
-    data["lockdep"] = lockdep.to_dict() if lockdep is not None else None
+    data["lockdep"] = lockdep.report.to_dict() if lockdep.report is not None else None
     if args.json:
         print(json.dumps(data))
     else:
@@ -66,13 +67,12 @@ def check_command(args: argparse.Namespace) -> int:
     return result.verdict.exit_code
 
 
-def run_check(program: Program, args: argparse.Namespace, title: str) -> CheckResult:
+def run_check(program: Program, args: argparse.Namespace, bounds: Bounds) -> CheckResult:
     """Check *program* with progress shown, as *args* ask."""
-    progress = ProgressLine(title, args.quiet or args.json)
+    progress = ProgressLine(args.target, args.quiet or args.json)
+    options = search_options(args, bounds, progress, keep_going=args.all)
     try:
-        return check(
-            program, search_options(args, progress, keep_going=args.all), native_options(args)
-        )
+        return check(program, options, native_options(args))
     finally:
         progress.clear()
 

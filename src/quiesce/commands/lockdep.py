@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
 from quiesce.compiler.program import Program
+from quiesce.explorer.graph import Bounds
 from quiesce.lockdep import Report, Validator
 from quiesce.lockdep.explored import ExploredLockdep
 from quiesce.lockdep.graph_text import as_dot, as_mermaid, as_text
-from quiesce.verdict import Verdict
+from quiesce.verdict import Verdict, worst
 
 STATES = 5_000
 """How many states lockdep looks at with all threads running, after each has run alone."""
@@ -15,27 +20,77 @@ STATES = 5_000
 GRAPHS = {"text": as_text, "dot": as_dot, "mermaid": as_mermaid}
 
 
-def lockdep_of(program: Program) -> Report | None:
-    """Return lockdep's report on *program*, or None. No deadlock has to happen for one."""
-    return ExploredLockdep(program, Validator()).run(STATES)
+@dataclass(frozen=True, slots=True)
+class LockdepResult:
+    """What lockdep says of a program.
+
+    :param report: its report, or None.
+    :param cut_short: why it did not see what it was to see; empty if it did.
+    """
+
+    report: Report | None
+    cut_short: str = ""
+
+    @property
+    def word(self) -> str:
+        """What it says, in a word: the kind of its report, ``silent``, or ``?``."""
+        if self.report is not None:
+            return self.report.kind
+        return "?" if self.cut_short else "silent"
+
+    @property
+    def verdict(self) -> Verdict:
+        """VIOLATION if there is a report; INCOMPLETE if there is none yet."""
+        if self.report is not None:
+            return Verdict.VIOLATION
+        return Verdict.INCOMPLETE if self.cut_short else Verdict.HOLDS
+
+    @property
+    def notes(self) -> list[str]:
+        """Say in a line that lockdep has something to say, or that it was stopped; else nothing."""
+        if self.report is not None:
+            title = self.report.title.removeprefix("WARNING: ")
+            return [f"lockdep: {title} (--lockdep prints the report)"]
+        return [self.stopped] if self.cut_short else []
+
+    @property
+    def stopped(self) -> str:
+        """Why its silence means nothing."""
+        return f"lockdep has not seen everything: {self.cut_short}"
 
 
-def print_report(report: Report | None) -> int:
-    """Print *report* in the kernel's format, alone; return the exit code: 1 if there is one."""
-    if report is None:
-        return Verdict.HOLDS.exit_code
-    print(report.text())
-    return Verdict.VIOLATION.exit_code
+def lockdep_of(program: Program, bounds: Bounds) -> LockdepResult:
+    """Return what lockdep says of *program*. No deadlock has to happen for a report.
+
+    :param bounds: for how long it may look.
+    """
+    return _explored(program, Validator(), bounds)
 
 
-def print_graph(program: Program, style: str) -> int:
+def _explored(program: Program, validator: Validator, bounds: Bounds) -> LockdepResult:
+    explored = ExploredLockdep(program, validator)
+    report = explored.run(replace(bounds, max_states=STATES))
+    return LockdepResult(report, explored.cut_short)
+
+
+def print_reports(results: Iterable[LockdepResult]) -> int:
+    """Print each report in the kernel's format, and nothing else; return the exit code: 1 for any."""
+    verdicts = []
+    for result in results:
+        if result.report is not None:
+            print(result.report.text())
+        elif result.cut_short:
+            print(f"quiesce: {result.stopped}", file=sys.stderr)
+        verdicts.append(result.verdict)
+    return worst(verdicts).exit_code
+
+
+def print_graph(program: Program, style: str, bounds: Bounds) -> int:
     """Print which lock classes were taken under which, as *style* of :data:`GRAPHS`."""
     validator = Validator()
-    ExploredLockdep(program, validator).run(STATES)
+    result = _explored(program, validator, bounds)
     print(GRAPHS[style](validator).rstrip("\n"))
-    return Verdict.HOLDS.exit_code
-
-
-def report_note(report: Report) -> str:
-    """Say in a line that lockdep has something to say, and how to see it."""
-    return f"lockdep: {report.title.removeprefix('WARNING: ')} (--lockdep prints the report)"
+    if not result.cut_short:
+        return Verdict.HOLDS.exit_code
+    print(f"quiesce: {result.stopped}", file=sys.stderr)
+    return Verdict.INCOMPLETE.exit_code

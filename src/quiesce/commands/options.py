@@ -10,7 +10,7 @@ from quiesce.errors import UsageError
 
 if TYPE_CHECKING:
     # Not at run time: `explain` reads these options' parser, too, and needs no explorer.
-    from quiesce.explorer import Options
+    from quiesce.explorer import Bounds, Options
     from quiesce.explorer.native.options import NativeOptions
     from quiesce.report.progress import ProgressLine
 
@@ -33,6 +33,12 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         type=memory_size,
         metavar="SIZE",
         help="stop when memory reaches SIZE: 500M, 8G",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=seconds,
+        metavar="S",
+        help="stop after S seconds in all: the verdict is then incomplete",
     )
     parser.add_argument(
         "--fairness", choices=FAIRNESS, default="strong",
@@ -62,11 +68,19 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def search_options(args: argparse.Namespace, progress: ProgressLine, keep_going: bool) -> Options:
-    """Return the search options that *args* ask for."""
-    from quiesce.explorer import Bounds, Options
+def search_bounds(args: argparse.Namespace) -> Bounds:
+    """Return the bounds that *args* ask for; the time begins now."""
+    from quiesce.explorer import Bounds
 
-    bounds = Bounds(args.max_states, args.max_memory)
+    return Bounds(args.max_states, args.max_memory, args.max_seconds)
+
+
+def search_options(
+    args: argparse.Namespace, bounds: Bounds, progress: ProgressLine, keep_going: bool
+) -> Options:
+    """Return the search options that *args* ask for."""
+    from quiesce.explorer import Options
+
     return Options(keep_going, args.fairness, bounds, progress, progress.warn)
 
 
@@ -91,6 +105,26 @@ def _count(text: str) -> int:
     if not text.replace("_", "").isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is no number of 1 or more")
     return int(text)
+
+
+LONGEST = 10**8
+"""Seconds that a limit may be: three years, which every clock and timer can count."""
+
+
+def seconds(text: str) -> float:
+    """Return the number of seconds that *text* says.
+
+    :raises argparse.ArgumentTypeError: it is not a number above 0 and up to :data:`LONGEST`.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= LONGEST:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a number of seconds above 0, up to {LONGEST:,}; write 0.5 or 60"
+        )
+    return number
 
 
 def memory_size(text: str) -> int:

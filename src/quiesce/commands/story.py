@@ -12,6 +12,7 @@ import textwrap
 
 from quiesce.commands.kvm import DesignResult, check_design
 from quiesce.commands.kvm_options import DESIGNS
+from quiesce.commands.options import search_bounds
 from quiesce.explorer.trace import follow
 from quiesce.report.check_text import render_finding, summary
 from quiesce.report.table import COLUMNS, cell, render_table
@@ -43,11 +44,12 @@ def story_command(args: argparse.Namespace) -> int:
     print(_filled(INTRODUCTION), end="\n\n", flush=True)
     options = argparse.Namespace(
         no_fusion=False, quiet=args.quiet, json=False, first=False,
-        max_states=None, max_memory=None, fairness="strong",
+        max_states=None, max_memory=None, max_seconds=None, fairness="strong",
         explorer="auto", no_symmetry=False, no_partial_order=False, cores=None, checkpoint="",
     )  # fmt: skip
-    results = {design: check_design(design, (), options) for design in DESIGNS}
-    print(render_table([(r.design, r.result, r.lockdep) for r in results.values()]))
+    bounds = search_bounds(options)
+    results = {design: check_design(design, (), options, bounds) for design in DESIGNS}
+    print(render_table([(r.design, r.result, r.lockdep.word) for r in results.values()]))
     _tell_deadlock(results["rwsem"])
     _tell_explanation(results["rwsem"])
     _tell_starvation(results["count"], results["phased"])
@@ -64,7 +66,8 @@ def _tell_deadlock(rwsem: DesignResult) -> None:
 
 
 def _tell_explanation(rwsem: DesignResult) -> None:
-    if rwsem.lockdep is None:
+    report = rwsem.lockdep.report
+    if report is None:
         return
     from quiesce.explain.log import explain_text
     from quiesce.explain.show.as_text import render
@@ -75,7 +78,7 @@ def _tell_explanation(rwsem: DesignResult) -> None:
         "report in full: quiesce kvm check --design rwsem --lockdep. What it means:"
     ))  # fmt: skip
     print()
-    print(render(explain_text(rwsem.lockdep.text()), quiet=False).rstrip(), end="\n\n")
+    print(render(explain_text(report.text()), quiet=False).rstrip(), end="\n\n")
 
 
 def _tell_starvation(count: DesignResult, phased: DesignResult) -> None:
@@ -129,7 +132,7 @@ def told_wrong(design: DesignResult) -> str:
     found = frozenset(head for head, names in COLUMNS if cell(design.result, names) == "FOUND")
     must = EXPECTED[name]
     missing, unexpected = must - found, found - must - MAY_FOLLOW.get(name, frozenset())
-    reported = design.lockdep is not None and design.lockdep.kind == "circular"
+    reported = design.lockdep.word == "circular"
     complaints = [f"{head} was not found" for head in sorted(missing)]
     complaints += [f"{head} was found" for head in sorted(unexpected)]
     if reported != (name == "rwsem"):

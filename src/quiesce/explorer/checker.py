@@ -18,6 +18,7 @@ from quiesce.explorer.races import RaceFinder
 from quiesce.explorer.reference import PropertyReader, State, Step, Stepper
 from quiesce.explorer.representatives import representatives
 from quiesce.explorer.waiting import Stuck, StuckThreads, find_deadlock, unfinished
+from quiesce.stopping import Stopped, immediately, noted
 from quiesce.verdict import Verdict
 
 BUILT_IN = [
@@ -68,9 +69,17 @@ class _Check:
 
     def run(self) -> CheckResult:
         started = time.monotonic()
-        graph = explore(self.stepper, self._on_state, self.options.bounds, self.options.progress)
-        results = self._built_in(graph)
-        results += [self._declared(graph, i) for i in range(len(self.program.properties))]
+        with noted():
+            graph = explore(
+                self.stepper, self._on_state, self.options.bounds, self.options.progress
+            )
+            try:
+                with immediately():
+                    results = self._results(graph)
+            except Stopped as stopped:
+                # What takes the whole graph is left out then.
+                graph.incomplete = str(stopped)
+                results = self._results(graph)
         if graph.incomplete:
             for result in results:
                 if result.verdict is Verdict.HOLDS:
@@ -80,6 +89,10 @@ class _Check:
             self.program, results, len(graph.states), graph.transitions, depth,
             time.monotonic() - started, "reference", self.options.fairness, graph.incomplete,
         )  # fmt: skip
+
+    def _results(self, graph: Graph) -> list[PropertyResult]:
+        declared = (self._declared(graph, i) for i in range(len(self.program.properties)))
+        return [*self._built_in(graph), *declared]
 
     # --- While exploring --------------------------------------------------------------------------
 

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which explorer answers: the plain-Python one at once, the native one when the space is large."""
+"""Which explorer answers: the plain-Python one at once, the native one when the space is large.
+
+The native one needs numpy and numba, which are imported when the first search is large enough, and not
+before. Without them the plain-Python one answers everything.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import time
 from dataclasses import replace
 
 from quiesce.compiler.pack_state import NotPackable
@@ -10,10 +16,15 @@ from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
 from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.findings import CheckResult
-from quiesce.explorer.graph import Bounds
 from quiesce.explorer.native.jit import NativeUnavailable
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.protocol import Scenario
+from quiesce.stopping import Stopped, immediately, noted, time_limit
+
+NEEDED = ("numpy", "numba")
+"""The packages that the native explorer needs."""
+
+HOW_TO_GET_IT = "install it with `pip install 'quiesce[native]'`, or `pip install numba`"
 
 
 def check(
@@ -23,41 +34,86 @@ def check(
 ) -> CheckResult:
     """Check a scenario and return what was found.
 
+    Ctrl-C and the end of the time that ``options.bounds`` give end it early, whatever it is doing; the
+    result then says so, with what was found.
+
     :param scenario: a scenario object, or one that is compiled already.
     :param native: which explorer answers, and how the native one works.
     :raises SourceErrors: the scenario's source is outside the language.
     :raises UsageError: the native explorer is asked for and cannot be had.
     """
     program = scenario if isinstance(scenario, Program) else compile_scenario(scenario)
-    options = replace(options) if options is not None else Options()
-    native = native or NativeOptions()
+    options = options if options is not None else Options()
+    with noted(), time_limit(options.bounds.deadline, options.bounds.time_text):
+        return _check(program, options, native or NativeOptions())
+
+
+def _check(program: Program, options: Options, native: NativeOptions) -> CheckResult:
     if native.explorer == "reference":
         return check_reference(program, options)
-    if native.explorer == "auto" and not native.checkpoint:
-        first = _first_look(program, options, native.small)
-        if first is not None:
-            return first
+    wanted = native.explorer == "native" or bool(native.checkpoint)
+    lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if lacking and not wanted:
+        return _slowly(program, options, f"{' and '.join(lacking)} cannot be imported", native)
+    looked, started = None, time.monotonic()
+    if not wanted:
+        looked = _first_look(program, options, native.small)
+        if not _goes_on(looked, options, native.small):
+            return looked
     try:
-        from quiesce.explorer.native.check import check_native
-
-        return check_native(program, options, native)
-    except (NativeUnavailable, NotPackable) as why:
-        if native.explorer == "native" or native.checkpoint:
+        with immediately():
+            return _check_natively(program, options, native)
+    except Stopped as stopped:
+        if looked is not None:
+            return replace(looked, incomplete=str(stopped), seconds=time.monotonic() - started)
+        # It ends where it begins, for the same reason.
+        return check_reference(program, options)
+    except NativeUnavailable as why:
+        if wanted:
+            raise UsageError(f"the native explorer cannot be used: {why}", HOW_TO_GET_IT) from why
+        return _slowly(program, options, str(why), native)
+    except NotPackable as why:
+        if wanted:
             raise UsageError(
                 f"the native explorer cannot be used: {why}",
-                "install it with `pip install 'quiesce[native]'`",
+                "leave --explorer and --checkpoint out",
             ) from why
-        result = check_reference(program, options)
+        return _slowly(program, options, str(why), native)
+
+
+def _check_natively(program: Program, options: Options, native: NativeOptions) -> CheckResult:
+    """Check with the native explorer, which is imported here.
+
+    :raises NativeUnavailable: what it needs is not there, or does not work.
+    """
+    try:
+        from quiesce.explorer.native.check import check_native
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in NEEDED:
+            raise NativeUnavailable(f"{error.name} cannot be imported: {error}") from error
+        raise
+    return check_native(program, options, native)
+
+
+def _slowly(program: Program, options: Options, why: str, native: NativeOptions) -> CheckResult:
+    """Check with the reference explorer, and say why if that was slow."""
+    result = check_reference(program, options)
+    if result.states > native.small:
         result.notes.append(f"explored by plain Python, which is slow: {why}")
-        return result
+    return result
 
 
-def _first_look(program: Program, options: Options, small: int) -> CheckResult | None:
-    """Return the reference explorer's answer if it has one within *small* states."""
+def _first_look(program: Program, options: Options, small: int) -> CheckResult:
+    """Return the reference explorer's answer, which may end at the bound of *small* states."""
     bounds = options.bounds
     if bounds.max_states is not None and bounds.max_states <= small:
         return check_reference(program, options)
-    looked = replace(options, bounds=Bounds(small, bounds.max_memory), progress=None)
-    result = check_reference(program, looked)
-    by_our_bound = result.incomplete.startswith(f"the bound of {small:,} states")
-    return None if by_our_bound else result
+    bounds = replace(bounds, max_states=small)
+    return check_reference(program, replace(options, bounds=bounds, progress=None))
+
+
+def _goes_on(looked: CheckResult, options: Options, small: int) -> bool:
+    """Tell whether the first look ended at our own bound, and not at one that *options* give."""
+    bound = options.bounds.max_states
+    by_ours = looked.incomplete.startswith(f"the bound of {small:,} states")
+    return by_ours and (bound is None or bound > small)

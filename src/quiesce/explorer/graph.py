@@ -7,13 +7,14 @@ in the order of discovery, so the number of a state's depth never decreases.
 
 from __future__ import annotations
 
-import resource
 import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from quiesce import stopping
 from quiesce.explorer.evaluate import StepFailure
+from quiesce.explorer.peak_memory import peak_memory
 from quiesce.explorer.reference import State, Step, Stepper
 
 
@@ -23,10 +24,30 @@ class Bounds:
 
     :param max_states: number of states.
     :param max_memory: peak memory of the process, in bytes.
+    :param max_seconds: time since *started*, a time of ``time.monotonic()``.
     """
 
     max_states: int | None = None
     max_memory: int | None = None
+    max_seconds: float | None = None
+    started: float = field(default_factory=time.monotonic, compare=False)
+
+    @property
+    def deadline(self) -> float | None:
+        """The time of ``time.monotonic()`` at which to stop."""
+        return None if self.max_seconds is None else self.started + self.max_seconds
+
+    @property
+    def time_text(self) -> str:
+        """The reason that is given when the time is over."""
+        return f"the bound of {self.max_seconds or 0:g} s was hit"
+
+    def ends_now(self) -> str:
+        """Return why a search ends here, whatever its size: it was interrupted, or the time is over."""
+        if stopping.reason():
+            return stopping.reason()
+        deadline = self.deadline
+        return self.time_text if deadline is not None and time.monotonic() >= deadline else ""
 
 
 @dataclass(slots=True)
@@ -108,7 +129,8 @@ CUT = 2
 OnState = Callable[[int, State, list[Step]], int]
 """Called for each state as it is expanded, with its steps; returns the sum of what it decides."""
 
-_CHECK_EVERY = 2048
+_CHECK_EVERY = 64
+"""States between two looks at what may end the search from outside."""
 
 
 def explore(
@@ -136,7 +158,7 @@ def explore(
                 seconds = time.monotonic() - started
                 queue = len(graph.states) - current
                 progress(Progress(len(graph.states), graph.transitions, depth, queue, seconds))
-            graph.incomplete = _memory_bound_hit(bounds)
+            graph.incomplete = bounds.ends_now() or _memory_bound_hit(bounds)
             if graph.incomplete:
                 break
         if bounds.max_states is not None and len(graph.states) > bounds.max_states:
@@ -164,8 +186,6 @@ def explore(
 
 
 def _memory_bound_hit(bounds: Bounds) -> str:
-    if bounds.max_memory is not None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        if peak > bounds.max_memory:
-            return f"the bound of {bounds.max_memory:,} bytes of memory was hit"
+    if bounds.max_memory is not None and peak_memory() > bounds.max_memory:
+        return f"the bound of {bounds.max_memory:,} bytes of memory was hit"
     return ""

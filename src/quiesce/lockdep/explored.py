@@ -26,9 +26,10 @@ from quiesce.lockdep.held import Task
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
 from quiesce.protocol import Protocol
+from quiesce.stopping import noted
 
 DEFAULT_STATES = 20_000
-"""How many states are looked at after the threads have run alone."""
+"""Unless it is said: how many states are looked at after the threads have run alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class ExploredLockdep:
     """Feeds a validator with the lock events of a program.
 
     :param validator: options and the report are its; see :class:`Validator`.
+    :ivar cut_short: why it did not see everything, apart from the number of states; else empty.
     """
 
     def __init__(self, program: Program, validator: Validator) -> None:
@@ -58,18 +60,24 @@ class ExploredLockdep:
         self._locks: dict[int, LockdepMap] = {}
         self._tasks: dict[int, Task] = {}
         self._seen: set[tuple[int, _Held, _Entry]] = set()
+        self._bounds = Bounds()
+        self.cut_short = ""
 
-    def run(self, max_states: int = DEFAULT_STATES) -> Report | None:
+    def run(self, bounds: Bounds | None = None) -> Report | None:
         """Feed the validator until it reports or nothing new is left; return the report, if any.
 
-        :param max_states: how many states to look at with all threads running.
+        :param bounds: how many states to look at with all threads running (20,000), and for how long.
         """
-        if any(_lock_events(self.program)) and not self._run_alone():
-            graph = explore(
-                self._plain, lambda number, state, steps: GO_ON, Bounds(max_states=max_states)
-            )
-            self.add_graph(graph)
+        self._bounds = bounds or Bounds(max_states=DEFAULT_STATES)
+        with noted():
+            if any(_lock_events(self.program)) and not self._run_alone() and not self._ends_now():
+                self.add_graph(explore(self._plain, lambda *_: GO_ON, self._bounds))
         return self.validator.report
+
+    def _ends_now(self) -> bool:
+        """Tell whether the time is over or the command was interrupted."""
+        self.cut_short = self.cut_short or self._bounds.ends_now()
+        return bool(self.cut_short)
 
     def _run_alone(self) -> bool:
         """Run each thread by itself; return whether there is a report already."""
@@ -84,7 +92,7 @@ class ExploredLockdep:
         for initial in self._stepper.initial_states():
             seen: set[State] = {initial}
             todo: deque[tuple[State, _Held]] = deque([(initial, ())])
-            while todo:
+            while todo and not self._ends_now():
                 state, held = todo.popleft()
                 for step in self._stepper.steps_of(state, thread):
                     after = self._feed(thread, held, step)
@@ -106,6 +114,8 @@ class ExploredLockdep:
         held[: graph.initial] = [((),) * count] * graph.initial
         alike: dict[tuple[int, int, int, _Held], _Held] = {}
         for number in range(graph.expanded):
+            if self._ends_now():
+                return
             before = held[number]
             assert before is not None
             state = graph.states[number]

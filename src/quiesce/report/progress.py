@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 
 from quiesce.explorer.graph import Progress
+from quiesce.explorer.peak_memory import peak_memory
 
 _LIVE_EVERY_SECONDS = 0.5
 _PLAIN_EVERY_SECONDS = 5.0
@@ -34,7 +34,7 @@ class ProgressLine:
             return
         self._last = now
         rate = progress.states / max(progress.seconds, 1e-6)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        memory = peak_memory() >> 20
         text = (
             f"{self.title}: {progress.states:,} states, depth {progress.depth}, "
             f"{rate:,.0f} states/s, queue {progress.queue:,}, {memory:,} MB"

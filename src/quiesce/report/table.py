@@ -7,10 +7,10 @@ import textwrap
 from collections.abc import Sequence
 
 from quiesce.explorer.findings import CheckResult
-from quiesce.lockdep import Report
 from quiesce.verdict import Verdict
 
-Row = tuple[str, CheckResult, Report | None]
+Row = tuple[str, CheckResult, str]
+"""A design, its result, and what lockdep says of it in a word."""
 
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("deadlock", ("no_deadlock", "no_stuck_thread")),
@@ -48,11 +48,11 @@ def cell(result: CheckResult, names: tuple[str, ...]) -> str:
     return "none" if all(p.verdict is Verdict.HOLDS for p in found) else "?"
 
 
-def _cells(design: str, result: CheckResult, lockdep: Report | None) -> list[str]:
+def _cells(design: str, result: CheckResult, lockdep: str) -> list[str]:
     return [
         design,
         *(cell(result, names) for _, names in COLUMNS),
-        "silent" if lockdep is None else lockdep.kind,
+        lockdep,
         f"{result.states:,}",
         f"{result.seconds:.1f}",
     ]

@@ -30,6 +30,7 @@ from quiesce.explorer.races import RaceFinder
 from quiesce.explorer.reference import PropertyReader, State
 from quiesce.explorer.representatives import representatives
 from quiesce.explorer.waiting import unfinished
+from quiesce.stopping import Stopped, immediately, noted
 from quiesce.verdict import Verdict
 
 
@@ -90,12 +91,19 @@ class _NativeCheck:
 
     def run(self) -> CheckResult:
         started = time.monotonic()
-        self.search.run()
-        self.notes += self.warnings
-        results = self._safety()
-        if not self.search.incomplete:
-            self._build_graph()
-        results += self._liveness(results)
+        with noted():
+            self.search.run()
+            self.notes += self.warnings
+            results = self._safety()
+            try:
+                with immediately():
+                    if not self.search.incomplete:
+                        self._build_graph()
+                    results += self._liveness(results)
+            except Stopped as stopped:
+                self.graph, self.stuck = None, np.zeros(0, np.uint64)
+                self.undecided = f"stuck threads and starvation are not decided: {stopped}"
+                results += self._liveness(results)
         order = [name for name, _ in BUILT_IN] + [p.name for p in self.program.properties]
         results.sort(key=lambda r: order.index(r.name))
         if self.search.incomplete:

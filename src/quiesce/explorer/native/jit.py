@@ -9,6 +9,7 @@ changed; so the cache is kept in a directory of our own, named after a digest of
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from quiesce.compiler import opcodes
+from quiesce.stopping import immediately
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,6 +66,7 @@ def quiet_numba() -> Iterator[Any]:
             import numba
         except Exception as error:
             raise NativeUnavailable(f"numba cannot be imported: {error}") from error
+        _let_compiling_be_interrupted()
         config: Any = numba.config
         before = config.CACHE_DIR
         if not os.environ.get("NUMBA_CACHE_DIR"):
@@ -72,6 +75,29 @@ def quiet_numba() -> Iterator[Any]:
             yield numba
         finally:
             config.CACHE_DIR = before
+
+
+@functools.cache
+def _let_compiling_be_interrupted() -> None:
+    """Let Ctrl-C end the compilation of a kernel, which takes seconds, and not wait for its end."""
+    from numba.core import event
+
+    class Compiling(event.Listener):
+        """Hears when numba begins and ends to compile; it compiles one kernel at a time."""
+
+        def __init__(self) -> None:
+            self._open: list[contextlib.AbstractContextManager[None]] = []
+
+        def on_start(self, event: object) -> None:
+            self._open.append(immediately())
+            self._open[-1].__enter__()
+
+        def on_end(self, event: object) -> None:
+            if self._open:
+                self._open.pop().__exit__(None, None, None)
+
+    register: Any = event.register
+    register("numba:compile", Compiling())
 
 
 def kernel(function: F) -> F:

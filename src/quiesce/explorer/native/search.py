@@ -23,7 +23,6 @@ from quiesce.explorer.native.canonical import canonicalise_all
 from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.chunks import Chunk, Chunks
 from quiesce.explorer.native.expand import BOXED, DONE, OVERFLOWED, TRANSITIONS, expand
-from quiesce.explorer.native.interrupt import interruptible
 from quiesce.explorer.native.memory import memory_at_hand
 from quiesce.explorer.native.properties import look_at_properties
 from quiesce.explorer.native.race_kernel import look_for_races
@@ -35,6 +34,7 @@ from quiesce.explorer.native.tables import Compiled, Symmetry, ample_table
 from quiesce.explorer.native.visited import BLOCK, insert
 from quiesce.explorer.native.worker import Worker
 from quiesce.explorer.reference import Stepper
+from quiesce.stopping import noted
 
 MOST_STATES = (1 << 32) - 2
 CHUNK = 4096
@@ -88,7 +88,6 @@ class Search:
         self._overflowing = False
         """There is no room behind the end of the table."""
         self._owners = np.zeros(0, np.int64)
-        self._interrupted: list[bool] = []
         others = options.cores - 1
         self._pool = ThreadPoolExecutor(others) if others else None
 
@@ -128,8 +127,10 @@ class Search:
         """Search until everything is seen, something wrong is found, or a bound is hit.
 
         Ctrl-C ends the search, too; what was found so far is kept.
+
+        :raises Stopped: it came while kernels were compiled.
         """
-        with interruptible() as self._interrupted:
+        with noted():
             self._run()
         self.transitions = sum(int(w.found.results[TRANSITIONS]) for w in self.workers)
 
@@ -370,15 +371,13 @@ class Search:
     def _hit_bound(self) -> str:
         """Return why the search cannot go on, or nothing."""
         bounds, states = self.options.bounds, self.states
-        if self._interrupted:
-            return "interrupted"
         if any(w.found.results[OVERFLOWED] for w in self.workers):
             return "a step has more choices than there is room for"
         if bounds.max_states is not None and states > bounds.max_states:
             return f"the bound of {bounds.max_states:,} states was hit"
         if states > MOST_STATES:
             return f"there are more than {MOST_STATES:,} states, which cannot be numbered"
-        return self.out_of_memory(self._bytes_after_growth())
+        return bounds.ends_now() or self.out_of_memory(self._bytes_after_growth())
 
     def out_of_memory(self, needed: int) -> str:
         """Return why *needed* bytes are too many, or nothing."""
