@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from quiesce.lockdep.classes import LockClass, LockType
 from quiesce.lockdep.held import HeldLock
-from quiesce.lockdep.search import PathNode, Search
+from quiesce.lockdep.search import PathNode, Search, linux_search
 from quiesce.lockdep.usage import (
     DIRECTION,
     ENABLED_ALL,
@@ -23,6 +23,7 @@ from quiesce.lockdep.usage import (
     exclusive_mask,
     exclusive_pair,
     original_mask,
+    strong_usage,
 )
 
 
@@ -39,17 +40,21 @@ def conflicting_bit(usage: int, new_bit: int) -> int | None:
     return None
 
 
-def _transparent(cls: LockClass) -> bool:
+def transparent(cls: LockClass) -> bool:
     """Tell whether inversions stop at *cls*: a local_lock or an annotation is no lock to others."""
     return cls.lock_type is not LockType.NORMAL
 
 
-def _usage_of(node: PathNode) -> int:
+def _usage_of(node: PathNode, search: Search) -> int:
     """Return the usage of a class that matters at the end of this path.
 
-    A reader's usage does not where the path can only come in as a recursive reader.
+    A reader's usage does not where the path can only come in as a recursive reader, unless a waiting
+    writer blocks that reader, which Linux does not remember.
     """
-    return node.cls.usage & WRITE_ALL if node.only_xr else node.cls.usage
+    usage = node.cls.usage
+    if not node.only_xr:
+        return usage
+    return usage & WRITE_ALL if search is linux_search else strong_usage(usage)
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,9 @@ def find_inversion(search: Search, hlock: HeldLock, new_bit: int) -> Inversion |
     other = search(
         hlock.cls,
         hlock.read != 0 if backwards else hlock.read == 2,
-        lambda node: bool(_usage_of(node) & mask),
+        lambda node: bool(_usage_of(node, search) & mask),
         backwards=backwards,
-        skip=_transparent,
+        skip=transparent,
     )
     if other is None:
         return None
@@ -107,11 +112,11 @@ def find_bad_order(search: Search, prev: HeldLock, next_lock: HeldLock) -> BadOr
 
     def gather(node: PathNode) -> bool:
         nonlocal gathered
-        gathered |= _usage_of(node)
+        gathered |= _usage_of(node, search)
         return False
 
     held_as_reader = prev.read != 0
-    search(prev.cls, held_as_reader, gather, backwards=True, skip=_transparent)
+    search(prev.cls, held_as_reader, gather, backwards=True, skip=transparent)
     gathered &= USED_IN_ALL
     if not gathered:
         return None
@@ -120,8 +125,8 @@ def find_bad_order(search: Search, prev: HeldLock, next_lock: HeldLock) -> BadOr
     unsafe = search(
         next_lock.cls,
         next_lock.read == 2,
-        lambda node: bool(_usage_of(node) & forbidden),
-        skip=_transparent,
+        lambda node: bool(_usage_of(node, search) & forbidden),
+        skip=transparent,
     )
     if unsafe is None:
         return None
@@ -131,9 +136,9 @@ def find_bad_order(search: Search, prev: HeldLock, next_lock: HeldLock) -> BadOr
     safe = search(
         prev.cls,
         held_as_reader,
-        lambda node: bool(_usage_of(node) & wanted),
+        lambda node: bool(_usage_of(node, search) & wanted),
         backwards=True,
-        skip=_transparent,
+        skip=transparent,
     )
     if safe is None:
         return None

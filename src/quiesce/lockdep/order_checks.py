@@ -8,7 +8,7 @@ from enum import Enum
 from quiesce.lockdep.closure import leads_to, record
 from quiesce.lockdep.core import MAX_LOCKDEP_CHAINS, MAX_LOCKDEP_ENTRIES, Core
 from quiesce.lockdep.held import ChainNode, HeldLock, Task
-from quiesce.lockdep.irq_checks import find_bad_order
+from quiesce.lockdep.irq_checks import find_bad_order, transparent
 from quiesce.lockdep.reports import CircularReport, RecursiveReport
 from quiesce.lockdep.reports_irq import SafeUnsafeReport
 from quiesce.lockdep.reports_misuse import LimitsReport
@@ -88,8 +88,8 @@ def _check_prevs_add(core: Core, task: Task, hlock: HeldLock, linux: bool) -> bo
     """Add the dependencies of *hlock* on what is held in this context, innermost first.
 
     One lock that was itself waited for stands for all below it, as they are connected to it; but
-    not if it was taken as a recursive reader, or excused by its nest_lock. Linux stops there all
-    the same.
+    not if it was taken as a recursive reader, or excused by its nest_lock, or is transparent to
+    the interrupt checks. Linux stops there all the same.
     """
     for prev in reversed(task.held):
         if prev.irq_context != hlock.irq_context:
@@ -99,10 +99,14 @@ def _check_prevs_add(core: Core, task: Task, hlock: HeldLock, linux: bool) -> bo
         if not _check_prev_add(core, task, prev, hlock, linux):
             return False
         if not prev.trylock:
-            if core.like_linux or (prev.read != 2 and not prev.serialised):
+            if core.like_linux or _stands_for_those_below(prev):
                 break
             linux = False
     return True
+
+
+def _stands_for_those_below(prev: HeldLock) -> bool:
+    return prev.read != 2 and not prev.serialised and not transparent(prev.cls)
 
 
 def _check_prev_add(core: Core, task: Task, prev: HeldLock, hlock: HeldLock, linux: bool) -> bool:

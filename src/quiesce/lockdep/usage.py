@@ -20,6 +20,11 @@ READ = 1
 """Added to a writer's bit, gives the reader's."""
 DIRECTION = 2
 """Flips a bit between used-in and enabled."""
+WAITS = 10
+"""Added to a reader's used-in bit, gives the bit of readers that a waiting writer blocks.
+
+The kernel has no such bit: it remembers only that there was a reader.
+"""
 
 USAGE_NAMES = (
     "IN-HARDIRQ-W",
@@ -44,6 +49,14 @@ WRITE_ALL = 0b0101_0101
 """The writers' half of the interrupt bits."""
 READ_ALL = 0b1010_1010
 """The readers' half of the interrupt bits."""
+
+
+def strong_usage(usage: int) -> int:
+    """Return the part of *usage* that matters where only recursive readers arrive, or shared holds leave.
+
+    That is the writers', and the interrupts' readers that a waiting writer blocks.
+    """
+    return usage & WRITE_ALL | usage >> WAITS & USED_IN_ALL
 
 
 def exclusive_bit(bit: int) -> int:

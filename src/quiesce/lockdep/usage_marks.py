@@ -17,12 +17,14 @@ from quiesce.lockdep.usage import (
     USED,
     USED_IN_HARDIRQ,
     USED_IN_SOFTIRQ,
+    WAITS,
     state_name,
 )
 
 _HARDIRQS_ON = 4
 _SOFTIRQS_ON = 8
 _READER = 16
+_WAITS_FOR_WRITERS = 32
 
 
 def _plan(circumstances: int) -> tuple[int, tuple[int, ...]]:
@@ -39,10 +41,12 @@ def _plan(circumstances: int) -> tuple[int, tuple[int, ...]]:
     bits.append(USED)
     if circumstances & _READER:
         bits = [bit + READ for bit in bits]
+    if circumstances & _WAITS_FOR_WRITERS:
+        bits += [bit + WAITS for bit in bits if not (bit >= USED or bit & DIRECTION)]
     return sum(1 << bit for bit in bits), tuple(bits)
 
 
-_PLANS = tuple(_plan(circumstances) for circumstances in range(32))
+_PLANS = tuple(_plan(circumstances) for circumstances in range(64))
 
 
 def mark_usage(core: Core, task: Task, hlock: HeldLock) -> bool:
@@ -52,6 +56,8 @@ def mark_usage(core: Core, task: Task, hlock: HeldLock) -> bool:
     waited for (``lock_sync()``) is not marked as interruptible, since it is never held.
     """
     circumstances = _READER if hlock.read else 0
+    if hlock.read == 1 and not core.like_linux:
+        circumstances |= _WAITS_FOR_WRITERS
     if hlock.check:
         if not hlock.trylock:
             circumstances |= task.irq_context
@@ -82,6 +88,8 @@ def _mark_lock(core: Core, task: Task, hlock: HeldLock, bit: int) -> bool:
     if cls.usage >> bit & 1:
         return True
     cls.usage |= 1 << bit
+    if bit >= WAITS:
+        return _check_inversion(core, task, hlock, bit - WAITS, linux=False)
     cls.usage_traces[bit] = core.trace()
     if bit >= USED:
         return True
@@ -98,7 +106,15 @@ def _mark_lock(core: Core, task: Task, hlock: HeldLock, bit: int) -> bool:
             old_trace=cls.usage_traces[conflict],
         )
 
-    inversion, missed = core.find(lambda search: find_inversion(search, hlock, bit))
+    return _check_inversion(core, task, hlock, bit, linux=True)
+
+
+def _check_inversion(core: Core, task: Task, hlock: HeldLock, bit: int, *, linux: bool) -> bool:
+    """Check what *bit*, new to the class of *hlock*, means to others; False if that was reported.
+
+    :param linux: Linux looks here too.
+    """
+    inversion, missed = core.find(lambda search: find_inversion(search, hlock, bit), linux=linux)
     if inversion is not None:
         return core.fail(
             InversionReport,

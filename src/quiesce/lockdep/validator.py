@@ -10,7 +10,9 @@ Two modes. By default the validator is *exact*: it finds every strong circle of 
 waited for. It records what Linux records, and beyond that what Linux leaves out:
 
 - dependencies past a recursive reader, since ``A -(ER)-> B -(S*)-> C`` is not strong and does not
-  stand for ``A -> C``; and past a lock that its nest_lock excused from being connected;
+  stand for ``A -> C``; past a lock that its nest_lock excused from being connected; and past a
+  local_lock, at which the interrupt checks stop;
+- whether an interrupt's reader waits for waiting writers;
 - dependencies and recursion that the chain cache hides, because it keys on class and reader kind
   only, and not on trylock, check, nest_lock, or what a comparison function says.
 
