@@ -15,7 +15,7 @@ from typing import NoReturn
 from quiesce.compiler.calls import CallReader
 from quiesce.compiler.frames import ZERO
 from quiesce.compiler.ir import Bump, Expr, Load, Local, SetLocal, Store
-from quiesce.compiler.types import RefType, SetType, SnapshotType, Type, describe, join
+from quiesce.compiler.types import BoolType, RefType, SetType, SnapshotType, Type, describe, join
 from quiesce.compiler.values import (
     Component,
     ComponentArray,
@@ -163,13 +163,15 @@ class AssignmentReader(CallReader):
         if slot is not None and self._other_array(slot, value, target):
             # The name now stands for an element of another array.
             slot = None
-        if slot is None:
-            type_ = self.type_of(value, target)
-            slot = frame.slots[name] = self.new_slot(name, type_)
-            if frame.stores.get(name, 0) > 1:
-                self.reassigned.add(slot)
-        else:
+        if slot is not None:
             self.join_slot(slot, value, target, f"`{name}`")
+            shown = self.slot_type(slot)
+        else:
+            shown = self.type_of(value, target)
+            (slot,) = self._slots_of_name(name, (shown,))
+            frame.slots[name] = slot
+            if not isinstance(shown, BoolType):
+                shown = self.slot_type(slot)
         if isinstance(self.slot_type(slot), SetType):
             self.refuse(
                 target, "set-local", "a set cannot be kept in a local variable",
@@ -177,7 +179,25 @@ class AssignmentReader(CallReader):
                 "use the variable where it is needed, or copy it into another Set variable",
             )  # fmt: skip
         self.emit(SetLocal(slot, self.for_slot(slot, value, target), **self.at))
-        frame.env[name] = Dynamic(Local(slot), self.slot_type(slot))
+        frame.env[name] = Dynamic(Local(slot), shown)
+
+    def _slots_of_name(self, name: str, types: tuple[Type, ...]) -> tuple[int, ...]:
+        """Return slots for *name* to hold values of *types*: those that it has on another way, or new ones.
+
+        The types of the former grow.
+        """
+        frame = self.frame
+        for slots in frame.homes.get(name, ()):
+            both = [join(self.slot_type(s), t) for s, t in zip(slots, types, strict=False)]
+            if len(slots) == len(types) and None not in both:
+                for slot, type_ in zip(slots, both, strict=True):
+                    self.slots[slot].type = type_
+                return slots
+        slots = tuple(self.new_slot(name, t) for t in types)
+        if frame.stores.get(name, 0) > 1 or name in frame.rebound:
+            self.reassigned.update(slots)
+        frame.homes.setdefault(name, []).append(slots)
+        return slots
 
     def _other_array(self, slot: int, value: Value, node: ast.AST) -> bool:
         old, new = self.slot_type(slot), self.type_of(value, node)
@@ -191,28 +211,22 @@ class AssignmentReader(CallReader):
             frame.env[target.id] = value
             return
         old = frame.env.get(target.id)
-        slots = (
-            [self._tuple_slot(v, target) for v in value.items]
-            if old is None
-            else [
+        slots: tuple[int, ...] = ()
+        if old is None:
+            types = tuple(self.type_of(v, target) for v in value.items)
+            slots = self._slots_of_name(target.id, types)
+        elif isinstance(old, Tuple) and len(old.items) == len(value.items):
+            slots = tuple(
                 v.expr.slot
                 for v in old.items
                 if isinstance(v, Dynamic) and isinstance(v.expr, Local)
-            ]
-            if isinstance(old, Tuple) and len(old.items) == len(value.items)
-            else []
-        )
+            )
         if len(slots) != len(value.items):
             self._refuse_alias(target)
         for slot, item in zip(slots, value.items, strict=True):
             self.join_slot(slot, item, target, f"`{target.id}`")
             self.emit(SetLocal(slot, self.for_slot(slot, item, target), **self.at))
         frame.env[target.id] = Tuple(tuple(Dynamic(Local(s), self.slot_type(s)) for s in slots))
-
-    def _tuple_slot(self, item: Value, target: ast.Name) -> int:
-        slot = self.new_slot(target.id, self.type_of(item, target))
-        self.reassigned.add(slot)
-        return slot
 
     def _alias(self, target: ast.Name, value: Value) -> None:
         if target.id in self.frame.slots:

@@ -129,6 +129,11 @@ class FlowReader(AssignmentReader):
             if isinstance(one.expr, Local):
                 # The type has grown on one of them.
                 return Dynamic(one.expr, self.slot_type(one.expr.slot))
+        if isinstance(one, Tuple) and isinstance(other, Tuple):
+            pairs = zip(one.items, other.items, strict=False)
+            items = tuple(self._both(a, b) for a, b in pairs)
+            if len(one.items) == len(other.items) and Ambiguous() not in items:
+                return Tuple(items)
         return Ambiguous()
 
     def enter_loop(self, bodies: Iterable[ast.AST]) -> dict[str, int]:

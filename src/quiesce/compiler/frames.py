@@ -53,6 +53,9 @@ class Frame:
     :param env: what each local name stands for; a name with a slot stands for ``Dynamic(Local(slot))``.
     :param stores: how often each name is assigned; a parameter's argument counts as once.
     :param assigned: the names that have a value on every way to the place being read.
+    :param homes: the slots that each name has had, on this way or on others; a tuple has several. A
+        name that is assigned on two ways has one slot, so that it has one value where they meet.
+    :param rebound: the names that more than one round of an unrolled loop assigns.
     :param cleanups: the components of the ``with`` blocks that are open, to be left on ``return``.
     :param returns: the slots that the returned value goes to, once the first ``return`` was read.
     """
@@ -66,6 +69,8 @@ class Frame:
     slots: dict[str, int] = field(default_factory=dict)
     stores: dict[str, int] = field(default_factory=dict)
     assigned: set[str] = field(default_factory=set)
+    homes: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
+    rebound: set[str] = field(default_factory=set)
     cleanups: list[tuple[Component, ast.AST]] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     end: Label = field(default_factory=Label)

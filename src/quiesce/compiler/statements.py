@@ -260,6 +260,8 @@ class Reader(FlowReader):
             for name, count in here.items()
             if frame.stores.get(name) == count
         }
+        if len(items) > 1:
+            frame.rebound |= here.keys()
         for item in items:
             following = Label()
             frame.stores.update({n: c for n, c in rounds.items() if n not in frame.slots})
