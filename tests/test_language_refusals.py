@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from quiesce.compiler import language
 from quiesce.compiler.program import compile_scenario
 from quiesce.errors import Diagnostic, SourceErrors, UsageError
 from quiesce.loading import load_scenario
+from quiesce.protocol import Protocol, Scenario
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "errors.md"
@@ -101,7 +103,8 @@ def test_the_other_spelling_is_accepted(
 def codes_in_source() -> set[str]:
     """Return every code that the compiler can give."""
     found = {r.code for r in language.REFUSED.values()} | {"python"}
-    for path in (ROOT / "src" / "quiesce" / "compiler").glob("*.py"):
+    package = ROOT / "src" / "quiesce"
+    for path in [*(package / "compiler").rglob("*.py"), *(package / "protocol").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
@@ -292,6 +295,67 @@ def test_every_class_of_ast_is_read_or_refused(base: type[ast.AST]) -> None:
 
 def test_nothing_is_both_read_and_refused() -> None:
     assert READ & set(language.REFUSED) == set()
+
+
+# --- Names that the language uses itself ---------------------------------------------------------------
+
+
+def reserved_names(*classes: type) -> list[str]:
+    """Return what *classes* define, read from their source: functions, and annotated attributes."""
+    found = []
+    for klass in classes:
+        (tree,) = ast.parse(inspect.getsource(klass)).body
+        assert isinstance(tree, ast.ClassDef)
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef):
+                found.append(node.name)
+            elif isinstance(node, ast.AnnAssign):
+                found.append(ast.unparse(node.target))
+    return [n for n in dict.fromkeys(found) if n != "__init_subclass__"]
+
+
+WAYS = {
+    "method": "class Example(Scenario):\n    def {}(self): pass\n",
+    "variable": "class Example(Scenario):\n    {} = Int(0)\n",
+    "component": "class Example(Scenario):\n    {} = SpinLock()\n",
+    "decorated": "class Example(Scenario):\n    @thread()\n    @atomic\n    def {}(self): pass\n",
+    "property": "class Example(Scenario):\n    @property\n    def {}(self): pass\n",
+    "base": "class Base:\n    {} = 1\n\n\nclass Example(Base, Scenario): pass\n",
+    "set": "class Example(Scenario):\n    def __init__(self):\n        self.{} = 1\n",
+    "declared": "class Example(Scenario):\n    def __init__(self):\n        self.{} = Int(0)\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        (name, way)
+        for name in reserved_names(Protocol, Scenario)
+        for way in WAYS
+        # An attribute of the object does not replace a special method.
+        if not name.startswith("__") or way not in ("set", "declared")
+    ],
+)
+def test_a_name_that_the_language_uses_is_refused(
+    name: str, way: str, refusals: Callable[[str], tuple[Diagnostic, ...]]
+) -> None:
+    (found,) = refusals(IMPORTS + WAYS[way].format(name))
+    assert found.code == "reserved-name"
+    assert f"`{name}`" in found.message
+    line = (IMPORTS + WAYS[way].format(name)).splitlines()[found.loc.line - 1]
+    assert line[found.loc.column : found.loc.end_column] == name
+
+
+def test_a_component_may_have_the_names_of_scenarios(
+    refusals: Callable[[str], tuple[Diagnostic, ...]],
+) -> None:
+    source = (
+        "class Timer(Protocol):\n    tasks = Int(0)\n\n"
+        "    def start(self) -> None:\n        self.tasks = 1\n\n\n"
+        "class Example(Scenario):\n    timer = Timer()\n\n    @thread()\n    def run(self) -> None:\n"
+        "        self.timer.start()\n"
+    )
+    assert refusals(IMPORTS + source) == ()
 
 
 # --- What has no place in the source ------------------------------------------------------------------

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from quiesce.errors import UsageError
+from quiesce.protocol.reserved import check_attribute, check_class, reserve
 from quiesce.protocol.thread_count import ThreadCount
 from quiesce.protocol.variables import (
     Array,
@@ -39,6 +40,7 @@ Declaration = Variable[Any] | Array[Any] | PerTask[Any]
 _BOOKKEEPING = ("_owner", "_arguments", "_declarations")
 
 
+@reserve
 class Protocol:
     """Base of everything that owns shared variables: locks, gates, a ``Kvm``, a scenario."""
 
@@ -65,6 +67,10 @@ class Protocol:
                     self._adopt(name, value.fresh())
         return self
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_class(cls)
+
     def fresh(self) -> Protocol:
         """Return a new component built with the same arguments as this one."""
         args, kwargs = self._arguments
@@ -72,6 +78,7 @@ class Protocol:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Variable | Array | PerTask):
+            check_attribute(name, type(self))
             self._declarations[name] = value
             self.__dict__.pop(name, None)
             return
@@ -82,6 +89,8 @@ class Protocol:
             if isinstance(held, set):
                 put_members(held, value)
                 return
+        elif declaration is None:
+            check_attribute(name, type(self))
         object.__setattr__(self, name, value)
 
     def _adopt(self, name: str, child: Protocol) -> None:
@@ -222,6 +231,7 @@ TASK_RUNNING = TaskState.TASK_RUNNING
 TASK_UNINTERRUPTIBLE = TaskState.TASK_UNINTERRUPTIBLE
 
 
+@reserve
 class Task(Protocol):
     """``struct task_struct`` of one thread of the scenario: what another thread may do to it."""
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from quiesce.errors import UsageError
 from quiesce.protocol.component import Protocol, Task
 from quiesce.protocol.marks import hidden_method, require_method
+from quiesce.protocol.reserved import reserve
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -124,6 +125,7 @@ class PropertySpec:
     informational: bool
 
 
+@reserve
 class Scenario(Protocol):
     """Base of all scenarios."""
 
@@ -137,7 +139,7 @@ class Scenario(Protocol):
             if mark is not None:
                 marked.append((name, method, mark, self._count(name, mark.count)))
         total = sum(count for *_, count in marked)
-        self.tasks = tuple(Task() for _ in range(total))
+        object.__setattr__(self, "tasks", tuple(Task() for _ in range(total)))
         self.elaborate(total)
         self._refuse_threads_elsewhere()
         specs: list[ThreadSpec] = []
