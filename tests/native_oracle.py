@@ -43,7 +43,7 @@ class ScriptedRunner:
         self.script = script
         self.widths: list[int] = []
 
-    def atomically(self, body: Callable[[], R], label: str) -> R:
+    def atomically(self, body: Callable[[], R], label: str, queued: bool) -> R:
         try:
             return body()
         except NotYet:

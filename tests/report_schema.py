@@ -188,6 +188,8 @@ RUN_FINDING = {
         }
     ],
     "state": {str: str},
+    "seconds": float,
+    "steps": int,
 }
 RUN = {
     "schema": int,
@@ -202,6 +204,11 @@ RUN = {
     ],
     "findings": [RUN_FINDING],
     "notes": [RUN_FINDING],
+    "eventually": [
+        {"name": str, "informational": bool, "times": int, "longest_false": float, "steps": int}
+    ],
+    "incomplete_because": Maybe(str),
+    "proved": bool,
     "lockdep": Maybe(LockdepReport),
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from quiesce.errors import UsageError
 from quiesce.explorer import check
-from quiesce.primitives import Mutex
+from quiesce.primitives import Mutex, RwSemUnfair
 from quiesce.protocol import (
     READ_ONCE,
     WRITE_ONCE,
@@ -27,6 +27,7 @@ from quiesce.protocol import (
     atomic,
     choose,
     current,
+    eventually,
     thread,
     wait_until,
 )
@@ -216,13 +217,157 @@ class Starving(Scenario):
         pass
 
 
-def test_a_long_wait_is_noted_and_decides_nothing() -> None:
+def test_a_long_wait_is_the_headline_and_leaves_the_run_undecided() -> None:
     result = run(Starving(), 0.35, patience=0.1)
-    assert result.verdict is Verdict.HOLDS
+    assert result.verdict is Verdict.INCOMPLETE
     (note,) = result.notes
     assert note.kind == "long wait"
     assert note.message.startswith("patient/0 has waited for 0.")
     assert note.threads[0].step == "wait_until"
+    assert note.seconds >= 0.1
+    assert note.steps > 100
+    headline = render(result).splitlines()[2]
+    assert headline.startswith("NOT DECIDED: patient/0 has waited for 0.")
+    shown = json.loads(json.dumps(result.to_dict()))
+    assert (shown["verdict"], shown["proved"]) == ("incomplete", False)
+    assert shown["incomplete_because"].startswith("patient/0 has waited for 0.")
+
+
+class Progressing(Scenario):
+    """A property that is to come true again and again; *stops* after so many times."""
+
+    ready = Bool()
+    times = Int(0, high=5)
+
+    def __init__(self, stops: int = 0) -> None:
+        self.stops = stops
+
+    @thread()
+    def toggler(self) -> None:
+        while True:
+            self.toggle()
+
+    @atomic
+    def toggle(self) -> None:
+        if not self.stops:
+            self.ready = not self.ready
+        elif self.times < self.stops:
+            self.ready = not self.ready
+            if self.ready:
+                self.times += 1
+        else:
+            self.ready = False
+
+    @eventually()
+    def gets_ready(self) -> bool:
+        return self.ready
+
+
+def test_a_property_that_keeps_coming_true_is_counted() -> None:
+    result = run(Progressing(), 0.3, patience=0.1)
+    assert result.verdict is Verdict.HOLDS
+    (recurrence,) = result.recurrences
+    assert recurrence.name == "gets_ready"
+    assert recurrence.times > 100
+
+
+def test_a_property_that_stays_false_is_the_headline() -> None:
+    result = run(Progressing(stops=3), 0.4, patience=0.1)
+    assert result.verdict is Verdict.INCOMPLETE
+    assert result.recurrences[0].times == 3
+    assert "NOT DECIDED: gets_ready came true 3 times and was false for 0." in render(result)
+
+
+class Overlapping(Scenario):
+    """Readers that are never all outside: a reader leaves when another one is inside."""
+
+    lock = RwSemUnfair()
+
+    @thread(count=3)
+    def reader(self) -> None:
+        while True:
+            self.lock.down_read()
+            self.leave()
+
+    @atomic
+    def leave(self) -> None:
+        wait_until(self.lock.readers >= 2)
+        self.lock.up_read()
+
+    @thread()
+    def writer(self) -> None:
+        while True:
+            self.lock.down_write()
+            self.lock.up_write()
+
+
+def test_a_queue_does_not_help_a_writer_that_can_never_enter() -> None:
+    result = run(Overlapping(), 0.6, patience=0.1)
+    assert result.verdict is Verdict.INCOMPLETE
+    assert "writer/0" in result.undecided[0]
+
+
+class InLine(Scenario):
+    """Many threads that want one lock: each waits for long, and gets it in turn."""
+
+    lock = Mutex()
+
+    @thread(count=30)
+    def user(self) -> None:
+        while True:
+            self.lock.lock()
+            self.lock.unlock()
+
+
+def test_threads_in_line_are_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quiesce.threads.world.TURN", 0.0)
+    result = run(InLine(), 0.6, patience=0.1)
+    assert result.verdict is Verdict.HOLDS
+
+
+class Brief(Scenario):
+    """The waiter can go for a moment only; its step then fails or returns a value."""
+
+    open = Bool()
+    passed = Bool()
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+
+    @thread()
+    def toggler(self) -> None:
+        while not READ_ONCE(self.passed):
+            self.toggle(True)
+            self.toggle(False)
+
+    @atomic
+    def toggle(self, value: bool) -> None:
+        self.open = value
+
+    @thread()
+    def waiter(self) -> None:
+        if self.go_through() == 7:
+            WRITE_ONCE(self).passed = True
+
+    @atomic(queued=True)
+    def go_through(self) -> int:
+        wait_until(self.open)
+        assert not self.fails, f"{current().name} fails"
+        return 7
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.05])
+def test_a_step_taken_by_another_thread_is_the_waiters_own(
+    turn: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quiesce.threads.world.TURN", turn)
+    result = run(Brief(), 0.3)
+    assert result.findings == ()
+    assert all(role.finished > 1 for role in result.roles)
+    (finding,) = run(Brief(fails=True), LONG).findings
+    assert (finding.kind, finding.message) == ("failed assert", "waiter/0: waiter/0 fails")
+    assert finding.site is not None
+    assert finding.site.text.startswith("assert not self.fails")
 
 
 def test_a_short_wait_is_not_noted() -> None:
@@ -332,7 +477,11 @@ class Heard:
         self.events.append(("releases", task.name, lock.path))
 
 
-def test_a_listener_hears_of_every_lock_in_order() -> None:
+@pytest.mark.parametrize("turn", [0.0, 0.05])
+def test_a_listener_hears_of_every_lock_in_order(
+    turn: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quiesce.threads.world.TURN", turn)
     heard = Heard()
     assert run(Locked(), 0.1, listener=heard).findings == ()
     held: list[tuple[str, str]] = []

@@ -51,7 +51,7 @@ SHARED_RECURSIVE = Mode.SHARED_RECURSIVE
 class Runner(Shape):
     """What runs a protocol's code for real: see ``quiesce.threads``."""
 
-    def atomically(self, body: Callable[[], R], label: str) -> R: ...
+    def atomically(self, body: Callable[[], R], label: str, queued: bool) -> R: ...
     def wait_until(self, condition: Callable[[], bool]) -> None: ...
     def choose(self, options: tuple[Any, ...]) -> Any: ...
     def current(self) -> Task: ...
@@ -72,7 +72,7 @@ class _NoRunner:
         self.task.elaborate(1)
         object.__setattr__(self.task, "tid", 0)
 
-    def atomically(self, body: Callable[[], R], label: str) -> R:
+    def atomically(self, body: Callable[[], R], label: str, queued: bool) -> R:
         try:
             return body()
         except NotYet:
@@ -159,7 +159,7 @@ def _atomic(method: Callable[P, R], *, label: str, queued: bool) -> Callable[P, 
             finally:
                 _here.depth -= 1
 
-        return _here.runner.atomically(body, shown)
+        return _here.runner.atomically(body, shown, queued)
 
     run.__quiesce_atomic__ = (shown, queued)  # type: ignore[attr-defined]
     return run

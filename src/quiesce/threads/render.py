@@ -14,11 +14,15 @@ WIDTH = 80
 def render(result: RunResult) -> str:
     """Return *result* as lines that fit a terminal of 80 columns."""
     lines = [*_wrapped(_headline(result), ""), ""]
+    if result.undecided:
+        lines += [*_undecided(result), ""]
     for finding in result.findings:
         lines += [*_finding(finding), ""]
     lines += [*_table(result), ""]
+    if result.recurrences:
+        lines += [*_recurrences(result), ""]
     for note in result.notes:
-        lines += [*_wrapped(f"note: {note.message}", "      ")]
+        lines += [*_wrapped(f"{note.kind}: {note.message}", "      ")]
         for report in note.threads:
             lines += _thread(report)
         lines.append("")
@@ -37,7 +41,25 @@ def _last_line(result: RunResult) -> str:
     looks = f"Invariants looked at {_count(result.looks, 'time')}."
     if result.findings:
         return f"{looks} Verdict: {result.verdict.value}."
+    if result.undecided:
+        return (
+            f"{looks} Verdict: not decided. A thread that waits this long may starve, or its "
+            "wakeup is lost, or it is only slow. A run cannot tell: `quiesce check` can."
+        )
     return f"{looks} Nothing wrong was seen, which proves nothing: `quiesce check` does."
+
+
+def _undecided(result: RunResult) -> Iterator[str]:
+    for reason in result.undecided:
+        yield from _wrapped(f"NOT DECIDED: {reason}", "  ")
+
+
+def _recurrences(result: RunResult) -> Iterator[str]:
+    width = max(8, *(len(r.name) for r in result.recurrences))
+    yield f"{'property':{width}}  came true  longest false"
+    for r in result.recurrences:
+        aside = "  (for information)" if r.informational else ""
+        yield f"{r.name:{width}}  {r.times:9,}  {_seconds(r.longest_false):>13}{aside}"
 
 
 def _finding(finding: Finding) -> Iterator[str]:

@@ -16,6 +16,11 @@ OUT_OF_RANGE = "out of range"
 EXCEPTION = "exception"
 LONG_WAIT = "long wait"
 
+LONG_SHARE = 4
+OVERTAKEN = 100
+"""A run is not decided if a thread was held up for at least one part in ``LONG_SHARE`` of it, and each
+other thread took ``OVERTAKEN`` steps meanwhile: several turns of its loop, so it is not just slow."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -79,6 +84,8 @@ class Finding:
     :param threads: those concerned, and what they were doing.
     :param site: where it happened, if it happened at a place.
     :param state: variables that had left their initial value: (``counter.users``, ``2``).
+    :param seconds: how long a ``long wait`` lasted.
+    :param steps: how many steps each other thread took meanwhile, on average.
     """
 
     kind: str
@@ -86,6 +93,26 @@ class Finding:
     threads: tuple[ThreadReport, ...] = ()
     site: Site | None = None
     state: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """How an ``@eventually`` property fared: see ``progress.py``.
+
+    :param name: of the property.
+    :param times: how often it came true.
+    :param longest_false: for how many seconds it was false at most, after every step.
+    :param steps: how many steps each thread took in that time, on average.
+    :param informational: it decides nothing.
+    """
+
+    name: str
+    times: int
+    longest_false: float
+    steps: int
+    informational: bool
 
 
 @dataclass(frozen=True)
@@ -115,7 +142,9 @@ class RunResult:
     :param looks: how many times the world stood still and the invariants were evaluated.
     :param roles: what each kind of thread got done.
     :param findings: what went wrong; a run ends with the first moment that has any.
-    :param notes: what is worth knowing and decides nothing, such as a long wait.
+    :param notes: long waits.
+    :param recurrences: how the ``@eventually`` properties fared.
+    :param patience: seconds without a step from which a wait is a long one.
     """
 
     scenario: str
@@ -126,11 +155,40 @@ class RunResult:
     roles: tuple[Role, ...]
     findings: tuple[Finding, ...] = ()
     notes: tuple[Finding, ...] = field(default=())
+    recurrences: tuple[Recurrence, ...] = ()
+    patience: float = 0.0
 
     @property
     def verdict(self) -> Verdict:
-        """VIOLATION if anything was found; HOLDS means no more than that nothing was seen."""
-        return Verdict.VIOLATION if self.findings else Verdict.HOLDS
+        """VIOLATION if anything was found, INCOMPLETE if a thread may have starved.
+
+        HOLDS only means that this run saw no violation: it proves nothing.
+        """
+        if self.findings:
+            return Verdict.VIOLATION
+        return Verdict.INCOMPLETE if self.undecided else Verdict.HOLDS
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Why a run without a finding is not decided: what took a large part of its time."""
+        if self.findings:
+            return ()
+        whole = f"of {self.seconds:.1f} s"
+        waits = [
+            f"{note.message.removesuffix(' while others moved')} {whole}; each other thread took "
+            f"{note.steps:,} steps meanwhile"
+            for note in self.notes
+            if self._is_held_up(note.seconds, note.steps)
+        ]
+        lacks = [
+            f"{r.name} {_came_true(r.times)} and was false for {r.longest_false:.1f} s {whole}"
+            for r in self.recurrences
+            if self._is_held_up(r.longest_false, r.steps) and not r.informational
+        ]
+        return (*lacks, *waits)
+
+    def _is_held_up(self, seconds: float, steps: int) -> bool:
+        return seconds >= max(self.patience, self.seconds / LONG_SHARE) and steps >= OVERTAKEN
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as the object that ``--json`` prints."""
@@ -145,6 +203,18 @@ class RunResult:
             "roles": [self._role(role) for role in self.roles],
             "findings": [_finding(finding) for finding in self.findings],
             "notes": [_finding(note) for note in self.notes],
+            "eventually": [
+                {
+                    "name": r.name,
+                    "informational": r.informational,
+                    "times": r.times,
+                    "longest_false": round(r.longest_false, 3),
+                    "steps": r.steps,
+                }
+                for r in self.recurrences
+            ],
+            "incomplete_because": "; ".join(self.undecided) or None,
+            "proved": False,
         }
 
     def per_second(self, role: Role) -> float:
@@ -161,6 +231,12 @@ class RunResult:
         }
 
 
+def _came_true(times: int) -> str:
+    if times == 0:
+        return "never came true"
+    return "came true once" if times == 1 else f"came true {times:,} times"
+
+
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "kind": finding.kind,
@@ -168,6 +244,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "site": _site(finding.site),
         "threads": [_thread(report) for report in finding.threads],
         "state": dict(finding.state),
+        "seconds": round(finding.seconds, 3),
+        "steps": finding.steps,
     }
 
 

@@ -17,8 +17,10 @@ from contextlib import contextmanager
 
 from quiesce.errors import UsageError
 from quiesce.protocol import Scenario
+from quiesce.protocol.scenario import PropertySpec
 from quiesce.threads.marked import announced
-from quiesce.threads.result import Finding, Role, RunResult
+from quiesce.threads.progress import Progress
+from quiesce.threads.result import Finding, Recurrence, Role, RunResult
 from quiesce.threads.runner import ThreadRunner
 from quiesce.threads.watch import End, Watch
 from quiesce.threads.world import Listener, Stop, World
@@ -74,6 +76,8 @@ def run(
         roles=totals.roles(),
         findings=tuple(totals.findings),
         notes=tuple(totals.notes.values()),
+        recurrences=totals.recurrences(),
+        patience=patience,
     )
 
 
@@ -88,17 +92,42 @@ class _Totals:
         self.finished: Counter[str] = Counter()
         self.findings: list[Finding] = []
         self.notes: dict[str, Finding] = {}
+        self.progress: dict[str, Progress] = {}
+
+    def begin(self, properties: list[PropertySpec]) -> list[Progress]:
+        """Return what counts the ``@eventually`` properties in the round that begins."""
+        specs = [spec for spec in properties if spec.kind == "eventually"]
+        for spec in specs:
+            self.progress.setdefault(spec.name, Progress(spec)).begin(spec)
+        return list(self.progress.values())
 
     def add(self, watch: Watch) -> None:
         self.rounds += 1
         self.looks += watch.looks
         self.findings += watch.world.findings
         found = {report.name for finding in self.findings for report in finding.threads}
-        self.notes.update((n, note) for n, note in watch.notes.items() if n not in found)
+        for name, note in watch.notes.items():
+            known = self.notes.get(name)
+            if name not in found and (known is None or known.seconds < note.seconds):
+                self.notes[name] = note
+        for progress in watch.world.progress:
+            progress.end(watch.world)
         self.threads = Counter(runner.spec.kind for runner in watch.world.runners)
         for runner in watch.world.runners:
             self.steps[runner.spec.kind] += runner.steps
             self.finished[runner.spec.kind] += runner.returned
+
+    def recurrences(self) -> tuple[Recurrence, ...]:
+        return tuple(
+            Recurrence(
+                p.name,
+                p.times,
+                p.longest,
+                p.steps // max(1, self.threads.total()),
+                p.informational,
+            )
+            for p in self.progress.values()
+        )
 
     def roles(self) -> tuple[Role, ...]:
         return tuple(
@@ -123,7 +152,9 @@ def _round(
         )
     world = World(listener)
     world.runners = [ThreadRunner(world, scenario, s, f"{seed} {s.name}") for s in specs]
-    invariants = [p for p in scenario.properties() if p.kind == "always"]
+    properties = scenario.properties()
+    invariants = [p for p in properties if p.kind == "always"]
+    world.progress = totals.begin(properties)
     with announced(scenario):
         watch = Watch(world, scenario, invariants, patience)
         try:

@@ -8,6 +8,7 @@ acquires or releases count only once it is complete.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -53,9 +54,13 @@ _STORES = {Protocol.__setattr__.__code__, ArrayValue.__setitem__.__code__}
 
 @dataclass(frozen=True)
 class Wait:
-    """What a thread waits for: the step, the lock that the step acquires, since when, and where."""
+    """What a thread waits for: the step, the lock that the step acquires, since when, and where.
+
+    :param queued: waiters for the step queue up (``@atomic(queued=True)``).
+    """
 
     label: str
+    queued: bool
     want: Want | None
     since: float
     place: Place
@@ -89,6 +94,10 @@ class ThreadRunner:
         self._yield_random = Random(f"{seed} yields").random
         self._choices = Choices(self._random)
         self._events: list[_LockEvent] = []
+        self._pending: Callable[[], Any] = lambda: None
+        """The body of the step that it is in, or waits for."""
+        self._outcome: Callable[[], Any] | None = None
+        """What that step came to, if another thread has taken it."""
         self._in_step = False
         self._look = 0
         self._credit = 0
@@ -100,13 +109,13 @@ class ThreadRunner:
 
     # What the protocol calls: the Runner interface.
 
-    def atomically(self, body: Callable[[], R], label: str) -> R:
+    def atomically(self, body: Callable[[], R], label: str, queued: bool) -> R:
         """Run *body* as one step, once it can be taken."""
         if self._in_step:
             return body()
         self._arrive()
         with self.world.lock:
-            result = self._step(body, label)
+            result = self._step(body, label, queued)
         self._leave()
         return result
 
@@ -117,7 +126,7 @@ class ThreadRunner:
             if not condition():
                 raise NotYet
 
-        self.atomically(body, "wait_until")
+        self.atomically(body, "wait_until", False)
 
     def choose(self, options: tuple[Any, ...]) -> Any:
         """Decide for the environment."""
@@ -208,25 +217,84 @@ class ThreadRunner:
             self._pass_gate()
         return self._trace if place.is_own(frame.f_code) else None
 
-    def _step(self, body: Callable[[], R], label: str) -> R:
+    def _step(self, body: Callable[[], R], label: str, queued: bool) -> R:
         world = self.world
         world.pass_gate(self)
         self._choices.begin()
+        self._pending = body
         try:
             while True:
                 try:
                     result = self._try(body, label)
                     break
                 except NotYet:
-                    self._sleep(label)
+                    self._sleep(label, queued)
+                if self._outcome is not None:
+                    return self._take_over()  # type: ignore[no-any-return]
         finally:
-            if self.wait is not None:
-                world.waiting -= 1
-                self.wait = None
+            self._end_wait()
         self._commit()
-        self.steps += 1
-        world.step_taken()
+        self._step_taken()
         return result
+
+    def _end_wait(self) -> None:
+        if self.wait is not None:
+            self.world.ends_to_wait(self)
+            self.wait = None
+
+    def _step_taken(self) -> None:
+        """A step is complete. Take as well the step of a thread that waits and has its turn."""
+        self._count_step()
+        if self.world.queue:
+            try:
+                while any(self._helps(other) for other in self.world.having_their_turn()):
+                    pass
+            finally:
+                install_runner(self)
+
+    @staticmethod
+    def _helps(other: ThreadRunner) -> bool:
+        install_runner(other)
+        return other._is_helped()
+
+    def _is_helped(self) -> bool:
+        """Take the step that this thread waits for, on the calling thread; return whether it could be.
+
+        This thread takes over when it wakes.
+        """
+        assert self.wait is not None
+        try:
+            result = self._try(self._pending, self.wait.label)
+            self._outcome = lambda: result
+        except NotYet:
+            return False
+        except Exception as error:
+            self._outcome = functools.partial(_raise, error)
+        self._end_wait()
+        self._count_step()
+        return True
+
+    def _take_over(self) -> Any:
+        """Return what the step that another thread has taken for this one returned."""
+        assert self._outcome is not None
+        outcome, self._outcome = self._outcome, None
+        self._commit()
+        return outcome()
+
+    def _count_step(self) -> None:
+        self.steps += 1
+        self._note_progress()
+        self.world.step_taken()
+
+    def _note_progress(self) -> None:
+        """Look at the properties that are to be true again and again, after a step."""
+        if self.world.progress:
+            self._in_step = True
+            try:
+                for progress in self.world.progress:
+                    progress.look(self.world)
+            finally:
+                self._in_step = False
 
     def _try(self, body: Callable[[], R], label: str) -> R:
         """Run *body*, with every combination of its choices if need be; NotYet if none goes."""
@@ -243,7 +311,7 @@ class ThreadRunner:
         finally:
             self._in_step = False
 
-    def _sleep(self, label: str) -> None:
+    def _sleep(self, label: str, queued: bool) -> None:
         world = self.world
         if self.wait is None:
             wants = [
@@ -253,8 +321,8 @@ class ThreadRunner:
             ]
             want = wants[0] if wants else None
             here = place.of_frame(sys._getframe(1))
-            self.wait = Wait(label, want, time.monotonic(), here)
-            world.begins_to_wait()
+            self.wait = Wait(label, queued, want, time.monotonic(), here)
+            world.begins_to_wait(self)
             if want is not None and world.listener is not None:
                 world.listener.waits(self.spec.task, want.lock, want.mode)
         self.looked_at = world.changes
@@ -315,6 +383,10 @@ class ThreadRunner:
             if finding is not None:
                 world.report(finding)
             world.thread_finished()
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _finding(name: str, error: Exception) -> Finding:

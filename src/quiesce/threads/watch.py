@@ -3,8 +3,9 @@
 
 Three kinds of hang are told apart. A *deadlock* is exact and recognised at once (see ``world.py``).
 Threads that *wait for each other* while others run on are recognised by who holds which lock, once
-they have not moved for ``patience`` seconds. A thread that merely has not moved for that long is a
-note: it may be starved, or stuck for a reason that only an exhaustive check can know.
+they have not moved for ``patience`` seconds. A thread that merely has not moved for that long is
+noted: it may be starved, or stuck for a reason that only an exhaustive check can know. Such a run
+decides nothing (see ``result.py``).
 """
 
 from __future__ import annotations
@@ -84,6 +85,11 @@ class Watch:
         self._initial = dict(_variables(scenario))
         self._steps = [0] * len(world.runners)
         self._quiet = [0.0] * len(world.runners)
+        """For how long each thread has taken no step."""
+        self._held_up = [0.0] * len(world.runners)
+        """For how long of that it was not in line behind another thread."""
+        self._begun = [0] * len(world.runners)
+        """How many steps all threads had taken when each was held up first."""
         self._longest: dict[str, float] = {}
         self._only_daemons = 0.0
 
@@ -223,20 +229,29 @@ class Watch:
         return None
 
     def _note_quiet(self, passed: float) -> None:
+        steps, first = self.world.steps(), self.world.first_in_line(time.monotonic())
         for i, runner in enumerate(self.world.runners):
             if runner.finished or runner.steps != self._steps[i]:
                 self._steps[i] = runner.steps
-                self._quiet[i] = 0.0
+                self._quiet[i] = self._held_up[i] = 0.0
                 continue
             self._quiet[i] += passed
-            name, quiet = runner.spec.name, self._quiet[i]
-            if runner.spec.daemon or quiet < self._patience:
-                continue
-            if quiet > self._longest.get(name, 0.0):
-                self._longest[name] = quiet
-                doing = "waited" if runner.wait is not None else "run without a step"
-                message = f"{name} has {doing} for {quiet:.1f} s while others moved"
-                self.notes[name] = Finding(LONG_WAIT, message, (self._describe(runner),))
+            in_line = runner.wait is not None and runner.wait.queued and runner not in first
+            if in_line or not self._held_up[i]:
+                self._begun[i] = steps
+            self._held_up[i] = 0.0 if in_line else self._held_up[i] + passed
+            if not runner.spec.daemon and self._held_up[i] >= self._patience:
+                self._note_long_wait(runner, self._quiet[i], steps - self._begun[i])
+
+    def _note_long_wait(self, runner: ThreadRunner, quiet: float, steps: int) -> None:
+        name = runner.spec.name
+        if quiet > self._longest.get(name, 0.0):
+            self._longest[name] = quiet
+            each = steps // max(1, self.world.unfinished() - 1)
+            doing = "waited" if runner.wait is not None else "run without a step"
+            message = f"{name} has {doing} for {quiet:.1f} s while others moved"
+            report = self._describe(runner)
+            self.notes[name] = Finding(LONG_WAIT, message, (report,), seconds=quiet, steps=each)
 
     def _describe(self, runner: ThreadRunner) -> ThreadReport:
         """Tell what *runner* is doing, for a person."""

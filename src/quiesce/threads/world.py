@@ -20,6 +20,10 @@ the model, and there are no false alarms. The explorers may let plain statements
 another step, but never one that writes what a property looks at; and where threads race, so
 that even their plain statements can be told apart, the race itself is a finding there.
 
+**Queues.** Waiters for a *queued* step are promised it if it can be taken again and again, as a lock's
+waiters are that line up. Here the thread that has waited longest for a lock has its turn after
+``TURN`` seconds: a thread that completes a step then takes that step for it, if it can be taken.
+
 Protocol actions are calls, so a thread can stop there at no cost. Between plain statements it can
 only if Python tells it of each new line, which is slow; so a thread is told of them now and then,
 until its next protocol action (*slow motion*, see ``runner.py``).
@@ -28,6 +32,7 @@ until its next protocol action (*slow motion*, see ``runner.py``).
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from typing import Protocol as Shape
@@ -39,10 +44,14 @@ from quiesce.threads.result import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from quiesce.threads.progress import Progress
     from quiesce.threads.runner import ThreadRunner
 
 RECHECK = 0.005
 """Seconds after which a waiting thread looks again, for the sake of plain stores."""
+
+TURN = 0.05
+"""Seconds after which the first thread of a queue has its turn. (An rwsem gives it after 4 ms.)"""
 
 
 class Listener(Shape):
@@ -82,6 +91,8 @@ class World:
         self.runners: list[ThreadRunner] = []
         self.changes = 0
         self.waiting = 0
+        self.queue: list[ThreadRunner] = []
+        self.progress: list[Progress] = []
         self.hung = False
         self.stepping: tuple[ThreadRunner, str] | None = None
         self.stopping = True  # so that the threads start together, after a look at the first state
@@ -99,18 +110,48 @@ class World:
         if self.over:
             raise Stop
 
+    def having_their_turn(self) -> list[ThreadRunner]:
+        """Return the first threads in line that have waited for ``TURN`` seconds."""
+        return self.first_in_line(time.monotonic() - TURN)
+
+    def first_in_line(self, latest: float) -> list[ThreadRunner]:
+        """Return the first thread in line for each lock and mode, oldest first.
+
+        :param latest: leave out those that have begun to wait later.
+        """
+        first: dict[object, ThreadRunner] = {}
+        for runner in self.queue:
+            wait = runner.wait
+            if wait is None or wait.since > latest:
+                break
+            want = wait.want
+            first.setdefault(wait.label if want is None else (id(want.lock), want.mode), runner)
+        return list(first.values())
+
+    def steps(self) -> int:
+        """Return how many steps all threads have taken."""
+        return sum(runner.steps for runner in self.runners)
+
     def step_taken(self) -> None:
         """A step is complete: who waits may look again."""
         self.changes += 1
         if self.waiting:
             self.changed.notify_all()
 
-    def begins_to_wait(self) -> None:
-        """A running thread cannot take its step."""
+    def begins_to_wait(self, runner: ThreadRunner) -> None:
+        """*runner*, which ran, cannot take its step."""
         self.changes += 1
         self.waiting += 1
+        if runner.wait is not None and runner.wait.queued:
+            self.queue.append(runner)
         if self.waiting == self.unfinished():
             self.changed.notify_all()
+
+    def ends_to_wait(self, runner: ThreadRunner) -> None:
+        """*runner* takes its step, or is stopped."""
+        self.waiting -= 1
+        if runner in self.queue:
+            self.queue.remove(runner)
 
     def note_hang(self) -> None:
         """Find out, after a failed try, whether no thread can ever move again."""
