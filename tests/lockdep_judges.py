@@ -10,21 +10,13 @@ recursive (R) or not (N) by how B was waited for. A recursive reader never waits
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lockdep_machine import Class, Finding, Held, Task, Usage, may_nest
+from lockdep_machine import Class, Finding, Held, Task, Usage, may_nest, same_context
 
 SR, ER, SN, EN = 1, 2, 4, 8
-
-
-def same_context(task: Task, hlock: Held) -> Iterator[Held]:
-    """Yield what *task* holds in the context of *hlock*, innermost first."""
-    for held in reversed(task.held):
-        if held.context != hlock.context:
-            return
-        yield held
 
 
 def state_name(usage: Usage) -> str:

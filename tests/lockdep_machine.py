@@ -9,7 +9,7 @@ validator that it is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -132,6 +132,14 @@ def may_nest(held: Held, wanted: Held) -> bool:
     if held.cls is not wanted.cls or wanted.subclass:
         return False
     return wanted.lock.ordered and held.lock.number < wanted.lock.number
+
+
+def same_context(task: Task, hlock: Held) -> Iterator[Held]:
+    """Yield what *task* holds in the context of *hlock*, innermost first."""
+    for held in reversed(task.held):
+        if held.context != hlock.context:
+            return
+        yield held
 
 
 class Machine:
@@ -262,8 +270,8 @@ class Machine:
         elif task.softirq:
             start = "CONFIG"
         allowed = self.waits[start]
-        for below in task.held:
-            if below.context == hlock.context and below.cls.wait_inner != "INV":
+        for below in reversed(list(same_context(task, hlock))):
+            if below.cls.wait_inner != "INV":
                 inner = self.waits[below.cls.wait_inner]
                 override = below.cls.lock_type == "WAIT_OVERRIDE"
                 allowed = inner if override else min(allowed, inner)
