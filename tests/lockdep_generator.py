@@ -134,7 +134,7 @@ class Lifelike:
             self.block(depth + 1)
         if self.chooser.random() < 0.05 and not details["read"]:
             self.emit("downgrade", lock=lock)
-        # Mostly the reverse order; what is passed over is let go of by whoever comes next.
+        # Mostly the reverse order; a lock that is passed over is released by a later release.
         mine = self.held[self.interrupted :]
         release = mine[-1] if self.chooser.random() < 0.8 else self.chooser.choice(mine)
         self.emit("release", lock=release)

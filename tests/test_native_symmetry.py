@@ -8,10 +8,24 @@ from native_protocols import Handover, LockPair
 
 from benchmarks.models.count import CountProtocol
 from quiesce.compiler.program import compile_scenario
-from quiesce.protocol import Bool, Int, PerTask, Scenario, TaskRef, always, atomic, current, thread
+from quiesce.explorer import Options, check
+from quiesce.protocol import (
+    Bool,
+    Int,
+    PerTask,
+    Scenario,
+    TaskRef,
+    TaskSet,
+    always,
+    atomic,
+    current,
+    thread,
+)
+from quiesce.verdict import Verdict
 
 pytest.importorskip("numba", reason="the native explorer needs numba")
 
+from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.symmetry import find_symmetry
 
@@ -104,3 +118,61 @@ def test_three_lockers_in_any_order_are_one_state() -> None:
 def test_threads_that_name_each_other_are_still_reduced() -> None:
     whole, found = reduced(Handover(3), False), reduced(Handover(3), True)
     assert whole / 6 <= found < whole
+
+
+class Named(Scenario):
+    """Several identical threads take the same step; only one is named, and the others are counted.
+
+    All of them stand at one place. So only what names them tells which two may be exchanged.
+
+    :param by_set: named by a set of tasks, not by a reference.
+    """
+
+    owner = TaskRef()
+    members = TaskSet()
+    others = Int(0, high=3)
+
+    def __init__(self, threads: int = 2, by_set: bool = False) -> None:
+        self.threads = threads
+        self.by_set = by_set
+
+    @atomic
+    def come(self) -> None:
+        if self.by_set:
+            if len(self.members) == 0:
+                self.members.add(current())
+            elif current() not in self.members:
+                self.count()
+        elif self.owner is None:
+            self.owner = current()
+        elif self.owner is not current():
+            self.count()
+
+    def count(self) -> None:
+        if self.others < 2:
+            self.others += 1
+
+    @thread("threads")
+    def visitor(self) -> None:
+        while True:
+            self.come()
+
+    @always
+    def few_others(self) -> bool:
+        return self.others < 2
+
+
+@pytest.mark.parametrize("by_set", [False, True])
+@pytest.mark.parametrize("threads", [2, 3, 4])
+def test_who_is_named_is_not_exchanged(threads: int, by_set: bool) -> None:
+    scenario = Named(threads, by_set)
+    expected = check(scenario, Options(keep_going=True), NativeOptions(explorer="reference"))
+    assert expected.property("few_others").verdict is Verdict.VIOLATION
+    for partial_order in (False, True):
+        native = NativeOptions("native", symmetry=True, partial_order=partial_order)
+        found = check(scenario, Options(keep_going=True), native)
+        assert found.property("few_others").verdict is Verdict.VIOLATION
+    # The name and the count are all that a representative tells: no name, or one and 0, 1 or 2 others.
+    assert groups(scenario) == 1
+    assert reduced(scenario, True) == 4
+    assert reduced(scenario, False) == 1 + 3 * threads

@@ -5,6 +5,7 @@ Nothing here is known to the compiler or to the explorers: a lock is a class who
 what they acquire and release. Names, also those in traces, are the kernel's.
 """
 
+from quiesce.primitives.atomic import Atomic
 from quiesce.primitives.base import Lock, WaitType, might_sleep
 from quiesce.primitives.completion import Completion
 from quiesce.primitives.lockdep_map import LockdepMap
@@ -21,6 +22,7 @@ from quiesce.primitives.srcu import Srcu
 from quiesce.primitives.waitqueue import WaitQueue
 
 __all__ = [
+    "Atomic",
     "Completion",
     "Lock",
     "LockdepMap",

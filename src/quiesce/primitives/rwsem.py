@@ -82,8 +82,9 @@ class RwSem(Lock):
 
     @atomic(label="down_read_trylock")
     def down_read_trylock(self) -> bool:
-        """Take the semaphore for reading if nobody holds it for writing and nobody is queued."""
-        if self.owner is not None or self.waiting_writers or self.waiting_readers:
+        """Take the semaphore for reading if no writer holds it and no thread is queued."""
+        # Readers queue only behind a writer that holds the semaphore or is queued itself.
+        if self.owner is not None or self.waiting_writers:
             return False
         acquires(self, SHARED, trylock=True)
         self.readers += 1
