@@ -98,7 +98,18 @@ CHECK = {
     "lockdep": Maybe(LockdepReport),
 }
 KVM_CHECK = {"schema": int, "designs": [CHECK]}
-REPLAY = {"schema": int, "counterexample": COUNTEREXAMPLE}
+REPLAY = {
+    "schema": int,
+    "scenario": str,
+    "settings": [str],
+    "file": Maybe(str),
+    "changed": bool,
+    "property": str,
+    "verdict": VERDICT,
+    "incomplete_because": Maybe(str),
+    "fairness": OneOf(("strong", "weak", "none")),
+    "counterexample": Maybe(COUNTEREXAMPLE),
+}
 
 FRAME = {"function": str, "file": str, "line": int, "offset": int, "size": int, "module": str}
 CLASS = {

@@ -1,121 +1,264 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replay tokens: exact, or refused."""
+"""Replay tokens: what a check found is proved again, and nothing else; garbage is refused."""
 
 from __future__ import annotations
 
 import base64
 import json
 import zlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_explorer_findings import Circle, Counters, Invalidations
+from native_generator import build, protocol_sources
+from native_protocols import Everything, LockPair, Racy
+from test_explorer_findings import (
+    Circle,
+    Counters,
+    Ends,
+    Forgotten,
+    Idle,
+    Invalidations,
+    Master,
+    NeverTold,
+    Races,
+    Roles,
+    Silent,
+    Sleep,
+    Turns,
+)
 
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
-from quiesce.explorer import Finding, Options, check_reference
-from quiesce.explorer.replay import make_token, read_token, require_same_source
-from quiesce.explorer.trace import StalePath, follow
-from quiesce.loading import load_scenario
+from quiesce.explorer import Bounds, CheckResult, Finding, Options, check, check_reference
+from quiesce.explorer.prove_again import Proof, prove_again
+from quiesce.explorer.replay import Move, Origin, Token, make_token, read_token
+from quiesce.explorer.walk import walk
+from quiesce.kvm import MemslotUpdates
 from quiesce.protocol import Scenario
 
-SOURCE = """\
-from limits import LIMIT
-from quiesce.protocol import WRITE_ONCE, Int, Scenario, always, thread
+ORIGIN = Origin("/home/idea.py", 1, "0" * 64, "Example", ("rounds=2",))
 
 
-class Example(Scenario):
-    n = Int(0)
-
-    def __init__(self, rounds: int = 2) -> None:
-        self.rounds = rounds
-
-    @thread()
-    def run(self) -> None:
-        for i in range(self.rounds):
-            WRITE_ONCE(self).n = i + 1
-
-    @always
-    def small(self) -> bool:
-        return self.n < LIMIT
-"""
+def token_of(program: Program, finding: Finding, fairness: str = "strong") -> Token:
+    text = make_token(ORIGIN, program, finding, fairness)
+    assert text is not None
+    return read_token(f"  {text}\n")
 
 
-def violated(scenario: Scenario) -> tuple[Program, Finding]:
+def proved(program: Program, token: Token, most: int | None = None) -> Proof:
+    run = walk(program, token.initial, token.moves)
+    options = Options(True, token.fairness, Bounds(most))
+    return prove_again(program, run, token, options)
+
+
+def findings(result: CheckResult) -> Iterator[Finding]:
+    yield from (p.finding for p in result.properties if p.finding is not None and p.finding.path)
+
+
+def check_all_again(program: Program, result: CheckResult) -> int:
+    """Each finding of *result* is proved again, word for word; return how many there are."""
+    count = 0
+    for finding in findings(result):
+        token = token_of(program, finding, result.fairness)
+        assert proved(program, token) == Proof(finding)
+        assert walk(program, token.initial, token.moves).path == list(finding.path)
+        count += 1
+    return count
+
+
+# --- What was found is proved again -------------------------------------------------------------------
+
+SCENARIOS: list[Scenario] = [
+    Circle(), Circle(3), Forgotten(told=False), Master(), Sleep(early=False), NeverTold(), Races("plain"),
+    Counters("assert"), Counters("index"), Counters("always"), Counters("property"), Counters(turns=2),
+    Silent("assert"), Silent("endless"), Invalidations(), Turns(queued=False), Roles(), Idle(), Ends(1),
+    Everything(loops=1), LockPair(crossed=True), LockPair(threads=3), Racy(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: type(s).__name__)
+def test_every_finding_is_proved_again(scenario: Scenario, fuse: bool) -> None:
+    program = compile_scenario(scenario, fuse=fuse)
+    for fairness in ("strong", "weak", "none"):
+        check_all_again(program, check_reference(program, Options(True, fairness)))
+
+
+def test_the_scenarios_show_every_kind() -> None:
+    kinds = set()
+    for scenario in SCENARIOS:
+        result = check_reference(compile_scenario(scenario), Options(True))
+        kinds |= {f.kind for f in findings(result)}
+    assert kinds >= {
+        "deadlock", "stuck thread", "lost wakeup", "data race", "broken invariant", "failed assert",
+        "out of range", "endless step", "starvation",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("design", ["elide_unguarded", "rwsem", "count"])
+def test_what_the_kvm_designs_show_is_proved_again(design: str) -> None:
+    program = compile_scenario(MemslotUpdates(design=design))
+    assert check_all_again(program, check(program, Options(True)))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(source=protocol_sources())
+def test_what_generated_protocols_show_is_proved_again(source: str, tmp_path: Path) -> None:
+    program = compile_scenario(build(source, tmp_path))
+    check_all_again(program, check_reference(program, Options(True, bounds=Bounds(1500))))
+
+
+def test_what_the_native_explorer_finds_is_proved_again() -> None:
+    pytest.importorskip("numba", reason="the native explorer needs numba")
+    from quiesce.explorer.native.check import check_native
+
+    wrong = [
+        Everything(loops=1), Invalidations(), LockPair(crossed=True), Counters("always"), Sleep(early=False),
+    ]  # fmt: skip
+    for scenario in wrong:
+        program = compile_scenario(scenario)
+        assert check_all_again(program, check_native(program, Options(True)))
+
+
+# --- Nothing else is ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: type(s).__name__)
+def test_a_claim_is_not_believed(scenario: Scenario) -> None:
+    """Claim each property of each beginning of each path; nothing is proved that does not fail."""
     program = compile_scenario(scenario)
-    finding = check_reference(program, Options(keep_going=True)).finding
+    result = check_reference(program, Options(True))
+    violated = {p.name for p in result.properties if p.finding is not None}
+    names = [p.name for p in result.properties]
+    for finding in findings(result):
+        token = token_of(program, finding)
+        for length in range(len(token.moves) + 1):
+            for name in names:
+                claim = replace(token, property=name, moves=token.moves[:length])
+                proof = proved(program, claim)
+                if proof.finding is None:
+                    assert proof.why and (name, length) != (finding.property, len(token.moves))
+                else:
+                    assert name in violated and proof.finding.property == name
+
+
+def test_a_claim_about_a_safe_program_is_never_proved() -> None:
+    program = compile_scenario(Circle(ordered=True))
+    result = check_reference(program, Options(True))
+    moves = [Move("walker/0", 0), Move("walker/0", 0), Move("walker/0", 0), Move("walker/1", 0)]
+    for name in [p.name for p in result.properties]:
+        for loop in (None, 0, 2, 4):
+            claim = Token(
+                ORIGIN, True, program.digest, "none", name, "walker/1", 0, tuple(moves), loop
+            )
+            assert proved(program, claim).finding is None
+
+
+def test_a_property_that_is_not_there() -> None:
+    program = compile_scenario(Circle())
+    claim = Token(ORIGIN, True, program.digest, "strong", "no_trouble", "", 0, (), None)
+    assert proved(program, claim) == Proof(None, "Circle has no property `no_trouble`")
+
+
+@pytest.fixture(scope="module")
+def starving() -> tuple[Program, Token]:
+    program = compile_scenario(Invalidations())
+    finding = check_reference(program, Options(True)).property("no_starvation").finding
     assert finding is not None
-    return program, finding
+    return program, token_of(program, finding)
 
 
-@pytest.mark.parametrize("scenario", [Circle(), Counters("assert"), Invalidations()])
-def test_round_trip(scenario: Scenario) -> None:
-    program, finding = violated(scenario)
-    text = make_token("idea.py:Example", ("rounds=2",), program, finding)
-    assert text.startswith("q1-")
-    token = read_token(f"  {text}\n")
-    assert token.finding == finding
-    assert (token.target, token.settings, token.fuse) == ("idea.py:Example", ("rounds=2",), True)
-    require_same_source(token, program)
-    assert follow(program, token.finding).last == follow(program, finding).last
+def test_a_loop_must_close(starving: tuple[Program, Token]) -> None:
+    program, token = starving
+    assert token.loop_start is not None
+    shorter = replace(token, moves=token.moves[:-1])
+    assert "does not lead back" in proved(program, shorter).why
+    for start in (None, len(token.moves)):
+        assert "not end in a loop" in proved(program, replace(token, loop_start=start)).why
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "idea.py").write_text(SOURCE, encoding="utf-8")
-    (tmp_path / "limits.py").write_text("LIMIT = 2\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def test_a_loop_must_be_fair() -> None:
+    """With no fairness at all a lock may be kept from a thread forever; with weak fairness it may not."""
+    program = compile_scenario(LockPair(threads=3))
+    for weaker, stronger in (("none", "weak"), ("none", "strong"), ("weak", "strong")):
+        result = check_reference(program, Options(True, weaker))
+        for finding in findings(result):
+            if finding.kind != "starvation":
+                continue
+            token = token_of(program, finding, weaker)
+            again = check_reference(program, Options(True, stronger)).property(finding.property)
+            proof = proved(program, replace(token, fairness=stronger))
+            assert proof.finding is None or again.finding is not None
+            assert proof.finding is not None or "not fair" in proof.why
 
 
-def fresh(settings: tuple[str, ...] = (), fuse: bool = True) -> Program:
-    """Compile the file in the current folder, imported anew."""
-    import sys
-
-    sys.modules.pop("limits", None)
-    return compile_scenario(load_scenario("idea.py", settings), fuse=fuse)
-
-
-def test_same_source_in_another_process_is_accepted(folder: Path) -> None:
-    assert fresh().digest == fresh().digest
+def test_only_the_thread_that_starves_starves(starving: tuple[Program, Token]) -> None:
+    program, token = starving
+    for thread in program.threads:
+        proof = proved(program, replace(token, thread=thread.name))
+        if thread.name != token.thread:
+            assert "does not wait" in proof.why
+    assert "no thread" in proved(program, replace(token, thread="updater/9")).why
 
 
-@pytest.mark.parametrize("what", ["source", "comment", "other module", "settings", "fusion"])
-def test_a_change_is_refused(folder: Path, what: str) -> None:
-    program = fresh()
-    finding = check_reference(program, Options()).finding
+def test_a_stuck_thread_does_not_starve() -> None:
+    """A fair loop in which a thread waits that can never get on: that is another finding."""
+    program = compile_scenario(Forgotten(told=False))
+    turn = Move("runner/0", 0)
+    claim = Token(
+        ORIGIN, True, program.digest, "strong", "no_starvation", "waiter/0", 0, (turn, turn), 1
+    )
+    assert "stuck" in proved(program, claim).why
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    program = compile_scenario(Forgotten(told=False))
+    finding = check_reference(program, Options(True)).property("no_stuck_thread").finding
     assert finding is not None
-    token = read_token(make_token("idea.py", (), program, finding))
-    require_same_source(token, fresh())
-    settings: tuple[str, ...] = ()
-    if what == "source":
-        (folder / "idea.py").write_text(SOURCE.replace("i + 1", "i + 2"), encoding="utf-8")
-    elif what == "comment":
-        (folder / "idea.py").write_text(SOURCE + "# later\n", encoding="utf-8")
-    elif what == "other module":
-        # The text of the protocol is as before; what it is compiled to is not.
-        (folder / "limits.py").write_text("LIMIT = 30\n", encoding="utf-8")
-        _forget_bytecode(folder)
-    elif what == "settings":
-        settings = ("rounds=3",)
-    changed = fresh(settings, fuse=what != "fusion")
-    with pytest.raises(UsageError, match="has changed since"):
-        require_same_source(token, changed)
+    token = token_of(program, finding)
+    proof = proved(program, token, most=1)
+    assert proof.finding is None and not proof.decided and "1 states" in proof.why
+    assert proved(program, token).finding == finding
 
 
-def _forget_bytecode(folder: Path) -> None:
-    for path in folder.glob("__pycache__/limits*"):
-        path.unlink()
+# --- Walking ------------------------------------------------------------------------------------------
 
 
-def test_a_path_that_does_not_fit_is_refused() -> None:
-    program, finding = violated(Circle())
-    for path in [(7,), (0, 99), (*finding.path, 0, 0, 0, 0)]:
-        with pytest.raises(StalePath):
-            follow(program, Finding("deadlock", "no_deadlock", "", path))
+def test_moves_that_are_not_possible() -> None:
+    program = compile_scenario(Circle())
+    result = check_reference(program, Options(True))
+    (finding,) = findings(result)
+    token = token_of(program, finding)
+    first = token.moves[0]
+    blocked = walk(program, 0, [*token.moves, first])
+    assert blocked.steps == len(token.moves)
+    assert "step 3 is blocked: walker/0 waits in" in blocked.blocked
+    assert "there is no thread other/7" in walk(program, 0, [Move("other/7", 0)]).blocked
+    assert "1 ways" in walk(program, 0, [Move(first.thread, 8)]).blocked
+    alone = walk(program, 0, [first] * 40)
+    assert "has finished before step" in alone.blocked
+    with pytest.raises(UsageError, match="initial state 7"):
+        walk(program, 7, [])
+
+
+def test_nothing_is_walked_behind_a_failed_step() -> None:
+    program = compile_scenario(Counters("assert"))
+    finding = check_reference(program, Options(True)).property("assertions").finding
+    assert finding is not None
+    token = token_of(program, finding)
+    further = walk(program, token.initial, [*token.moves, token.moves[0]])
+    assert further.blocked.startswith(f"step {len(token.moves)} fails")
+    assert proved(program, replace(token, moves=(*token.moves, token.moves[0]))).finding is None
+
+
+# --- Garbage ------------------------------------------------------------------------------------------
 
 
 def packed(data: object) -> str:
@@ -124,37 +267,108 @@ def packed(data: object) -> str:
 
 
 GOOD: dict[str, Any] = {
-    "target": "idea.py", "settings": [], "fuse": True, "digest": "0" * 16,
-    "finding": {
-        "kind": "deadlock", "property": "no_deadlock", "message": "", "path": [0, 1], "loop_start": None,
-        "thread": -1,
-    },
+    "version": 2, "file": "~/src/idea.py", "given": 1, "text": "0" * 64, "scenario": "Example",
+    "settings": ["a=1"], "fuse": True, "program": "0" * 16, "fairness": "strong", "property": "no_deadlock",
+    "thread": "", "initial": 0, "threads": ["a/0", "b/0"], "moves": [0, 1], "choices": [0, 0], "loop": None,
 }  # fmt: skip
 
 
 def test_the_token_that_the_bad_ones_are_made_of_is_good() -> None:
-    assert read_token(packed(GOOD)).finding.path == (0, 1)
+    token = read_token(packed(GOOD))
+    assert token.moves == (Move("a/0", 0), Move("b/0", 0))
+    assert token.origin == Origin("~/src/idea.py", 1, "0" * 64, "Example", ("a=1",))
+
+
+WRONG_PARTS: dict[str, list[object]] = {
+    "version": [1, 3, "2", None],
+    "file": [7, None, "", "idea.py", "../idea.py", "/a/../b.py", "/a//b.py", "/a/b.py\n", "/\x1b[2J.py",
+             "~root/x.py", "/a/\u202eyp.b", "/" + "a" * 5000],
+    "given": [-1, 9, "1", 1.0, True, None],
+    "text": ["", "0", "g" * 64, "0" * 64 + "\n", 7, None],
+    "scenario": ["", "a b", "A:B", "A\n", "7", None],
+    "settings": [None, "a=1", [1], ["a=\x1b[31m"], ["a=\u0085"], [""]],
+    "fuse": ["yes", 1, None],
+    "program": ["0", "0" * 15 + "G", None],
+    "fairness": ["", "strongest", None, ["strong"]],
+    "property": ["", None, 7, "no\x07"],
+    "thread": [None, 7, "a\n0"],
+    "initial": [-1, "0", None, 1 << 40, 0.0],
+    "threads": [None, [1], "ab", ["a/0"]],
+    "moves": [None, 5, [0], [0, -1], [0, 2], [0, "1"], [0, True], [0, 1, 0]],
+    "choices": [None, [0], [0, -1], [0, 1 << 31], [0, None]],
+    "loop": [-1, 3, "0", True],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [(k, v) for k, values in WRONG_PARTS.items() for v in values]
+)
+def test_a_wrong_part_is_refused(part: str, value: object) -> None:
+    with pytest.raises(UsageError, match="not a complete replay token"):
+        read_token(packed({**GOOD, part: value}))
+
+
+@pytest.mark.parametrize("part", GOOD)
+def test_a_missing_part_is_refused(part: str) -> None:
+    with pytest.raises(UsageError, match="not a complete replay token"):
+        # JSON has no difference between a missing loop and none.
+        read_token(packed({k: v for k, v in GOOD.items() if k != part} | {"moves": None}))
+    if part != "loop":
+        with pytest.raises(UsageError, match="not a complete replay token"):
+            read_token(packed({k: v for k, v in GOOD.items() if k != part}))
+
+
+def squeezed(text: bytes) -> str:
+    return "q1-" + base64.urlsafe_b64encode(zlib.compress(text, 9)).decode().rstrip("=")
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "q1-", "hello", "q2-abc", "q1-!!!!", "q1-äöü", "q1-AAAA", packed(GOOD)[:-9], packed(GOOD)[3:],
-        packed([]), packed("text"), packed(None), packed({}), packed(7),
-        packed({**GOOD, "target": 7}), packed({**GOOD, "fuse": "yes"}), packed({**GOOD, "settings": [1]}),
-        packed({**GOOD, "finding": []}), packed({**GOOD, "finding": {}}),
-        packed({**GOOD, "finding": {**GOOD["finding"], "path": [0, "1"]}}),
-        packed({**GOOD, "finding": {**GOOD["finding"], "path": [-1]}}),
-        packed({**GOOD, "finding": {**GOOD["finding"], "path": 5}}),
-        packed({**GOOD, "finding": {**GOOD["finding"], "loop_start": 2}}),
-        packed({**GOOD, "finding": {**GOOD["finding"], "kind": None}}),
-        "q1-" + base64.urlsafe_b64encode(zlib.compress(b"[" * 100_000)).decode(),
-        "q1-" + base64.urlsafe_b64encode(zlib.compress(b"\xff\xfe")).decode(),
+        "", "q1-", "hello", "q2-abc", "q1-!!!!", "q1-äöü", "q1-AAAA", packed(GOOD)[3:], packed([]),
+        packed("text"), packed(None), packed({}), packed(7), squeezed(b"[" * 100_000), squeezed(b"\xff\xfe"),
+        squeezed(b" " * (1 << 28)), squeezed(b'{"version":' + b"9" * 100_000 + b"}"), "q1-" + "A" * (9 << 20),
+        squeezed(json.dumps({**GOOD, "moves": [0] * 1_100_000}).encode()),
     ],
+    ids=lambda text: text[:12],
 )  # fmt: skip
 def test_garbage_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="no replay token"):
+    with pytest.raises(UsageError, match="not a complete replay token"):
         read_token(text)
+
+
+def test_a_cut_token_is_refused() -> None:
+    good = packed(GOOD)
+    for length in range(len(good)):
+        with pytest.raises(UsageError, match="not a complete replay token"):
+            read_token(good[:length])
+
+
+def test_a_token_of_an_older_version_is_refused() -> None:
+    old = {
+        "target": "idea.py", "settings": [], "fuse": True, "digest": "0" * 16,
+        "finding": {
+            "kind": "data race", "property": "no_data_race", "message": "forged", "path": [0, 0],
+            "loop_start": None, "thread": -1,
+        },
+    }  # fmt: skip
+    with pytest.raises(UsageError, match="older version"):
+        read_token(packed(old))
+
+
+def test_what_has_no_path_has_no_token() -> None:
+    program = compile_scenario(Circle())
+    assert make_token(ORIGIN, program, Finding("vacuous", "seen", "never"), "strong") is None
+
+
+def test_a_token_that_would_be_refused_is_not_made() -> None:
+    program = compile_scenario(Circle())
+    finding = next(findings(check_reference(program, Options(True))))
+    for origin in (
+        replace(ORIGIN, file="/home/two\nlines.py"),
+        replace(ORIGIN, settings=("label=\x1b[31m",)),
+    ):
+        assert make_token(origin, program, finding, "strong") is None
 
 
 @given(st.text(max_size=60))

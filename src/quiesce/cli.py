@@ -106,9 +106,19 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    replay = commands.add_parser("replay", help="repeat a counterexample exactly")
-    replay.add_argument("token", metavar="TOKEN")
-    replay.add_argument("--json", action="store_true")
+    from quiesce.commands.options import add_replay_options
+
+    replay = commands.add_parser(
+        "replay",
+        help="repeat a counterexample, and prove it again",
+        description="Walk the run of a counterexample again and prove from the program, not from the "
+        "token, that the property fails at its end. A token names a Python FILE, which is executed; which "
+        "one is printed first. A FILE that has changed since is executed only if it is in this directory, "
+        "below or above it, or is given with --file.",
+        epilog="exit codes: 1 proved again; 3 not proved again, which says nothing about other runs, or not "
+        "decided; 2 not a token, a token that claims what is not so, or no such file; never 0",
+    )
+    add_replay_options(replay)
     replay.set_defaults(run=_replay)
 
 
@@ -204,7 +214,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _replay(args: argparse.Namespace) -> int:
-    from quiesce.commands.check import replay_command
+    from quiesce.commands.replay import replay_command
 
     return replay_command(args)
 

@@ -25,7 +25,16 @@ def load_scenario(target: str, settings: Sequence[str]) -> Scenario:
     :raises SourceErrors: the file is not valid Python.
     """
     file, class_name = split_target(target)
-    return build(_pick(file, _import(file), class_name), settings)
+    return build(_pick(file, _import(file, _text_of(file)), class_name), settings)
+
+
+def load_text(file: str, text: bytes, class_name: str, settings: Sequence[str]) -> Scenario:
+    """Return the scenario *class_name* of *text*, which was read from *file*, built with *settings*.
+
+    :raises UsageError: there is no such class or parameter.
+    :raises SourceErrors: the text is not valid Python.
+    """
+    return build(_pick(file, _import(file, text), class_name), settings)
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -124,17 +133,29 @@ def _is_integer(text: str) -> bool:
 _imports = itertools.count()
 
 
-def _import(file: str) -> list[type[Scenario]]:
-    """Run *file* and return the scenarios that it defines.
+def _text_of(file: str) -> bytes:
+    """Return what is in *file*.
 
-    It is compiled here, under the name that the user gave, so that this is the name in all places; and
-    nothing is left beside it.
+    :raises UsageError: it cannot be read, or its name says that it is not Python.
     """
     path = Path(file)
     if not path.is_file():
         raise UsageError(f"there is no file {file}", "give the path of a Python file, FILE[:CLASS]")
     if path.suffix != ".py":
         raise UsageError(f"{file} is not a Python file", "name it with the ending .py")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _import(file: str, text: bytes) -> list[type[Scenario]]:
+    """Run *text*, which was read from *file*, and return the scenarios that it defines.
+
+    It is compiled here, under the name that the user gave, so that this is the name in all places; and
+    nothing is left beside it.
+    """
+    path = Path(file)
     name = f"quiesce_protocol_{next(_imports)}_{path.stem}"
     module = ModuleType(name)
     module.__file__ = str(path.resolve())
@@ -142,7 +163,7 @@ def _import(file: str) -> list[type[Scenario]]:
     sys.modules[name] = module
     sys.path.insert(0, folder)
     try:
-        exec(compile(path.read_bytes(), file, "exec", dont_inherit=True), module.__dict__)
+        exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise SourceErrors([_syntax_diagnostic(file, error)]) from error
     except QuiesceError:

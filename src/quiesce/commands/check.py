@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``quiesce check`` and ``quiesce replay``."""
+"""``quiesce check``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,15 @@ from quiesce.commands.options import (
     write_file,
 )
 from quiesce.compiler.program import Program, compile_scenario
-from quiesce.errors import UsageError
 from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.findings import Finding
-from quiesce.explorer.replay import make_token, read_token, require_same_source
-from quiesce.explorer.trace import StalePath, follow
-from quiesce.loading import load_scenario
-from quiesce.protocol import Scenario
-from quiesce.report.check_json import check_to_json, other_counterexamples, trace_to_json
+from quiesce.explorer.replay import make_token
+from quiesce.loading import load_scenario, split_target
+from quiesce.report.check_json import check_to_json, other_counterexamples
 from quiesce.report.check_text import render_check
-from quiesce.report.interleaving import render_interleaving
 from quiesce.report.progress import ProgressLine
 from quiesce.report.show_steps import render_steps
+from quiesce.token_file import origin_of
 
 
 def check_command(args: argparse.Namespace) -> int:
@@ -43,13 +40,14 @@ def check_command(args: argparse.Namespace) -> int:
         return print_graph(program, args.lock_graph, bounds)
     if args.html:
         require_writable(args.html)
+    name = type(scenario).__name__
+    origin = origin_of(split_target(args.target)[0], name, args.set)
     result = run_check(program, args, bounds)
 
     def token_of(finding: Finding) -> str | None:
-        return replay_token(args.target, tuple(args.set), program, finding)
+        return make_token(origin, program, finding, args.fairness)
 
     token = token_of(result.finding) if result.finding else None
-    name = type(scenario).__name__
     lockdep = lockdep_of(program, bounds)
     result.notes += lockdep.notes
     data = check_to_json(result, name, None, token)
@@ -75,38 +73,3 @@ def run_check(program: Program, args: argparse.Namespace, bounds: Bounds) -> Che
         return check(program, options, native_options(args))
     finally:
         progress.clear()
-
-
-def replay_token(
-    target: str, settings: tuple[str, ...], program: Program, finding: Finding
-) -> str | None:
-    """Return the token that repeats *finding*, if it has a path."""
-    if not finding.path:
-        return None
-    return make_token(target, settings, program, finding)
-
-
-def replay_command(args: argparse.Namespace) -> int:
-    """Walk the counterexample of a token again; exit code 1, as when it was found."""
-    token = read_token(args.token)
-    program = compile_scenario(_scenario(token.target, token.settings), fuse=token.fuse)
-    require_same_source(token, program)
-    try:
-        trace = follow(program, token.finding)
-    except StalePath as error:
-        raise UsageError(f"this token does not fit {token.target}: {error}") from error
-    if args.json:
-        print(json.dumps({"schema": 1, "counterexample": trace_to_json(trace)}))
-    else:
-        print(f"{token.finding.kind}: {token.finding.message}\n")
-        print(render_interleaving(trace), end="")
-    return 1
-
-
-def _scenario(target: str, settings: tuple[str, ...]) -> Scenario:
-    if target == "kvm":
-        from quiesce.kvm.scenarios import MemslotUpdates
-        from quiesce.loading import build
-
-        return build(MemslotUpdates, settings)
-    return load_scenario(target, settings)

@@ -13,7 +13,7 @@ from quiesce.commands.options import native_options, search_bounds, search_optio
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.findings import Finding
-from quiesce.explorer.replay import make_token
+from quiesce.explorer.replay import Origin, make_token
 from quiesce.report.check_json import check_to_json, other_counterexamples
 from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
@@ -43,10 +43,9 @@ class DesignResult:
 
     def token_of(self, finding: Finding) -> str | None:
         """Return the replay token of *finding*, if it has a path."""
-        if not finding.path:
-            return None
         settings = (f"design={self.design}", *self.settings)
-        return make_token("kvm", settings, self.result.program, finding)
+        origin = Origin("", 0, "", "MemslotUpdates", settings)
+        return make_token(origin, self.result.program, finding, self.result.fairness)
 
     def to_json(self) -> dict[str, object]:
         """Return the result as JSON, lockdep's report included."""

@@ -68,6 +68,27 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+REPLAY_STATES = 2_000_000
+"""States that a replay explores to decide what can never happen any more."""
+
+
+def add_replay_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``quiesce replay``."""
+    parser.add_argument(
+        "token", metavar="TOKEN", help="a word that begins with q1-; - reads it from standard input"
+    )
+    parser.add_argument("--file", metavar="FILE", default="", help="execute this file and no other")
+    parser.add_argument(
+        "--max-states", type=_count, default=REPLAY_STATES, metavar="N",
+        help="explore at most N states to decide what can never happen any more "
+        f"(default: {REPLAY_STATES:,})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-seconds", type=seconds, metavar="S", help="stop after S seconds: not decided"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
 def search_bounds(args: argparse.Namespace) -> Bounds:
     """Return the bounds that *args* ask for; the time begins now."""
     from quiesce.explorer import Bounds

@@ -62,7 +62,7 @@ def _tell_deadlock(rwsem: DesignResult) -> None:
     if finding is None:
         return
     _title("The deadlock of the rwsem, in the fewest steps")
-    print(render_finding(rwsem.result, finding))
+    print(render_finding(rwsem.result.program, finding))
 
 
 def _tell_explanation(rwsem: DesignResult) -> None:

@@ -97,6 +97,7 @@ class Program:
 
     :param digest: of all the source that was read, the parameters and the options: what a replay
         token is checked against.
+    :param start: the states that runs begin in, if they are other than those of the scenario.
     """
 
     scenario: Scenario
@@ -107,6 +108,7 @@ class Program:
     properties: list[CompiledProperty]
     fuse: bool
     digest: str
+    start: tuple[tuple[int, ...], ...] = ()
 
     @property
     def size(self) -> int:

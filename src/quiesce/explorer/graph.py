@@ -115,9 +115,26 @@ class Graph:
             self.parent_action.append(action)
         return number
 
+    def expand(self, number: int, steps: list[Step]) -> None:
+        """Enter *steps*, all that can be taken from state *number*: the first that is not expanded yet."""
+        depth = self.depth[number] + 1
+        for action, step in enumerate(steps):
+            self.transitions += 1
+            if step.failure is not None:
+                self.failures.append(FailedStep(number, action, step.thread, step.failure))
+                continue
+            self.targets.append(self.add(step.target, number, action, depth))
+            self.threads.append(step.thread)
+            self.actions.append(action)
+        self.first.append(len(self.targets))
+
     def edges(self, state: int) -> range:
         """Return the numbers of the edges that leave *state*."""
         return range(self.first[state], self.first[state + 1])
+
+    def edge(self, state: State, action: int) -> int:
+        """Return the number of the edge that is step number *action* from *state*, which is expanded."""
+        return next(e for e in self.edges(self.index[state]) if self.actions[e] == action)
 
 
 GO_ON = 0
@@ -172,16 +189,19 @@ def explore(
         if look & CUT:
             graph.cut.add(current)
             steps = []
-        for action, step in enumerate(steps):
-            graph.transitions += 1
-            if step.failure is not None:
-                graph.failures.append(FailedStep(current, action, step.thread, step.failure))
-                continue
-            graph.targets.append(graph.add(step.target, current, action, depth + 1))
-            graph.threads.append(step.thread)
-            graph.actions.append(action)
-        graph.first.append(len(graph.targets))
+        graph.expand(current, steps)
         current += 1
+    return graph
+
+
+def expand_only(stepper: Stepper, states: list[State]) -> Graph:
+    """Return a graph in which *states*, and no others, are expanded: the first ones, in their order."""
+    graph = Graph()
+    for state in states:
+        graph.add(state, -1, 0, 0)
+    graph.first.append(0)
+    for number, state in enumerate(states):
+        graph.expand(number, stepper.successors(state))
     return graph
 
 

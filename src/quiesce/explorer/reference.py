@@ -91,6 +91,8 @@ class Stepper:
         Each thread has already run up to its first location; where it chooses on the way there are
         several. A thread that can fail on the way has not begun yet: failing is its first step.
         """
+        if self.program.start:
+            return list(self.program.start)
         blank = [c.initial for c in self.program.cells]
         blank += [0] * (self._size - len(blank))
         states: list[State] = [tuple(blank)]

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from quiesce.compiler.ir import Await, End
 from quiesce.compiler.program import Program
 from quiesce.explorer.evaluate import Evaluator, StepFailure, kind_evaluator
-from quiesce.explorer.graph import Graph
-from quiesce.explorer.reference import State
+from quiesce.explorer.graph import Bounds, Graph
+from quiesce.explorer.reference import State, Stepper
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,25 @@ class StuckThreads:
     def ever(self, thread: int) -> bool:
         """Whether *thread* is stuck in some state."""
         return any(mask >> thread & 1 for mask in self.masks)
+
+
+def can_get_on(program: Program, state: State, thread: int, bounds: Bounds) -> bool | None:
+    """Whether *thread* is not stuck in *state*; None if that is not known within *bounds*.
+
+    As in :class:`StuckThreads`, but only until a run is found.
+    """
+    stepper = Stepper(program)
+    seen, todo = {state}, deque([state])
+    while todo:
+        if len(seen) > (bounds.max_states or len(seen)) or bounds.ends_now():
+            return None
+        for step in stepper.successors(todo.popleft()):
+            if step.thread == thread or step.failure is not None:
+                return True
+            if step.target not in seen:
+                seen.add(step.target)
+                todo.append(step.target)
+    return False
 
 
 def _movers(graph: Graph) -> list[int]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import textwrap
 
 from quiesce.compiler.names import display_name
+from quiesce.compiler.program import Program
 from quiesce.errors import Loc
 from quiesce.explorer.findings import CheckResult, Finding
 from quiesce.explorer.trace import Trace, follow
@@ -32,7 +33,7 @@ def render_check(result: CheckResult, title: str, replay: str | None) -> str:
     lines += ["", *_properties(result), ""]
     finding = result.finding
     if finding is not None:
-        lines.append(render_finding(result, finding))
+        lines.append(render_finding(result.program, finding))
         if replay and finding.kind != "vacuous":
             lines += [f"again:  {replay}", ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -66,14 +67,14 @@ def _properties(result: CheckResult) -> list[str]:
     return lines
 
 
-def render_finding(result: CheckResult, finding: Finding) -> str:
+def render_finding(program: Program, finding: Finding) -> str:
     """Return one finding as a story: what it is, the interleaving, who waits for whom, what changed."""
     lines = textwrap.wrap(
         f"{finding.kind}: {finding.message}", 78, break_long_words=False, break_on_hyphens=False
     )
     if finding.kind == "vacuous":
         return "\n".join([*lines, ""])
-    trace = follow(result.program, finding)
+    trace = follow(program, finding)
     lines += ["", render_interleaving(trace).rstrip("\n"), ""]
     lines += _who_waits(trace)
     lines += _last_changes(trace)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proving a finding again: does the property fail at the end of this run?
+
+Each kind of finding is decided by what decides it in a check. What can be seen in a state or step is
+evaluated there. A thread is stuck, or a set of threads deadlocked, if the check itself says so when the
+program is started in the state at the end of the run. A run that goes on forever must lead back to the state
+in which its loop begins, be fair under the fairness that is stated, and fail the property all along the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from quiesce.compiler.program import Program
+from quiesce.explorer import describe
+from quiesce.explorer.checker import Options
+from quiesce.explorer.engine import check
+from quiesce.explorer.evaluate import StepFailure
+from quiesce.explorer.fairness import FairCycles
+from quiesce.explorer.findings import Finding, Path
+from quiesce.explorer.graph import expand_only
+from quiesce.explorer.native.options import NativeOptions
+from quiesce.explorer.races import RaceFinder
+from quiesce.explorer.reference import PropertyReader, Stepper
+from quiesce.explorer.replay import Token
+from quiesce.explorer.waiting import can_get_on
+from quiesce.explorer.walk import Walk
+from quiesce.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came out.
+
+    :param finding: what was found again, or None.
+    :param why: why nothing was; empty if something was.
+    :param decided: the property does not fail at the end of this run; false: that is not known.
+    """
+
+    finding: Finding | None
+    why: str = ""
+    decided: bool = True
+
+
+def prove_again(program: Program, run: Walk, token: Token, options: Options) -> Proof:
+    """Return whether the property that *token* names fails at the end of *run*, and how.
+
+    :param options: the fairness to judge under, and the bounds of what is explored for this.
+    """
+    decide = _Prover(program, run, token, options).by_name.get(token.property)
+    if decide is None:
+        name = type(program.scenario).__name__
+        return Proof(None, f"{name} has no property `{token.property}`")
+    return decide(token.property)
+
+
+class _Prover:
+    def __init__(self, program: Program, run: Walk, token: Token, options: Options) -> None:
+        self.program = program
+        self.run = run
+        self.path: Path = tuple(run.path)
+        self.loop_start = token.loop_start
+        self.thread = token.thread
+        self.options = options
+        self.by_name: dict[str, Callable[[str], Proof]] = {
+            "no_deadlock": self._waiting,
+            "no_stuck_thread": self._waiting,
+            "no_data_race": self._race,
+            "assertions": self._failure,
+            "ranges": self._failure,
+            "no_starvation": self._starvation,
+        }
+        for prop in program.properties:
+            eventually = prop.spec.kind == "eventually"
+            self.by_name[prop.name] = self._eventually if eventually else self._broken
+
+    def _nothing(self, why: str) -> Proof:
+        return Proof(None, self.run.blocked or why)
+
+    # --- What is seen in one state or step --------------------------------------------------------
+
+    def _failure(self, name: str) -> Proof:
+        step = self.run.failed
+        if step is None or step.failure is None:
+            return self._nothing("its last step does not fail")
+        if self.run.blocked or describe.FAILURES[step.failure.kind][0] != name:
+            return self._nothing(f"its last step fails otherwise: {step.failure.message}")
+        return Proof(describe.failure_finding(self.program, step.thread, step.failure, self.path))
+
+    def _race(self, name: str) -> Proof:
+        finder = RaceFinder(self.program)
+        if self.run.failed is not None or not finder.look(self.run.states[-1]):
+            return self._nothing("no two accesses race in the state at its end")
+        return Proof(describe.race_finding(self.program, finder.races[0], self.path))
+
+    def _broken(self, name: str) -> Proof:
+        """An ``always`` is false in a state of the run; or a property cannot be evaluated there."""
+        index = next(i for i, p in enumerate(self.program.properties) if p.name == name)
+        kind, reader = self.program.properties[index].spec.kind, PropertyReader(self.program, index)
+        for number in range(len(self.run.states) - 1, -1, -1):
+            message = ""
+            try:
+                if reader.holds(self.run.states[number]) or kind != "always":
+                    continue
+            except StepFailure as failure:
+                message = failure.message
+            path = self.path[: number + 1]
+            return Proof(describe.broken_finding(name, message, path))
+        return self._nothing(f"`{name}` is true in every state of it")
+
+    # --- What is about runs that go on for ever ---------------------------------------------------
+
+    def _waiting(self, name: str) -> Proof:
+        """Let the check say what is stuck, from the state at the end."""
+        if self.run.failed is not None:
+            return self._nothing("its last step fails")
+        end = replace(self.program, start=(self.run.states[-1],))
+        options = replace(self.options, keep_going=True)
+        result = check(end, options, NativeOptions())
+        found = result.property(name)
+        if found.finding is not None and len(found.finding.path) == 1:
+            return Proof(replace(found.finding, path=self.path))
+        if found.verdict is Verdict.HOLDS or found.finding is not None:
+            return self._nothing("the threads that wait at its end can move again")
+        return Proof(
+            None, f"what can still happen after it is not known: {result.incomplete}", False
+        )
+
+    def _starvation(self, name: str) -> Proof:
+        unfair = self._not_a_fair_loop()
+        if unfair:
+            return self._nothing(unfair)
+        start = self.loop_start or 0
+        loop, movers = self.run.states[start:], self.run.movers[start:]
+        names = [thread.name for thread in self.program.threads]
+        if self.thread not in names:
+            return self._nothing(f"there is no thread {self.thread}")
+        number = names.index(self.thread)
+        thread = self.program.threads[number]
+        waits = [at.waits for at in thread.kind.locations]
+        if number in movers or not all(waits[state[thread.base]] for state in loop):
+            return self._nothing(f"{thread.name} does not wait all through its loop")
+        free = can_get_on(self.program, loop[0], number, self.options.bounds)
+        if free is None:
+            return Proof(None, f"whether {thread.name} can ever get on is not known", False)
+        if not free:
+            return self._nothing(f"{thread.name} can never get on: it is stuck")
+        return Proof(
+            self._lasso(name, describe.starving_text(self.program, loop[0], number), number)
+        )
+
+    def _eventually(self, name: str) -> Proof:
+        broken = self._broken(name)
+        if broken.finding is not None:
+            return broken
+        index = next(i for i, p in enumerate(self.program.properties) if p.name == name)
+        reader = PropertyReader(self.program, index)
+        if self.loop_start == self.run.steps and not self.run.blocked:
+            if self.run.failed is not None or Stepper(self.program).successors(self.run.states[-1]):
+                return self._nothing("it does not end where it should: a thread can take a step")
+            if reader.holds(self.run.states[-1]):
+                return self._nothing(f"`{name}` is true where it ends")
+            return Proof(self._lasso(name, describe.never_again_text(name, True)))
+        unfair = self._not_a_fair_loop()
+        if unfair:
+            return self._nothing(unfair)
+        if any(reader.holds(state) for state in self.run.states[self.loop_start or 0 :]):
+            return self._nothing(f"`{name}` is true in its loop")
+        return Proof(self._lasso(name, describe.never_again_text(name, False)))
+
+    def _not_a_fair_loop(self) -> str:
+        """Return why the run does not end in a loop that is fair, or nothing."""
+        run, start = self.run, self.loop_start
+        if run.failed is not None or start is None or start >= run.steps:
+            return "it does not end in a loop"
+        if run.states[start] != run.states[-1]:
+            return "its loop does not lead back to where it begins"
+        distinct = list(dict.fromkeys(run.states[start:]))
+        graph = expand_only(Stepper(self.program), distinct)
+        cycles = FairCycles(self.program, graph, self.options.fairness)
+        edges = [
+            graph.edge(run.states[number], run.path[number + 1])
+            for number in range(start, run.steps)
+        ]
+        if not cycles.is_fair(edges):
+            return f"its loop is not fair (fairness: {self.options.fairness})"
+        return ""
+
+    def _lasso(self, name: str, message: str, thread: int = -1) -> Finding:
+        return Finding("starvation", name, message, self.path, self.loop_start, thread)
