@@ -310,7 +310,7 @@ def test_the_seed(reference: Path, tmp_path: Path) -> None:
 def test_no_model_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="about no hang"):
         write_model(_report(_fixture("held_freed")), tmp_path / "m.py")
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(UsageError, match="cannot be written"):
         write_model(_report(_fixture("circular_two_mutexes")), tmp_path / "no" / "m.py")
 
 

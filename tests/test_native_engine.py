@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from native_protocols import LockPair, Racy
 
 from quiesce.errors import UsageError
 from quiesce.explorer import check
-from quiesce.explorer.native import jit
 from quiesce.explorer.native.options import NativeOptions
 
 ROOT = Path(__file__).parent.parent
@@ -123,17 +121,6 @@ def test_an_unpackable_program_is_answered_by_the_reference() -> None:
         from quiesce.protocol import THREADS
 
         type(scenario).count.high = THREADS  # type: ignore[attr-defined]
-
-
-def test_kernels_are_cached_where_something_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", str(_no_folder(tmp_path)))
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
-    assert tmp_path in jit.cache_directory().parents
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert (tmp_path / "cache") in jit.cache_directory().parents
 
 
 def test_a_home_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:

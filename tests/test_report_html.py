@@ -16,6 +16,7 @@ from conftest import ROOT
 from report_browser import Browser, Element
 
 from quiesce.cli import main
+from quiesce.harmless import harmless_data
 from quiesce.report.html import render_html, script_safe
 
 COUNT_GATE = str(ROOT / "examples" / "count_gate.py")
@@ -160,7 +161,7 @@ def test_hostile_names_cannot_become_markup() -> None:
     assert page.count("</script>") == 2
     assert page.count("<script") == 2
     assert page.count("<!--") == 1, "the licence is the only comment"
-    assert data_of(page)["results"] == [hostile()]
+    assert data_of(page)["results"] == [harmless_data(hostile())]
     Parsed(page)
 
 

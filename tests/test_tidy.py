@@ -109,7 +109,9 @@ def _is_overload(node: ast.FunctionDef | ast.ClassDef) -> bool:
 # --- Imports follow the data --------------------------------------------------------------------------
 
 BELOW: dict[str, set[str]] = {
-    "errors": set(),
+    "harmless": set(),
+    "errors": {"harmless"},
+    "outputs": {"errors", "harmless"},
     "verdict": set(),
     "protocol": {"errors"},
     "primitives": {"protocol"},

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: ``quiesce`` and its subcommands.
 
-Exit codes: 0 everything asked for holds on the whole space; 1 a violation was found; 2 the request
-or the source is wrong; 3 incomplete; 4 an error of ours.
+Exit codes: 0 everything asked for holds on the whole space; 1 a violation was found; 2 the request, the
+source or the surroundings are wrong; 3 incomplete; 4 an error of ours.
 """
 
 from __future__ import annotations
@@ -12,51 +12,85 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from quiesce import __version__
-from quiesce.commands.until_closed import UntilClosed
-from quiesce.errors import QuiesceError
-from quiesce.stopping import orderly
+from quiesce.commands.streams import Answer, guarded_streams
+from quiesce.errors import QuiesceError, UsageError
+from quiesce.harmless import one_line
+from quiesce.stopping import noted, orderly
 from quiesce.verdict import EXIT_USAGE, Verdict
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that *argv* names; return the process's exit code."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    stdout = sys.stdout
-    sys.stdout = UntilClosed(stdout)
+    """Run the command that *argv* names; return the process's exit code.
+
+    :raises SystemExit: *argv* asks for help, or cannot be understood.
+    """
+    with orderly(), guarded_streams() as answer:
+        return _guarded(argv, answer)
+
+
+def _guarded(argv: Sequence[str] | None, answer: Answer) -> int:
+    """Run the command, and turn whatever goes wrong into a sentence and an exit code."""
     try:
-        with orderly():
-            code = args.run(args)
-            sys.stdout.flush()
-        return int(code)
+        answer.require_open()
+        code = _command(argv, answer)
+        answer.flush()
+        return code
     except QuiesceError as error:
-        print(f"quiesce: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _told(str(error), EXIT_USAGE)
     except KeyboardInterrupt as stopped:
-        print(f"quiesce: {stopped or 'interrupted'}; nothing is proved", file=sys.stderr)
-        return Verdict.INCOMPLETE.exit_code
+        with noted():
+            why = str(stopped) or "interrupted"
+            return _told(f"{why}; nothing is proved", Verdict.INCOMPLETE.exit_code)
+    except MemoryError:
+        return _told("there is not enough memory", EXIT_USAGE)
+    except OSError as error:
+        return _told(f"the system refused: {error}", EXIT_USAGE)
     except Exception as error:
         if os.environ.get("QUIESCE_DEBUG"):
             traceback.print_exc()
-        print(
-            f"quiesce: this is an error of ours: {type(error).__name__}: {error}\n"
+        return _told(
+            f"this is an error of ours: {type(error).__name__}: {error}\n"
             "  help: please report it, with the command; QUIESCE_DEBUG=1 shows where it happened",
-            file=sys.stderr,
+            Verdict.ERROR.exit_code,
         )
-        return Verdict.ERROR.exit_code
-    finally:
-        sys.stdout = stdout
+
+
+def _command(argv: Sequence[str] | None, answer: Answer) -> int:
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit:
+        answer.flush()
+        raise
+    try:
+        return int(args.run(args))
+    except (SystemExit, GeneratorExit) as error:
+        # We raise neither: it is code of the file that was loaded.
+        raise UsageError(f"the scenario raised {type(error).__name__}: {error}") from error
+
+
+def _told(text: str, code: int) -> int:
+    print(f"quiesce: {text}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, whatever the words are that it complains about."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="quiesce",
         description="Run, prove and explain locking protocols. Without a command: the story of KVM's "
         "memslot updates against the MMU notifier, five designs checked and compared.",
-        epilog="exit codes: 0 holds, 1 violation, 2 wrong request or source, 3 incomplete, 4 our error",
+        epilog="exit codes: 0 holds, 1 violation, 2 wrong request, source or surroundings, 3 incomplete "
+        "or interrupted, 4 internal error",
     )
     parser.add_argument("--version", action="version", version=f"quiesce {__version__}")
     parser.add_argument("--quiet", "-q", action="store_true", help="show no progress")
@@ -71,10 +105,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+EXECUTED = "FILE is Python and is executed: give only files that you would run with Python."
+
+
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from quiesce.commands.options import add_search_options
 
-    check = commands.add_parser("check", help="explore every interleaving of a scenario")
+    check = commands.add_parser(
+        "check",
+        help="explore every interleaving of a scenario",
+        description=f"Explore every interleaving of a scenario. {EXECUTED}",
+    )
     _add_target(check)
     check.add_argument(
         "--show-steps", action="store_true", help="print the source with its steps marked"
@@ -95,7 +136,9 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="FILE[:CLASS]", help="a Python file with a scenario")
+    parser.add_argument(
+        "target", metavar="FILE[:CLASS]", help="a Python file with a scenario; it is executed"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -123,16 +166,24 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    run = commands.add_parser("run", help="run a scenario on real threads")
+    run = commands.add_parser(
+        "run",
+        help="run a scenario on real threads",
+        description=f"Run a scenario on real threads. {EXECUTED}",
+    )
     _add_target(run)
     _add_thread_options(run)
     run.set_defaults(run=_run)
 
 
 def _add_thread_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for how long (5)")
+    from quiesce.commands.options import any_number, seconds
+
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the random choices (0)"
+        "--seconds", type=seconds, default=5.0, metavar="S", help="for how long (5)"
+    )
+    parser.add_argument(
+        "--seed", type=any_number, default=0, metavar="N", help="of the random choices (0)"
     )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quiet", "-q", action="store_true")
@@ -171,15 +222,15 @@ def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from quiesce.commands.options import add_search_options
+    from quiesce.commands.options import add_search_options, any_number
 
     kvm = commands.add_parser("kvm", help="KVM's memslots against the MMU notifier")
     actions = kvm.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser("check", help="check the designs")
     check.add_argument("--design", default="all", metavar="NAME|all")
-    check.add_argument("--notifiers", type=int, metavar="N")
-    check.add_argument("--updaters", type=int, metavar="U")
-    check.add_argument("--vcpus", type=int, metavar="V")
+    check.add_argument("--notifiers", type=any_number, metavar="N")
+    check.add_argument("--updaters", type=any_number, metavar="U")
+    check.add_argument("--vcpus", type=any_number, metavar="V")
     check.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     check.add_argument(
         "--lockdep",
@@ -256,4 +307,6 @@ def _kvm_run(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from quiesce.__main__ import program
+
+    sys.exit(program())

@@ -12,6 +12,8 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from quiesce.harmless import harmless, one_line
+
 
 class QuiesceError(Exception):
     """Base of all errors that are meant for the user; its text is complete and needs no traceback."""
@@ -25,9 +27,10 @@ class UsageError(QuiesceError):
     """
 
     def __init__(self, what: str, cure: str = "") -> None:
-        super().__init__(f"{what}\n  help: {cure}" if cure else what)
-        self.what = what
-        self.cure = cure
+        # Names in it are from outside: a line of theirs must not look like one of ours.
+        self.what = harmless(what).replace("\n", "\n    ")
+        self.cure = harmless(cure).replace("\n", "\n    ")
+        super().__init__(f"{self.what}\n  help: {self.cure}" if cure else self.what)
 
 
 @dataclass(frozen=True, order=True)
@@ -50,7 +53,7 @@ class Loc:
     function: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column + 1}"
+        return f"{one_line(self.file)}:{self.line}:{self.column + 1}"
 
 
 @dataclass(frozen=True, order=True)
@@ -74,21 +77,22 @@ class Diagnostic:
 
     def render(self) -> str:
         """Return the complaint as text, with the source line and a caret under the place."""
-        lines = [f"{self.loc}: error[{self.code}]: {self.message}"]
+        lines = [f"{self.loc}: error[{self.code}]: {one_line(self.message)}"]
         text = source_line(self.loc.file, self.loc.line)
         if text is not None:
             number = f"{self.loc.line:5d}"
             end = self.loc.end_column if self.loc.end_line == self.loc.line else len(text)
-            width = max(1, end - self.loc.column)
+            width = max(1, len(harmless(text[self.loc.column : end])))
             # Tabs before the caret are kept, so that it stays under its column.
-            pad = "".join("\t" if c == "\t" else " " for c in text[: self.loc.column])
-            where = f" in {self.loc.function}" if self.loc.function else ""
-            lines += [f"{number} | {text}", f"      | {pad}{'^' * width}{where}"]
+            before = harmless(text[: self.loc.column])
+            pad = "".join("\t" if c == "\t" else " " for c in before)
+            where = f" in {one_line(self.loc.function)}" if self.loc.function else ""
+            lines += [f"{number} | {harmless(text)}", f"      | {pad}{'^' * width}{where}"]
         lines += [f"      = called from {c}" for c in reversed(self.calls)]
         if self.why:
-            lines.append(f"      = why: {self.why}")
+            lines.append(f"      = why: {one_line(self.why)}")
         if self.help:
-            lines.append(f"      = help: {self.help}")
+            lines.append(f"      = help: {one_line(self.help)}")
         return "\n".join(lines)
 
 

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
+import stat
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
 
 from quiesce.errors import Diagnostic, Loc, QuiesceError, SourceErrors, UsageError
 from quiesce.protocol import Scenario
+from quiesce.stopping import is_request
 
 
 def load_scenario(target: str, settings: Sequence[str]) -> Scenario:
@@ -47,11 +50,7 @@ def split_target(target: str) -> tuple[str, str]:
 
 def build(scenario: type[Scenario], settings: Sequence[str]) -> Scenario:
     """Return ``scenario(**settings)``, the values converted to the types of the defaults."""
-    parameters = {
-        name: p
-        for name, p in inspect.signature(scenario.__init__).parameters.items()
-        if name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
+    parameters = _parameters(scenario)
     values: dict[str, object] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -71,13 +70,45 @@ def build(scenario: type[Scenario], settings: Sequence[str]) -> Scenario:
             f"{scenario.__name__} needs a value for {', '.join(missing)}",
             " ".join(f"--set {n}=VALUE" for n in missing),
         )
-    try:
+    code = getattr(scenario.__init__, "__code__", None)
+    file = code.co_filename if code is not None else scenario.__module__
+    with _users_code(file, f"{scenario.__name__} cannot be built: "):
         return scenario(**values)
-    except QuiesceError:
+
+
+def _parameters(scenario: type[Scenario]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of the constructor that can be set by name."""
+    try:
+        found = inspect.signature(scenario.__init__).parameters
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"the constructor of {scenario.__name__} cannot be read: {error}"
+        ) from None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in found.items() if name != "self" and p.kind in named}
+
+
+@contextlib.contextmanager
+def _users_code(file: str, what: str = "") -> Iterator[None]:
+    """Run code of the user's, which may raise anything and may print.
+
+    What it prints goes to standard error, since standard output is for the answer; and what it does to
+    the standard streams is undone.
+
+    :raises UsageError: whatever it raised, with the place in *file*; *what* comes first.
+    """
+    streams = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr
+    try:
+        yield
+    except (QuiesceError, SyntaxError):
         raise
-    except Exception as error:  # the constructor is the user's
-        where = _place_in(scenario.__init__.__code__.co_filename, error)
-        raise UsageError(f"{scenario.__name__} cannot be built: {where}{_named(error)}") from error
+    except BaseException as error:
+        if is_request(error):
+            raise
+        raise UsageError(f"{what}{_place_in(file, error)}{_named(error)}") from error
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 def _place_in(file: str, error: BaseException) -> str:
@@ -87,11 +118,20 @@ def _place_in(file: str, error: BaseException) -> str:
     return f"{file}:{place.lineno}: " if place else f"{file}: "
 
 
+_LONGEST_MESSAGE = 2000
+
+
 def _named(error: BaseException) -> str:
     """Return the text of *error*; of one that is meant for people, without its class."""
-    if isinstance(error, ValueError) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be read"
+    if len(text) > _LONGEST_MESSAGE:
+        text = f"{text[:_LONGEST_MESSAGE]} ..."
+    if type(error) is ValueError and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -110,15 +150,13 @@ def _convert(name: str, text: str, default: object) -> object:
         known = ", ".join(member.name for member in type(default))
         raise UsageError(f"--set {name}={text}: there is no such {type(default).__name__}", known)
     if isinstance(default, int):
-        if not _is_integer(text):
-            raise UsageError(f"--set {name}={text}: this needs a whole number", f"{name}=2")
-        return int(text)
+        return _integer(name, text)
     if isinstance(default, str):
         return text
     if default is None or default is inspect.Parameter.empty:
         if text.lower() in ("true", "false"):
             return _WORDS[text.lower()]
-        return int(text) if _is_integer(text) else text
+        return _integer(name, text) if _is_integer(text) else text
     raise UsageError(
         f"--set {name}={text}: a {type(default).__name__} cannot be given on the command line",
         "what can be: whole numbers, yes or no, words, members of enums",
@@ -130,23 +168,23 @@ def _is_integer(text: str) -> bool:
     return digits.isascii() and digits.isdecimal()
 
 
+LARGEST = 2**63 - 1
+"""What a number on the command line may be: more does not fit into a machine word."""
+
+
+def _integer(name: str, text: str) -> int:
+    if not _is_integer(text):
+        raise UsageError(f"--set {name}={text}: this needs a whole number", f"--set {name}=2")
+    # Python reads no number of thousands of digits.
+    if len(text) > 99 or abs(int(text)) > LARGEST:
+        raise UsageError(
+            f"--set {name}={text}: the number is out of range",
+            f"from {-LARGEST:,} to {LARGEST:,}",
+        )
+    return int(text)
+
+
 _imports = itertools.count()
-
-
-def _text_of(file: str) -> bytes:
-    """Return what is in *file*.
-
-    :raises UsageError: it cannot be read, or its name says that it is not Python.
-    """
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"there is no file {file}", "give the path of a Python file, FILE[:CLASS]")
-    if path.suffix != ".py":
-        raise UsageError(f"{file} is not a Python file", "name it with the ending .py")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _import(file: str, text: bytes) -> list[type[Scenario]]:
@@ -163,15 +201,10 @@ def _import(file: str, text: bytes) -> list[type[Scenario]]:
     sys.modules[name] = module
     sys.path.insert(0, folder)
     try:
-        exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
+        with _users_code(file):
+            exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise SourceErrors([_syntax_diagnostic(file, error)]) from error
-    except QuiesceError:
-        raise
-    except OSError as error:
-        raise UsageError(f"{_place_in(file, error)}{error}") from error
-    except (Exception, SystemExit) as error:  # the file is the user's
-        raise UsageError(f"{_place_in(file, error)}{type(error).__name__}: {error}") from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
@@ -180,6 +213,42 @@ def _import(file: str, text: bytes) -> list[type[Scenario]]:
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, Scenario) and value.__module__ == name
     ]
+
+
+_LARGEST_FILE = 16 << 20
+"""Bytes of a protocol file; the largest that anybody writes take some thousands."""
+
+
+def _text_of(file: str) -> bytes:
+    """Return what is in the Python file *file*.
+
+    :raises UsageError: it cannot be one, or cannot be read.
+    """
+    path = Path(file)
+    cure = "give the path of a Python file, FILE[:CLASS]"
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"there is no file {file}", cure) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read: {_reason(error)}", cure) from None
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not an ordinary file"
+        raise UsageError(f"there is no file {file}: it is {kind}", cure)
+    if path.suffix != ".py":
+        raise UsageError(f"{file} is not a Python file", "name it with the ending .py")
+    if found.st_size > _LARGEST_FILE:
+        raise UsageError(
+            f"{file} has {found.st_size:,} bytes", f"a protocol file may have {_LARGEST_FILE:,}"
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {_reason(error)}", cure) from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _syntax_diagnostic(file: str, error: SyntaxError) -> Diagnostic:

@@ -6,7 +6,7 @@ A request is acted on in one of two ways. Where data must stay whole, it is only
 (:func:`immediately`) :class:`Stopped` is raised, which is a ``KeyboardInterrupt``. A second Ctrl-C or
 SIGTERM is always raised.
 
-Signal handlers are installed only while :func:`orderly` or :func:`noted` is in effect, and only on the
+Signal handlers are installed only while one of these ``with`` statements is in effect, and only on the
 main thread: Python runs them nowhere else.
 """
 
@@ -43,6 +43,13 @@ _state = _State()
 def reason() -> str:
     """Why the command is to end early, in a few words; empty if it is not."""
     return _state.reason
+
+
+def is_request(error: BaseException) -> bool:
+    """Tell whether *error* is a request to end, and not a ``KeyboardInterrupt`` that other code raised."""
+    if isinstance(error, Stopped):
+        return True
+    return isinstance(error, KeyboardInterrupt) and not _state.handlers
 
 
 def _arrived(number: int, _frame: object) -> None:

@@ -4,25 +4,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from quiesce.commands.lockdep import lockdep_of, print_graph, print_reports
-from quiesce.commands.options import (
-    native_options,
-    require_writable,
-    search_bounds,
-    search_options,
-    write_file,
-)
+from quiesce.commands.options import native_options, search_bounds, search_options
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.findings import Finding
-from quiesce.explorer.replay import make_token
+from quiesce.explorer.replay import Origin, make_token
+from quiesce.harmless import json_text
 from quiesce.loading import load_scenario, split_target
+from quiesce.lockdep import Report
+from quiesce.outputs import require_writable, write_file
 from quiesce.report.check_json import check_to_json, other_counterexamples
 from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
 from quiesce.report.show_steps import render_steps
+from quiesce.stopping import noted
 from quiesce.token_file import origin_of
 
 
@@ -38,31 +35,40 @@ def check_command(args: argparse.Namespace) -> int:
         return print_reports([lockdep_of(program, bounds)])
     if args.lock_graph:
         return print_graph(program, args.lock_graph, bounds)
-    if args.html:
-        require_writable(args.html)
+    if args.html is not None:
+        require_writable("--html", args.html, [args.checkpoint])
     name = type(scenario).__name__
     origin = origin_of(split_target(args.target)[0], name, args.set)
-    result = run_check(program, args, bounds)
+    # From here on Ctrl-C leaves something to tell: what was found so far.
+    with noted():
+        result = run_check(program, args, bounds)
+        lockdep = lockdep_of(program, bounds)
+        result.notes += lockdep.notes
+        _tell(args, origin, name, result, lockdep.report)
+    return result.verdict.exit_code
+
+
+def _tell(
+    args: argparse.Namespace, origin: Origin, name: str, result: CheckResult, report: Report | None
+) -> None:
+    """Print the result, and write the page if it is asked for."""
 
     def token_of(finding: Finding) -> str | None:
-        return make_token(origin, program, finding, args.fairness)
+        return make_token(origin, result.program, finding, args.fairness)
 
     token = token_of(result.finding) if result.finding else None
-    lockdep = lockdep_of(program, bounds)
-    result.notes += lockdep.notes
     data = check_to_json(result, name, None, token)
-    data["lockdep"] = lockdep.report.to_dict() if lockdep.report is not None else None
+    data["lockdep"] = report.to_dict() if report is not None else None
     if args.json:
-        print(json.dumps(data))
+        print(json_text(data))
     else:
         again = f"quiesce replay {token}" if token else None
-        print(render_check(result, f"{args.target}", again), end="")
-    if args.html:
+        print(render_check(result, args.target, again), end="")
+    if args.html is not None:
         from quiesce.report.html import render_html
 
         data["other_counterexamples"] = other_counterexamples(result, token_of)
         write_file(args.html, render_html([data]))
-    return result.verdict.exit_code
 
 
 def run_check(program: Program, args: argparse.Namespace, bounds: Bounds) -> CheckResult:

@@ -12,6 +12,7 @@ from quiesce.errors import UsageError
 from quiesce.explain.log import ExplainedLog, explain_stream, explain_text
 from quiesce.explain.prove.proof import has_model, write_model
 from quiesce.explain.show import as_html, as_json, as_markdown, as_text
+from quiesce.outputs import require_writable, write_file
 
 
 def explain(args: argparse.Namespace) -> int:
@@ -20,9 +21,9 @@ def explain(args: argparse.Namespace) -> int:
         args.file,
         json=args.json,
         markdown=args.markdown,
-        html=Path(args.html) if args.html else None,
+        html=Path(args.html) if args.html is not None else None,
         quiet=args.quiet,
-        model=Path(args.model) if args.model else None,
+        model=Path(args.model) if args.model is not None else None,
         out=sys.stdout,
         err=sys.stderr,
     )
@@ -53,6 +54,10 @@ def explain_command(
     """
     if json and markdown:
         raise UsageError("--json and --markdown exclude each other", "choose one")
+    if html is not None:
+        require_writable("--html", str(html), [text_or_path])
+    if model is not None:
+        require_writable("--model", str(model), [text_or_path, str(html or "")])
     log = _read(text_or_path)
     if json:
         print(as_json.to_json(log), file=out)
@@ -61,7 +66,7 @@ def explain_command(
     else:
         out.write(as_text.render(log, quiet))
     if html is not None:
-        _write(html, as_html.render(log))
+        write_file(str(html), as_html.render(log))
     if model is not None:
         _write_model(log, model)
     if not log.reports:
@@ -75,10 +80,15 @@ def _read(text_or_path: str) -> ExplainedLog:
     if "\n" in text_or_path:
         return explain_text(text_or_path)
     if text_or_path == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed", "dmesg | quiesce explain, or give a file")
         reconfigure = getattr(sys.stdin, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(encoding="utf-8", errors="replace")
-        return explain_stream(sys.stdin)  # type: ignore[arg-type]
+        try:
+            return explain_stream(sys.stdin)  # type: ignore[arg-type]
+        except OSError as error:
+            raise UsageError(f"standard input cannot be read: {error.strerror}") from None
     try:
         with open(text_or_path, encoding="utf-8", errors="replace", newline="\n") as stream:
             return explain_stream(stream)
@@ -87,13 +97,6 @@ def _read(text_or_path: str) -> ExplainedLog:
         raise UsageError(
             f"cannot read the log {text_or_path}: {reason}", "give a file, or - for standard input"
         ) from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _write_model(log: ExplainedLog, path: Path) -> None:

@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 
 from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenario_settings
 from quiesce.commands.lockdep import LockdepResult, lockdep_of, print_reports
-from quiesce.commands.options import native_options, search_bounds, search_options, write_file
+from quiesce.commands.options import native_options, search_bounds, search_options
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import Origin, make_token
+from quiesce.harmless import json_text
+from quiesce.outputs import require_writable, write_file
 from quiesce.report.check_json import check_to_json, other_counterexamples
 from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
 from quiesce.report.table import render_table
+from quiesce.stopping import noted
 from quiesce.verdict import worst
 
 SMALL = 120_000
@@ -68,21 +70,29 @@ def kvm_check_command(args: argparse.Namespace) -> int:
         design_scenario(design, settings)
     if args.lockdep:
         return print_reports(design_lockdep(design, settings, bounds) for design in designs)
-    results = [check_design(design, settings, args, bounds) for design in designs]
-    if args.json:
+    if args.html is not None:
+        require_writable("--html", args.html, [args.checkpoint])
+    # From here on Ctrl-C leaves something to tell: what was found so far.
+    with noted():
+        results = [check_design(design, settings, args, bounds) for design in designs]
+        _print(results, args.json)
+        if args.html is not None:
+            from quiesce.report.html import render_html
+
+            write_file(args.html, render_html([r.to_page() for r in results]))
+    return worst(r.result.verdict for r in results).exit_code
+
+
+def _print(results: list[DesignResult], as_json: bool) -> None:
+    if as_json:
         data = [r.to_json() for r in results]
-        print(json.dumps(data[0] if len(data) == 1 else {"schema": 1, "designs": data}))
+        print(json_text(data[0] if len(data) == 1 else {"schema": 1, "designs": data}))
     elif len(results) == 1:
         again = f"quiesce replay {results[0].token}" if results[0].token else None
         print(render_check(results[0].result, f"kvm, design {results[0].design}", again), end="")
     else:
         rows = [(r.design, r.result, r.lockdep.word) for r in results]
         print(render_table(rows), end="")
-    if args.html:
-        from quiesce.report.html import render_html
-
-        write_file(args.html, render_html([r.to_page() for r in results]))
-    return worst(r.result.verdict for r in results).exit_code
 
 
 def check_design(

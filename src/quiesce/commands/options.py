@@ -6,8 +6,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from quiesce.errors import UsageError
-
 if TYPE_CHECKING:
     # Not at run time: `explain` reads these options' parser, too, and needs no explorer.
     from quiesce.explorer import Bounds, Options
@@ -59,7 +57,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
         help="plain Python, compiled, or the one after the other as the space grows (auto)",
     )  # fmt: skip
     parser.add_argument(
-        "--cores", type=_count, metavar="N",
+        "--cores", type=_cores, metavar="N",
         help="cores of the native explorer (default: all, at most 8); the answer is the same",
     )  # fmt: skip
     parser.add_argument(
@@ -122,10 +120,36 @@ def native_options(args: argparse.Namespace, small: int = 20_000) -> NativeOptio
     )
 
 
+LARGEST = 2**63 - 1
+"""What counts and sizes may be: more does not fit into a machine word."""
+
+MOST_CORES = 64
+"""Cores that can be asked for: each takes some megabytes before it has done anything."""
+
+
+def any_number(text: str) -> int:
+    """Return the whole number that *text* says, negative ones too.
+
+    :raises argparse.ArgumentTypeError: it is not one from ``-LARGEST`` to :data:`LARGEST`.
+    """
+    return _whole_number(text, -LARGEST, LARGEST)
+
+
 def _count(text: str) -> int:
-    if not text.replace("_", "").isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number of 1 or more")
-    return int(text)
+    return _whole_number(text, 1, LARGEST)
+
+
+def _cores(text: str) -> int:
+    return _whole_number(text, 1, MOST_CORES)
+
+
+def _whole_number(text: str, low: int, high: int) -> int:
+    digits = text.removeprefix("-").replace("_", "")
+    # Python reads no number of thousands of digits.
+    number = int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 99 else None
+    if number is None or not low <= number <= high:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from {low:,} to {high:,}")
+    return number
 
 
 LONGEST = 10**8
@@ -154,30 +178,9 @@ def memory_size(text: str) -> int:
     number, unit = text.rstrip("Bb"), 1
     if number[-1:].upper() in units:
         unit, number = units[number[-1].upper()], number[:-1]
-    if not number.isdigit() or not int(number):
-        raise argparse.ArgumentTypeError(f"{text} is no amount of memory; write 500M or 8G")
+    digits = number.isascii() and number.isdecimal() and len(number) < 99
+    if not digits or not 0 < int(number) * unit <= LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not an amount of memory above 0, up to {LARGEST:,}; write 500M or 8G"
+        )
     return int(number) * unit
-
-
-def require_writable(path: str) -> None:
-    """Find out before a long search that its result could not be written.
-
-    :raises UsageError: it cannot be.
-    """
-    try:
-        with open(path, "a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def write_file(path: str, text: str) -> None:
-    """Write *text* to *path*.
-
-    :raises UsageError: it cannot be written.
-    """
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

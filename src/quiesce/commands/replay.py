@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from quiesce.explorer.prove_again import Proof, prove_again
 from quiesce.explorer.replay import Token, read_token
 from quiesce.explorer.trace import follow
 from quiesce.explorer.walk import Walk, walk
+from quiesce.harmless import json_text
 from quiesce.loading import build, load_text
 from quiesce.protocol import Scenario
 from quiesce.report.check_json import finding_to_json
@@ -71,14 +71,18 @@ def replay_command(args: argparse.Namespace) -> int:
         )
     verdict = Verdict.INCOMPLETE if proof.finding is None else Verdict.VIOLATION
     if args.json:
-        print(json.dumps(_to_json(token, source, program, changed, proof, verdict)))
+        print(json_text(_to_json(token, source, program, changed, proof, verdict)))
     else:
         print(_to_text(token, source, program, changed, run, proof), end="")
     return verdict.exit_code
 
 
 def _read(token: str) -> str:
-    return sys.stdin.read(_LONGEST) if token == "-" else token
+    if token != "-":
+        return token
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", "give the token as an argument")
+    return sys.stdin.read(_LONGEST)
 
 
 def _load(token: Token, chosen: str) -> _Source:

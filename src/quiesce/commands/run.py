@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from quiesce.commands.kvm_options import design_scenario
+from quiesce.harmless import json_text
 from quiesce.loading import load_scenario
 from quiesce.lockdep.threads import ThreadLockdep
 from quiesce.protocol import Scenario
@@ -31,7 +31,7 @@ def _run(scenario: Scenario, args: argparse.Namespace) -> int:
     if args.json:
         data = {"schema": 1, **result.to_dict()}
         data["lockdep"] = report.to_dict() if report is not None else None
-        print(json.dumps(data))
+        print(json_text(data))
     else:
         print(render(result), end="")
         if report is not None and not args.quiet:

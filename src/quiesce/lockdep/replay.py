@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TextIO
 
+from quiesce.harmless import json_text
 from quiesce.lockdep.cases import Case, Step, load_cases
 from quiesce.lockdep.classes import LockdepMap
 from quiesce.lockdep.held import Task
@@ -33,7 +33,7 @@ class Outcome:
 
     def to_json(self) -> str:
         """Return the outcome as one line of JSON."""
-        return json.dumps(
+        return json_text(
             {
                 "name": self.name,
                 "verdict": "pass" if self.report is None else "fail",

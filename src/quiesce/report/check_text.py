@@ -10,6 +10,7 @@ from quiesce.compiler.program import Program
 from quiesce.errors import Loc
 from quiesce.explorer.findings import CheckResult, Finding
 from quiesce.explorer.trace import Trace, follow
+from quiesce.harmless import harmless, one_line
 from quiesce.report.interleaving import render_interleaving, waits_for
 from quiesce.verdict import Verdict
 
@@ -26,10 +27,10 @@ def render_check(result: CheckResult, title: str, replay: str | None) -> str:
     :param title: what was checked.
     :param replay: the command that repeats the counterexample, or None.
     """
-    lines = [f"{result.verdict.name}  {title}", f"  {summary(result)}"]
+    lines = [f"{result.verdict.name}  {one_line(title)}", f"  {summary(result)}"]
     if result.incomplete and result.verdict is not Verdict.VIOLATION:
         lines.append(f"  not a proof: {result.incomplete}")
-    lines += [f"  note: {note}" for note in result.notes]
+    lines += [f"  note: {one_line(note)}" for note in result.notes]
     lines += ["", *_properties(result), ""]
     finding = result.finding
     if finding is not None:
@@ -62,7 +63,7 @@ def _properties(result: CheckResult) -> list[str]:
     for p in result.properties:
         kind = p.finding.kind if p.finding else p.kind
         note = "   (for information)" if p.informational else ""
-        lines.append(f"  {p.name:{width}}  {_MARKS[p.verdict]:11}  {kind}{note}")
+        lines.append(f"  {one_line(p.name):{width}}  {_MARKS[p.verdict]:11}  {kind}{note}")
     lines.append(f"  fairness assumed: {FAIRNESS_TEXT[result.fairness]}")
     return lines
 
@@ -70,7 +71,10 @@ def _properties(result: CheckResult) -> list[str]:
 def render_finding(program: Program, finding: Finding) -> str:
     """Return one finding as a story: what it is, the interleaving, who waits for whom, what changed."""
     lines = textwrap.wrap(
-        f"{finding.kind}: {finding.message}", 78, break_long_words=False, break_on_hyphens=False
+        harmless(f"{finding.kind}: {finding.message}"),
+        78,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     if finding.kind == "vacuous":
         return "\n".join([*lines, ""])
@@ -93,7 +97,7 @@ def _who_waits(trace: Trace) -> list[str]:
             continue
         why = waits_for(trace, waiting).removeprefix("waits").strip()
         behind = f", {why}" if why.startswith("behind") else ""
-        text = f"{name} waits for {what} at {place(waiting.loc)}{behind}"
+        text = f"{one_line(name)} waits for {one_line(what)} at {place(waiting.loc)}{behind}"
         lines += textwrap.wrap(
             text, 79, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
         )
@@ -101,9 +105,8 @@ def _who_waits(trace: Trace) -> list[str]:
             for held in trace.held.get(other, []):
                 if display_name(program.layout.components[held.component]) == waiting.lock:
                     how = " as a reader" if held.read else ""
-                    lines.append(
-                        f"    held{how} by {program.threads[other].name} since {place(held.loc)}"
-                    )
+                    holder = one_line(program.threads[other].name)
+                    lines.append(f"    held{how} by {holder} since {place(held.loc)}")
     return [*lines, ""] if lines else []
 
 
@@ -116,7 +119,9 @@ def _last_changes(trace: Trace) -> list[str]:
         for change in step.changes:
             name = trace.program.threads[step.thread].name
             lines.append(
-                f"  step {number:2d}  {name}: {change.name} = {change.new} (was {change.old})"
+                one_line(
+                    f"  step {number:2d}  {name}: {change.name} = {change.new} (was {change.old})"
+                )
             )
     kept = lines[-6:]
     return ["what changed last", *kept, ""] if kept else []
@@ -124,4 +129,4 @@ def _last_changes(trace: Trace) -> list[str]:
 
 def place(loc: Loc) -> str:
     """Return ``file.py:12``, without the folders above."""
-    return f"{loc.file.rpartition('/')[2]}:{loc.line}"
+    return f"{one_line(loc.file.rpartition('/')[2])}:{loc.line}"

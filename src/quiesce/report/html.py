@@ -15,6 +15,7 @@ from importlib.resources import files
 from string import Template
 
 from quiesce import __version__
+from quiesce.harmless import harmless_data, one_line
 from quiesce.report.check_text import FAIRNESS_TEXT
 
 
@@ -26,9 +27,9 @@ def render_html(results: Sequence[dict[str, object]]) -> str:
         silence; and ``other_counterexamples``, a list of further counterexamples, each with its
         ``replay``.
     """
-    data = {"results": list(results), "fairness": FAIRNESS_TEXT}
+    data = {"results": harmless_data(results), "fairness": FAIRNESS_TEXT}
     return Template(_part("html")).substitute(
-        title=escape(_title(results)),
+        title=escape(one_line(_title(results))),
         version=escape(__version__),
         style=_part("css"),
         script=_part("js"),

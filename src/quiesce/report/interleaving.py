@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quiesce.explorer.trace import Trace, Waiting
+from quiesce.harmless import one_line
 from quiesce.report.columns import broken
 
 _WIDEST_COLUMN = 32
@@ -25,6 +26,9 @@ class _Row:
     thread: int
     text: str
 
+    def __post_init__(self) -> None:
+        self.text = one_line(self.text)
+
 
 def render_interleaving(trace: Trace) -> str:
     """Return the run of *trace* as a table, one column for each thread that takes part in it."""
@@ -34,7 +38,7 @@ def render_interleaving(trace: Trace) -> str:
         return ""
     width = 72 if len(taking_part) <= 2 else 80
     columns = _columns(rows, taking_part, width)
-    names = [trace.program.threads[t].name for t in taking_part]
+    names = [one_line(trace.program.threads[t].name) for t in taking_part]
     lines = [
         _line([(columns[t], n) for t, n in zip(taking_part, names, strict=True)]),
         _line([(columns[t], "-" * len(n)) for t, n in zip(taking_part, names, strict=True)]),

@@ -8,9 +8,17 @@ import time
 
 from quiesce.explorer.graph import Progress
 from quiesce.explorer.peak_memory import peak_memory
+from quiesce.harmless import one_line
 
 _LIVE_EVERY_SECONDS = 0.5
 _PLAIN_EVERY_SECONDS = 5.0
+
+
+def _control(text: str) -> None:
+    """Write *text* to the terminal with its control sequences, which are our own."""
+    write = getattr(sys.stderr, "control", sys.stderr.write)
+    write(text)
+    sys.stderr.flush()
 
 
 class ProgressLine:
@@ -20,7 +28,7 @@ class ProgressLine:
     """
 
     def __init__(self, title: str, quiet: bool) -> None:
-        self.title = title
+        self.title = one_line(title)
         self._shown = False
         self._live = sys.stderr.isatty()
         self._quiet = quiet
@@ -40,17 +48,16 @@ class ProgressLine:
             f"{rate:,.0f} states/s, queue {progress.queue:,}, {memory:,} MB"
         )
         if self._live:
-            sys.stderr.write(f"\r\x1b[K{text[:79]}")
+            _control(f"\r\x1b[K{text[:79]}")
             self._shown = True
         else:
             sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+            sys.stderr.flush()
 
     def clear(self) -> None:
         """Take the live line away."""
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            _control("\r\x1b[K")
             self._shown = False
 
     def warn(self, text: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from quiesce.compiler.program import Program
 from quiesce.compiler.source import file_text
+from quiesce.harmless import one_line
 
 
 def render_steps(program: Program) -> str:
@@ -26,7 +27,7 @@ def render_steps(program: Program) -> str:
         + ("Plain accesses\nride along with the event after them." if program.fuse else "")
     ]
     for file in sorted(touched):
-        lines += ["", file]
+        lines += ["", one_line(file)]
         text = file_text(file).splitlines()
         for first, last in _functions(file, touched[file]):
             for number in range(first, last + 1):

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from quiesce.explorer.findings import CheckResult
+from quiesce.harmless import harmless
 from quiesce.verdict import Verdict
 
 Row = tuple[str, CheckResult, str]
@@ -71,7 +72,9 @@ def _other_findings(rows: Sequence[Row]) -> list[str]:
     for name in information:
         which = [d for d, r, _ in rows if r.property(name).finding is not None]
         lines.append(f"for information, {name} can fail in: {', '.join(which)}")
-    return [part for line in lines for part in textwrap.wrap(line, 79, subsequent_indent="  ")]
+    return [
+        part for line in lines for part in textwrap.wrap(harmless(line), 79, subsequent_indent="  ")
+    ]
 
 
 def _two_lines(head: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from quiesce.explain.prove.claims import claim_for
 from quiesce.explain.prove.plan import Claim, ScenarioModel, Trial
 from quiesce.explain.prove.source import render_source
 from quiesce.explain.read.model import Report
+from quiesce.outputs import write_file
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,7 @@ def write_model(report: Report, path: Path) -> None:
         raise UsageError(
             f"no model of this report can be written to {path}: {claim.reason}", "leave --model out"
         )
-    try:
-        path.write_text(render_source(claim.model), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    write_file(str(path), render_source(claim.model))
 
 
 def _reading(runner: SourceRunner, trial: Trial, *, briefly: bool = False) -> Reading:

@@ -6,20 +6,20 @@ Keys are only ever added within one schema number.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 from quiesce.explain.log import Explained, ExplainedLog
 from quiesce.explain.prove.proof import ProofResult
 from quiesce.explain.read.model import Lock
+from quiesce.harmless import json_text
 
 SCHEMA = 1
 
 
 def to_json(log: ExplainedLog) -> str:
     """Return *log* as one JSON object, deterministic."""
-    return json.dumps(to_dict(log), indent=2, ensure_ascii=False)
+    return json_text(to_dict(log), indent=2)
 
 
 def to_dict(log: ExplainedLog) -> dict[str, Any]:

@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """numba, imported only here and only when a search needs it, with a cache that works everywhere.
 
-numba keeps compiled code beside the source if it can. An installed package is often read-only, a
-home directory may be missing, and a kernel that calls another is not compiled anew when only the other
-changed; so the cache is kept in a directory of our own, named after a digest of all the kernels' source.
+numba keeps compiled code beside the source if it can. An installed package is often read-only, and a home
+directory may be missing; so the cache is a directory of our own (``kernel_cache.py``). A kernel that cannot
+be kept, or read, is compiled again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from quiesce.compiler import opcodes
+from quiesce.explorer.native.kernel_cache import cache_directory
 from quiesce.stopping import immediately
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,30 +25,10 @@ class NativeUnavailable(Exception):
     """There is no numba, or it does not work here; the text says which."""
 
 
-def cache_directory() -> Path:
-    """Return a directory that can be written, in which compiled kernels are kept."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256(Path(opcodes.__file__).read_bytes())
-    for path in sorted(here.glob("*.py")):
-        digest.update(path.read_bytes())
-    leaf = f"native-{digest.hexdigest()[:12]}"
-    user = getattr(os, "getuid", lambda: 0)()
-    candidates = [
-        os.environ.get("XDG_CACHE_HOME", ""),
-        os.path.join(os.path.expanduser("~"), ".cache"),
-        os.path.join(tempfile.gettempdir(), f"quiesce-{user}"),
-    ]
-    for candidate in candidates:
-        if not os.path.isabs(candidate):
-            continue
-        path = Path(candidate) / "quiesce" / leaf
-        try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryFile(dir=path):
-                return path
-        except OSError:
-            continue
-    return Path(tempfile.mkdtemp(prefix="quiesce-"))
+@functools.cache
+def _cache() -> Path | None:
+    """The one directory of this process."""
+    return cache_directory()
 
 
 @contextlib.contextmanager
@@ -69,8 +46,7 @@ def quiet_numba() -> Iterator[Any]:
         _let_compiling_be_interrupted()
         config: Any = numba.config
         before = config.CACHE_DIR
-        if not os.environ.get("NUMBA_CACHE_DIR"):
-            config.CACHE_DIR = str(cache_directory())
+        config.CACHE_DIR = str(_cache() or "")
         try:
             yield numba
         finally:
@@ -103,8 +79,28 @@ def _let_compiling_be_interrupted() -> None:
 def kernel(function: F) -> F:
     """Compile *function* natively at its first call, or load it from the cache."""
     with quiet_numba() as numba:
-        compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        kept = _cache() is not None
+        compiled: F = numba.njit(cache=kept, nogil=True, error_model="numpy")(function)
+        _forgive(compiled)
         return compiled
+
+
+def _forgive(compiled: Any) -> None:
+    """Let *compiled* work where its cache fails: a full disk, a file that was cut short."""
+    cache = compiled._cache
+    for name in ("save_overload", "load_overload"):
+        setattr(cache, name, _forgiving(getattr(cache, name)))
+
+
+def _forgiving(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*args: object) -> Any:
+        try:
+            return method(*args)
+        except Exception:
+            return None
+
+    return call
 
 
 def inline_kernel(function: F) -> F:
