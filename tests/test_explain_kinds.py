@@ -71,7 +71,8 @@ def test_a_toy_kind_is_found_read_explained_and_shown() -> None:
     assert [note.name for note in one.explanation.locks] == ["&kettle->lid"]
     assert one.proof.verdict == "not_modelled"
     for text in (as_text.render(log), as_markdown.render(log), as_html.render(log)):
-        assert "chef/7 locked the lid" in text and "Open the lid" in text
+        # In Markdown what comes from the log is code.
+        assert "chef/7 locked the lid" in text.replace("`", "") and "Open the lid" in text
     assert '"kind": "kettle"' in as_json.to_json(log)
 
 

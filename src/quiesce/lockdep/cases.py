@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quiesce.errors import UsageError
+from quiesce.harmless import one_line
 from quiesce.lockdep.classes import MAX_SUBCLASSES, LockType, WaitType
 from quiesce.lockdep.frames import Frame
 
@@ -98,7 +99,7 @@ def load_cases(path: str) -> list[Case]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
     try:
         data = json.loads(text)
@@ -135,7 +136,7 @@ def _case(data: Any, number: int) -> Case:
         _step(step, specs, function, f"case {name}: step {index}")
         for index, step in enumerate(sequence)
     )
-    return Case(name, specs, steps)
+    return Case(one_line(name), specs, steps)
 
 
 def _lock(data: Any, where: str) -> LockSpec:
@@ -148,7 +149,7 @@ def _lock(data: Any, where: str) -> LockSpec:
     try:
         return LockSpec(
             key,
-            name,
+            one_line(name),
             WaitType(data.get("wait_inner", "INV")),
             WaitType(data.get("wait_outer", "INV")),
             LockType(data.get("lock_type", "NORMAL")),
@@ -179,7 +180,7 @@ def _step(data: Any, locks: dict[str, LockSpec], function: str, where: str) -> S
     if context and not _CONTEXT.fullmatch(context):
         raise UsageError(f"{where}: context {context!r} is not four characters, H S h s or -")
     mode = _mode(argument, where) if op in ("acquire", "sync") else Mode()
-    frames = tuple(Frame.parse(frame) for frame in stack)
+    frames = tuple(Frame.parse(one_line(frame)) for frame in stack)
     return Step(op, lock, argument, context, frames, mode)
 
 

@@ -20,6 +20,7 @@ from quiesce.compiler.program import Program
 from quiesce.explorer.evaluate import LockCall, Record
 from quiesce.explorer.graph import GO_ON, Bounds, Graph, explore
 from quiesce.explorer.reference import State, Step, Stepper
+from quiesce.harmless import one_line
 from quiesce.lockdep.classes import LockdepMap, WaitType
 from quiesce.lockdep.frames import Frame
 from quiesce.lockdep.held import Task
@@ -168,8 +169,8 @@ class ExploredLockdep:
     def _task(self, thread: int) -> Task:
         if thread not in self._tasks:
             default = self.program.threads[thread].kind.name
-            comm = getattr(self.program.scenario, "comm", default)
-            self._tasks[thread] = self.validator.task(comm, 1 + thread)
+            comm = str(getattr(self.program.scenario, "comm", default))
+            self._tasks[thread] = self.validator.task(one_line(comm), 1 + thread)
         return self._tasks[thread]
 
     def _lock(self, number: int) -> LockdepMap:
@@ -183,7 +184,7 @@ def declare_lock(validator: Validator, component: Protocol) -> LockdepMap:
     """Tell *validator* of a protocol's lock: its class, its name, and how it waits."""
     return validator.lock(
         class_key(component),
-        display_name(component),
+        one_line(display_name(component)),
         wait_inner=WaitType[getattr(component, "wait_type_inner", "INV")],
         wait_outer=WaitType[getattr(component, "wait_type_outer", "INV")],
     )

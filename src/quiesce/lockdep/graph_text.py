@@ -9,6 +9,7 @@ would not have recorded.
 
 from __future__ import annotations
 
+from quiesce.harmless import one_line
 from quiesce.lockdep.classes import Dependency, LockClass
 from quiesce.lockdep.search import EN, ER, SN, SR
 from quiesce.lockdep.snapshot import class_info
@@ -21,8 +22,8 @@ def as_text(validator: Validator) -> str:
     """Return the graph as text: each class with its usage, and below it what was taken under it."""
     lines = []
     for cls in validator.classes:
-        lines.append(class_info(cls).full().strip())
-        lines += [f"  -> {edge.far.short_name} {_label(edge)}" for edge in _edges(cls)]
+        lines.append(_name(cls))
+        lines += [f"  -> {one_line(edge.far.short_name)} {_label(edge)}" for edge in _edges(cls)]
     return "\n".join(lines) + "\n" if lines else ""
 
 
@@ -30,8 +31,7 @@ def as_dot(validator: Validator) -> str:
     """Return the graph for Graphviz; dashed where only recursive readers wait."""
     lines = ["digraph lockdep {", "  node [shape=box];"]
     for cls in validator.classes:
-        label = class_info(cls).full().strip()
-        lines.append(f'  c{cls.index} [label="{_escape(label)}"];')
+        lines.append(f'  c{cls.index} [label="{_escape(_name(cls))}"];')
     for cls in validator.classes:
         for edge in _edges(cls):
             style = "" if edge.dep & (EN | SN) else ", style=dashed"
@@ -44,13 +44,16 @@ def as_mermaid(validator: Validator) -> str:
     """Return the graph for Mermaid; dotted where only recursive readers wait."""
     lines = ["graph LR"]
     for cls in validator.classes:
-        label = class_info(cls).full().strip().replace('"', "#quot;")
-        lines.append(f'  c{cls.index}["{label}"]')
+        lines.append(f'  c{cls.index}["{_entities(_name(cls))}"]')
     for cls in validator.classes:
         for edge in _edges(cls):
             arrow = "-->" if edge.dep & (EN | SN) else "-.->"
             lines.append(f'  c{cls.index} {arrow}|"{_label(edge)}"| c{edge.far.index}')
     return "\n".join(lines) + "\n"
+
+
+def _name(cls: LockClass) -> str:
+    return one_line(class_info(cls).full().strip())
 
 
 def _edges(cls: LockClass) -> list[Dependency]:
@@ -64,3 +67,10 @@ def _label(edge: Dependency) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _entities(text: str) -> str:
+    """Spell what Mermaid would read as its own, or as HTML."""
+    for char, name in ("#", "35"), ('"', "quot"), ("<", "lt"), ("`", "96"):
+        text = text.replace(char, f"#{name};")
+    return text

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from quiesce.harmless import one_line
 from quiesce.lockdep.kernel_text import (
     CPU1,
     banner,
@@ -53,8 +54,8 @@ class Report:
         raise NotImplementedError
 
     def text(self) -> str:
-        """Return the kernel's text, ending in a newline."""
-        return "\n".join(self.lines()) + "\n"
+        """Return the kernel's text, ending in a newline; names in it are harmless."""
+        return "\n".join(map(one_line, self.lines())) + "\n"
 
     @property
     def note(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
+from quiesce.harmless import one_line
 from quiesce.lockdep.classes import LockdepMap
 from quiesce.lockdep.explored import declare_lock
 from quiesce.lockdep.frames import Frame
@@ -76,7 +77,7 @@ class ThreadLockdep:
     def _task(self, task: Task) -> LockdepTask:
         if task.tid not in self._tasks:
             comm = self.comm or task.name.partition("/")[0]
-            self._tasks[task.tid] = self.validator.task(comm, 1 + task.tid)
+            self._tasks[task.tid] = self.validator.task(one_line(comm), 1 + task.tid)
         return self._tasks[task.tid]
 
     def _lock(self, lock: Protocol) -> LockdepMap:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from quiesce.harmless import one_line
+
 MAX_LINE = 16_000
 """Characters of a line that are looked at; what lockdep prints is far shorter."""
 
@@ -82,6 +84,8 @@ def clean_line(number: int, raw: str) -> list[LogLine]:
             text = text.replace(entity, char)
     if not text.isascii() or "\t" in text:
         text = text.translate(_BLANKS).rstrip()
+    # What is left of such characters is not a log's own; from here on it can be shown.
+    text = one_line(text)
     depth, text = _strip_quotes(text)
     text, caller, prefixed, foreign = _strip_prefixes(text)
     if "#012" not in text:

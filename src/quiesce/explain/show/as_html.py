@@ -98,7 +98,7 @@ def _lock(note: LockNote) -> str:
 def _path(note: PathNote) -> str:
     place = f", in <code>{escape(note.function)}()</code>" if note.function else ""
     return (
-        f"<li><b>{note.task}</b> (link #{note.number}): first <code>{escape(note.holds)}</code> "
+        f"<li><b>{escape(note.task)}</b> (link #{note.number}): first <code>{escape(note.holds)}</code> "
         f"{escape(note.held_mode)}, then <code>{escape(note.call)}</code>{place}</li>"
     )
 
