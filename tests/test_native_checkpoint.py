@@ -244,6 +244,12 @@ def _swap_first_levels(header: dict[str, Any]) -> None:
     header["levels"][0], header["levels"][1] = header["levels"][1], header["levels"][0]
 
 
+def _one_more_chunk(header: dict[str, Any], lo: int, hi: int) -> None:
+    """Add a chunk, and count its states as not expanded."""
+    header["todo"].append([0, lo, hi])
+    header["workers"][0][1] -= hi - lo
+
+
 CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], object]] = {
     "count + 1": lambda h: h["workers"][0].__setitem__(0, h["workers"][0][0] + 1),
     "count - 1": lambda h: h["workers"][0].__setitem__(0, h["workers"][0][0] - 1),
@@ -259,10 +265,14 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], object]] = {
     "last level": lambda h: h["levels"].pop(),
     "one more level": lambda h: h["levels"].append([h["workers"][0][0]]),
     "empty level": lambda h: h["levels"].insert(0, [0]),
+    "no first level": lambda h: h["levels"].pop(0),
+    "only the first level": lambda h: h["levels"].__delitem__(slice(1, None)),
     "no levels": lambda h: h["levels"].clear(),
     "levels in the wrong order": _swap_first_levels,
     "level of two workers": lambda h: h["levels"][1].append(0),
     "nothing to do": lambda h: h["todo"].clear(),
+    "chunks that overlap": lambda h: _one_more_chunk(h, h["todo"][0][1], h["todo"][0][1] + 1),
+    "another chunk of an earlier level": lambda h: _one_more_chunk(h, 0, 1),
     "a chunk twice": lambda h: h["todo"].append(h["todo"][0]),
     "chunk of nobody": lambda h: h["todo"][0].__setitem__(0, 7),
     "chunk of -1": lambda h: h["todo"][0].__setitem__(0, -1),

@@ -4,8 +4,7 @@
 A protocol is a Python file, and checking it executes it. ``quiesce check FILE`` names the file; in a token
 the file was named by whoever wrote the token. So, unless ``--file`` names it, a file is executed only if
 
-* it, and the directory that its imports come from, belong to this user or to root, and no other user can
-  write to them;
+* it and the directories above it belong to this user or to root, and are not writable for everyone;
 * its text, which is read first, imports quiesce and defines the class that the token names; and
 * that text is the one that the token was made from, or the file lies in the current directory, below it, or
   in a directory above it.
@@ -24,6 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from quiesce.errors import UsageError
 from quiesce.explorer.replay import Origin
+from quiesce.harmless import one_line
 
 _LONGEST_TEXT = 16 << 20
 _MOST_PARTS = 64
@@ -94,7 +94,7 @@ def find_file(origin: Origin, chosen: str) -> Found:
         raise UsageError(
             f"{_shown(place)} has changed since this counterexample was found "
             f"(SHA-256 {origin.text[:16]}..., now {read.digest[:16]}...), so it is not executed",
-            f"quiesce replay --file {shlex.quote(_shown(place))} TOKEN",
+            _with_file(place),
         )
     name = PurePosixPath(origin.file).name
     raise UsageError(
@@ -168,23 +168,29 @@ def _read(place: Path) -> _Text | None:
 
 
 def _shown(place: Path) -> str:
-    """Return a path as it can be printed."""
-    name = str(place)
-    return name if name.isprintable() else ascii(name)
+    return one_line(str(place))
+
+
+def _with_file(place: Path) -> str:
+    return f"quiesce replay --file {shlex.quote(_shown(place))} TOKEN"
 
 
 # --- Whether it may be executed -----------------------------------------------------------------------
 
 
 def _require_ours(place: Path, file: os.stat_result) -> None:
-    """Refuse a file that another user could have written, itself or a module beside it."""
-    folder = place.parent.resolve()
-    for path, status in ((place, file), (folder, os.stat(folder))):
+    """Refuse a file that another user could have written or exchanged, or a module beside it."""
+    folders = {*place.resolve().parents, place.parent.resolve(), *place.parent.resolve().parents}
+    statuses = {
+        place: file,
+        **{folder: os.stat(folder) for folder in sorted(folders, reverse=True)},
+    }
+    for path, status in statuses.items():
         sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
         if status.st_uid not in (os.geteuid(), 0) or (status.st_mode & stat.S_IWOTH and not sticky):
             raise UsageError(
                 f"{_shown(place)} is not executed: another user can write to {_shown(path)}",
-                f"if you trust it: quiesce replay --file {shlex.quote(_shown(place))} TOKEN",
+                f"if you trust it: {_with_file(place)}",
             )
 
 
@@ -209,5 +215,5 @@ def _require_protocol(place: Path, text: bytes, scenario: str) -> None:
         lacking = f"does not define {scenario}" if imports else "does not import quiesce"
         raise UsageError(
             f"{_shown(place)} is not executed: it {lacking}, so it is not the protocol of this token",
-            f"if it is: quiesce replay --file {shlex.quote(_shown(place))} TOKEN",
+            f"if it is: {_with_file(place)}",
         )

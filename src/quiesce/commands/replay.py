@@ -16,7 +16,7 @@ from quiesce.explorer.prove_again import Proof, prove_again
 from quiesce.explorer.replay import Token, read_token
 from quiesce.explorer.trace import follow
 from quiesce.explorer.walk import Walk, walk
-from quiesce.harmless import json_text
+from quiesce.harmless import json_text, one_line
 from quiesce.loading import build, load_text
 from quiesce.protocol import Scenario
 from quiesce.report.check_json import finding_to_json
@@ -96,7 +96,7 @@ def _load(token: Token, chosen: str) -> _Source:
         return _Source(build(MemslotUpdates, origin.settings), None, "")
     found = find_file(origin, chosen)
     since = ", which has changed since this counterexample was found" if found.changed else ""
-    print(f"quiesce: executing {found.name}{since}", file=sys.stderr, flush=True)
+    print(f"quiesce: executing {one_line(found.name)}{since}", file=sys.stderr, flush=True)
     scenario = load_text(found.name, found.text, origin.scenario, origin.settings)
     return _Source(scenario, found.name, f"{found.name} has" if found.changed else "")
 
