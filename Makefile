@@ -1,6 +1,7 @@
 # make run   the story of the series: five designs checked, the deadlock shown and explained
 # make test  lint, types and the whole test suite
 # make bench the native explorer against its peers, on this machine, in one run
+# make mutants  one small change at a time, hours: which of them does no test notice (FOLDERS=, JOBS=)
 # Every target installs what it needs into .venv; only Python 3.11+ and a package registry are needed.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test lint types check-tests bench golden clean
+.PHONY: run test lint types check-tests bench mutants golden clean
 
 run: $(STAMP)
 	@$(BIN)/quiesce
@@ -30,6 +31,10 @@ golden: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+mutants: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt cosmic-ray
+	nice -n 19 $(BIN)/python -m mutants --jobs $(or $(JOBS),1) $(FOLDERS)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
