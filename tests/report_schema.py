@@ -228,14 +228,42 @@ LOCK_NOTE = {
         (
             "name", "class", "role", "mode", "held_mode", "nature", "usage", "usage_text",
             "wait_type", "where", "stands_for", "blocks", "source", "primitive", "address",
+            "short_name",
         ),
         str,
     ),
     "annotation": bool,
     "line": int,
 }  # fmt: skip
-PROOF_VERDICT = OneOf(("confirmed", "refuted", "not_modelled", "incomplete"))
-REASON = {"code": str, "text": str, "certain": bool}
+PROOF_VERDICT = OneOf(("blocks", "does-not-block", "not_modelled", "incomplete"))
+EXPLAIN_VERDICT = OneOf(("hangs", "hangs-if", "cannot-hang", "undecided", "hung", "misuse", "off"))
+ANSWER = {
+    "verdict": EXPLAIN_VERDICT,
+    "text": str,
+    "rows": [
+        {
+            "number": int,
+            "who": str,
+            "holds": [str],
+            "waits": str,
+            "arrow": str,
+            "in_report": bool,
+            "last": int,
+        }
+    ],
+    "notes": [str],
+    "chains": [{"label": str, "what": str, "functions": [str]}],
+    "fixes": [str],
+    "refused": str,
+}
+EXCUSE = {
+    "code": str,
+    "weight": OneOf(("excludes", "asks", "notes")),
+    "text": str,
+    "notes": [str],
+    "fixes": [str],
+    "rows": [int],
+}
 EXPLAINED = {
     "schema": int,
     "reports": [
@@ -262,8 +290,9 @@ EXPLAINED = {
                     "line": int,
                 }
             ],
-            "verdict": PROOF_VERDICT,
+            "verdict": EXPLAIN_VERDICT,
             "verdict_reason": str,
+            "answer": ANSWER,
             "proof": {
                 "verdict": PROOF_VERDICT,
                 "reason": str,
@@ -285,26 +314,10 @@ EXPLAINED = {
             "same_as": Maybe(int),
             "explanation": {
                 "summary": str,
-                "paths": [
-                    {
-                        **dict.fromkeys(
-                            (
-                                "task", "holds", "held_mode", "held_how", "wants", "wanted_mode",
-                                "call", "function", "entry",
-                            ),
-                            str,
-                        ),
-                        "number": int,
-                        "line": int,
-                    }
-                ],
-                "interleavings": [{"title": str, "text": str, "waits": [str]}],
-                "assessment": OneOf(("real", "only-if", "artefact", "")),
-                "because": str,
-                "real": [REASON],
-                "false": [REASON],
-                "not_shown": [str],
                 "fixes": [str],
+                "excuses": [EXCUSE],
+                "interleavings": [{"title": str, "text": str, "waits": [str]}],
+                "not_shown": [str],
             },
         }
     ],

@@ -173,8 +173,9 @@ def test_every_report_of_the_corpus_is_explained(reference: Path) -> None:
     for entry in _entries(reference):
         text = entry.path.read_text(encoding="utf-8", errors="replace")
         for one in explain_text(text).reports:
-            assert one.explanation.summary.endswith("."), entry.path.name
-            assert one.explanation.fixes, entry.path.name
+            answer = one.explanation.answer
+            assert answer.text.endswith((".", "?")), entry.path.name
+            assert answer.fixes, entry.path.name
 
 
 def _lock(lock: Lock | None) -> str:
@@ -200,7 +201,7 @@ def _summary(text: str) -> str:
                 "links": [f"#{x.number} {x.lock.name}: {len(x.frames)}" for x in report.links],
                 "held": [_lock(lock) for lock in report.held],
                 "locks": [f"{n.name}: {n.nature}, {n.mode}" for n in one.explanation.locks],
-                "assessment": one.explanation.assessment,
+                "verdict": one.explanation.answer.verdict.value,
                 "missing": [missing.what for missing in report.missing],
             }
         )

@@ -40,7 +40,7 @@ def _everything(text: str) -> None:
     log = explain_text(text)
     for one in log.reports:
         assert one.report.kind in {kind.name for kind in all_kinds()}
-        assert one.explanation.summary
+        assert one.explanation.answer.text
     for render in (as_text.render, as_markdown.render, as_html.render):
         render(log)
     as_json.to_json(log)

@@ -16,6 +16,7 @@ import quiesce
 from quiesce.commands.explain import explain_command
 from quiesce.errors import UsageError
 from quiesce.explain.judge.annotations import Nature, look_up
+from quiesce.explain.judge.answer import Verdict
 from quiesce.explain.judge.cycle import Blocking, Cycle
 from quiesce.explain.judge.fingerprint import canonical_rotation
 from quiesce.explain.judge.kinds import cycle_of
@@ -70,11 +71,12 @@ def test_the_seed_says_what_its_maintainers_needed(reference: Path) -> None:
     assert (slots.mode, slots.held_mode) == ("read", "read")
     assert "no writer has been seen" in slots.usage_text
     assert len(one.explanation.interleavings[0].waits) == 3
-    assert one.explanation.assessment == "only-if"
-    assert "nested invalidation" in one.explanation.because
-    assert "writer" in one.explanation.because
-    assert [r.code for r in one.explanation.real] == ["b"]
-    assert "recursive" in one.explanation.fixes[0] or "fairness" in one.explanation.fixes[0]
+    answer = one.explanation.answer
+    assert answer.verdict is Verdict.HANGS_IF
+    assert "a writer of mmu_notifier_slots_lock queues" in answer.text
+    assert [row.arrow for row in answer.rows] == ["<- 2", "<- 3", "<- 1"]
+    assert [row.in_report for row in answer.rows] == [True, True, False]
+    assert "count of open invalidations" in answer.fixes[0] and "Price" in answer.fixes[0]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,8 @@ def test_two_mutexes_are_two_tasks_that_wait() -> None:
     cycle = _cycle(_fixture("circular_two_mutexes"))
     assert len(cycle.tasks) == 2
     assert [wait.blocking for wait in cycle.waits] == [Blocking.BLOCKS] * 2
-    assert _explain(_fixture("circular_two_mutexes")).explanation.assessment == "real"
+    answer = _explain(_fixture("circular_two_mutexes")).explanation.answer
+    assert answer.text == "Hangs if both rows mean the same toy object."
 
 
 def test_five_links_with_reclaim_and_a_worker_are_three_tasks() -> None:
@@ -178,7 +181,14 @@ def test_five_links_with_reclaim_and_a_worker_are_three_tasks() -> None:
     assert len(cycle.tasks) == 3
     one = _explain(_fixture("circular_five_links"))
     assert len(one.explanation.interleavings) == 2
-    assert "reclaim" in one.explanation.because
+    assert "reclaims memory" in one.explanation.answer.text
+    assert [row.arrow for row in one.explanation.answer.rows] == [
+        "<- 2",
+        "<- 3",
+        "goes on in 4",
+        "<- 5",
+        "goes on in 1",
+    ]
 
 
 def test_readers_of_fair_locks_need_a_writer_and_recursive_ones_never_wait() -> None:
@@ -189,18 +199,21 @@ def test_readers_of_fair_locks_need_a_writer_and_recursive_ones_never_wait() -> 
         "toy_find+0x18/0x40 [toy]", "__do_softirq+0x1/0x2"
     )
     one = _explain(text)
-    assert one.explanation.assessment == "artefact"
-    assert [r.code for r in one.explanation.false if r.certain] == ["a"]
+    assert one.explanation.answer.verdict is Verdict.CANNOT_HANG
+    assert one.explanation.excuses[0].code == "a"
 
 
 def test_two_objects_of_one_class_are_told_from_one() -> None:
     text = _fixture("recursive_two_objects")
-    two = _explain(text).explanation
-    assert two.assessment == "only-if" and "other order" in two.because
-    same = _explain(text.replace("ffff88810aaaa018", "ffff88810bbbb018")).explanation
-    assert same.assessment == "real"
-    hidden = _explain(re.sub("ffff88810(aaaa|bbbb)018", "(____ptrval____)", text)).explanation
-    assert any("address" in reason.text for reason in hidden.false)
+    two = _explain(text).explanation.answer
+    assert two.verdict is Verdict.CANNOT_HANG and "ffff88810aaaa018" in two.text
+    assert two.rows[0].arrow == "<- none" and "other order" in two.notes[0]
+    same = _explain(text.replace("ffff88810aaaa018", "ffff88810bbbb018")).explanation.answer
+    assert same.verdict is Verdict.HANGS and same.rows[0].arrow == "<- 1"
+    hidden = _explain(
+        re.sub("ffff88810(aaaa|bbbb)018", "(____ptrval____)", text)
+    ).explanation.answer
+    assert hidden.verdict is Verdict.HANGS_IF and "no address is printed" in hidden.text
 
 
 def test_tables_of_two_tasks_fit_into_a_commit_message() -> None:
@@ -243,7 +256,7 @@ def test_the_same_problem_twice_is_grouped_and_counted() -> None:
     assert [one.count for one in log.reports] == [2, 2, 1]
     assert [one.same_as for one in log.reports] == [None, 0, None]
     shown = as_text.render(log)
-    assert shown.count("possible circular") == 1 and "seen 2 times" in shown
+    assert shown.count("New edge") == 1 and "seen 2 times" in shown
 
 
 def test_json_has_the_promised_keys() -> None:
@@ -256,7 +269,8 @@ def test_json_has_the_promised_keys() -> None:
     assert set(promised.split()) <= set(report)
     assert report["links"] == 5 and report["complete"] is True and report["missing"] == []
     assert report["held"] == ["(wq_completion)toy-wq#3", "(work_completion)(&(&toy->dwork)->work)"]
-    assert report["verdict"] in ("confirmed", "refuted", "not_modelled", "incomplete")
+    assert report["verdict"] == "hangs-if" and report["answer"]["rows"][0]["arrow"] == "<- 2"
+    assert report["proof"]["verdict"] == "blocks"
     by_name = {lock["name"]: lock for lock in report["locks"]}
     assert by_name["fs_reclaim"]["annotation"] is True
     assert by_name["rtnl_mutex"]["annotation"] is False
@@ -264,9 +278,27 @@ def test_json_has_the_promised_keys() -> None:
     assert by_name["(wq_completion)toy-wq#3"]["class"] == "(wq_completion)toy-wq"
 
 
-def test_a_cut_chain_has_no_verdict() -> None:
+def test_a_chain_that_lacks_only_link_0_is_complete() -> None:
+    """The header has its lock and its place."""
     text = _fixture("circular_two_mutexes")
-    assert _explain(text[: text.index("-> #0")]).proof.verdict == "incomplete"
+    whole, cut = _explain(text), _explain(text[: text.index("-> #0")])
+    assert cut.explanation.answer.text == whole.explanation.answer.text
+    assert len(cut.explanation.answer.rows) == 2
+    assert "stack of row 1 is not in this text" in cut.explanation.answer.notes[0]
+
+
+def test_what_is_there_of_a_cut_chain_is_shown() -> None:
+    text = _fixture("circular_five_links")
+    start, end = text.index("-> #3"), text.index("-> #1")
+    one = _explain(text[:start] + text[end:])
+    answer = one.explanation.answer
+    assert answer.verdict is Verdict.UNDECIDED and "links #2 to #3" in answer.text
+    assert [(row.number, row.arrow) for row in answer.rows] == [
+        (1, "<- 2"),
+        (2, "<- ?"),
+        (5, "<- 1"),
+    ]
+    assert one.proof.verdict == "incomplete"
 
 
 def test_output_is_the_same_every_time() -> None:
@@ -300,7 +332,7 @@ def test_the_page_is_balanced_and_takes_no_names_for_tags() -> None:
 
 
 def test_markdown_keeps_names_as_they_are() -> None:
-    text = as_markdown.render(explain_text(_fixture("circular_five_links")))
+    text = as_markdown.render(explain_text(_fixture("circular_five_links")), verbose=True)
     assert "`(work_completion)(&(&toy->dwork)->work)`" in text
     assert text.count("```") % 2 == 0
 
@@ -316,7 +348,7 @@ def _run(
 def test_the_command_and_its_exit_codes(tmp_path: Path) -> None:
     whole = FIXTURES / "circular_two_mutexes.txt"
     code, out, err = _run(str(whole))
-    assert (code, err) == (0, "") and out.startswith("circular:")
+    assert (code, err) == (0, "") and out.startswith("Hangs if")
     cut = tmp_path / "cut.txt"
     cut.write_text(_fixture("circular_two_mutexes").split("stack backtrace")[0], encoding="utf-8")
     code, out, err = _run(str(cut))
@@ -324,7 +356,7 @@ def test_the_command_and_its_exit_codes(tmp_path: Path) -> None:
     code, out, err = _run("nothing\nhere\n")
     assert (code, out) == (0, "") and "no lockdep report" in err
     code, out, err = _run(str(whole), quiet=True)
-    assert code == 0 and "What would break it" not in out
+    assert code == 0 and "Fix" not in out
     code, out, err = _run(str(whole), json=True)
     assert json.loads(out)["reports"][0]["kind"] == "circular"
 
@@ -387,17 +419,20 @@ def test_a_report_that_was_cut_after_its_two_locks_still_says_what_they_are() ->
     one = _explain(text)
     assert one.report.holding is not None and one.report.holding.where is not None
     assert one.report.holding.where.module == "toy"
-    assert [r.code for r in one.explanation.false] == ["i"]
-    assert [r.code for r in one.explanation.real] == ["b"]
-    assert one.explanation.assessment == "" and one.proof.verdict == "incomplete"
+    answer = one.explanation.answer
+    assert answer.verdict is Verdict.UNDECIDED and one.proof.verdict == "incomplete"
+    assert answer.rows[0].who == "toy/3069 in __mmu_notifier_invalidate_range_end()"
+    assert "annotation" in answer.notes[0] and "only readers of slots_lock" in answer.notes[1]
 
 
 def test_reclaim_in_an_interrupt_is_an_allocation_that_may_sleep() -> None:
     text = _fixture("inconsistent_hardirq").replace("&gz->q_lock", "fs_reclaim")
     text = text.replace("-{2:2}", "-{0:0}")
     one = _explain(text)
-    assert "allocates memory" in one.explanation.summary
-    assert "gizmo_irq" in one.explanation.summary
-    assert "GFP_ATOMIC" in one.explanation.fixes[0]
-    # The same report about a lock says how the interrupt waits for it.
-    assert "waits for the lock" in _explain(_fixture("inconsistent_hardirq")).explanation.summary
+    answer = one.explanation.answer
+    assert answer.verdict is Verdict.MISUSE
+    assert "a hard interrupt allocates memory in gizmo_irq()" in answer.text
+    assert "GFP_ATOMIC" in answer.fixes[0]
+    # The same report about a lock is about a hang.
+    lock = _explain(_fixture("inconsistent_hardirq")).explanation.answer
+    assert lock.verdict is Verdict.HANGS_IF and "gizmo_irq()" in lock.text

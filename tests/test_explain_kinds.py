@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from quiesce.explain.judge import kind as judging
+from quiesce.explain.judge.answer import Answer, Verdict
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge
 from quiesce.explain.judge.places import all_notes
@@ -40,9 +41,12 @@ def _locked_by(reader: Reader, text: str, number: int) -> None:
 
 def _explain(report: Report) -> Explanation:
     return Explanation(
-        summary=f"{report.task} boils although {report.facts['cook']} locked the lid.",
+        Answer(
+            Verdict.MISUSE,
+            f"Misuse: {report.task} boils although {report.facts['cook']} locked the lid.",
+            fixes=("Open the lid.",),
+        ),
         locks=all_notes(report),
-        fixes=("Open the lid.",),
     )
 
 
@@ -67,7 +71,7 @@ def test_a_toy_kind_is_found_read_explained_and_shown() -> None:
     log = explain_text(f"boot\n{REPORT}\nlogin:\n")
     (one,) = log.reports
     assert (one.report.kind, one.report.complete) == ("kettle", True)
-    assert one.explanation.summary == "chef/4242 boils although chef/7 locked the lid."
+    assert one.explanation.answer.text == "Misuse: chef/4242 boils although chef/7 locked the lid."
     assert [note.name for note in one.explanation.locks] == ["&kettle->lid"]
     assert one.proof.verdict == "not_modelled"
     for text in (as_text.render(log), as_markdown.render(log), as_html.render(log)):

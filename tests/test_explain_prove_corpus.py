@@ -15,7 +15,7 @@ import pytest
 from quiesce.compiler.program import compile_scenario
 from quiesce.explain.judge.cycle import Blocking
 from quiesce.explain.judge.kinds import cycle_of
-from quiesce.explain.judge.reasons import two_addresses
+from quiesce.explain.judge.ladder import two_addresses
 from quiesce.explain.prove.proof import ProofResult, prove
 from quiesce.explain.read.model import Report
 from quiesce.explain.read.read_log import read_text
@@ -61,13 +61,13 @@ def test_every_whole_circle_is_decided(reference: Path) -> None:
     for name, report, proof in _proofs(reference):
         if report.kind in ("circular", "recursive"):
             whole = cycle_of(report) is not None
-            assert (proof.verdict in ("confirmed", "refuted")) == whole, name
+            assert (proof.verdict in ("blocks", "does-not-block")) == whole, name
             assert (proof.verdict == "incomplete") == (not whole), name
 
 
 def test_each_refutation_has_a_reason_in_the_report(reference: Path) -> None:
     for name, report, proof in _proofs(reference):
-        if report.kind not in ("circular", "recursive") or proof.verdict != "refuted":
+        if report.kind not in ("circular", "recursive") or proof.verdict != "does-not-block":
             continue
         cycle = cycle_of(report)
         assert cycle is not None
@@ -87,7 +87,7 @@ def test_every_model_compiles_and_says_the_same_again(reference: Path, tmp_path:
         result = check_reference(program, Options(bounds=Bounds(max_states=4000)))
         if result.complete or result.finding is not None:
             assert (result.finding is not None) == any(
-                reading.verdict == "confirmed" for reading in proof.readings
+                reading.verdict == "blocks" for reading in proof.readings
             ), name
 
 
@@ -100,7 +100,7 @@ def test_damaged_reports_never_raise() -> None:
         for _ in range(MUTATIONS)
         for report in read_text(_damaged(draw, draw.choice(texts))).reports
     )
-    assert set(verdicts) == {"confirmed", "refuted", "not_modelled", "incomplete"}, verdicts
+    assert set(verdicts) == {"blocks", "does-not-block", "not_modelled", "incomplete"}, verdicts
 
 
 def _damaged(draw: random.Random, text: str) -> str:
@@ -142,4 +142,4 @@ def test_long_ways_through_contexts(length: int) -> None:
     parts += ["-> #0 (&toy->a){+.+.}-{3:3}:", "       mutex_lock+0x1/0x2", "       toy+0x1/0x2", ""]
     (report,) = read_text("\n".join(parts) + "\n").reports
     proof = prove(report)
-    assert proof.verdict == ("not_modelled" if length > 16 else "confirmed"), proof.reason
+    assert proof.verdict == ("not_modelled" if length > 16 else "blocks"), proof.reason

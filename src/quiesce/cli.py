@@ -200,7 +200,13 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     explain.add_argument(
         "--model", metavar="FILE", help="write the report as a scenario to edit and check"
     )
-    explain.add_argument("--quiet", "-q", action="store_true")
+    explain.add_argument(
+        "--commit", action="store_true", help="print the paragraph that a changelog would have"
+    )
+    explain.add_argument("--quiet", "-q", action="store_true", help="print only the verdicts")
+    explain.add_argument(
+        "--verbose", "-v", action="store_true", help="print all that stands behind each answer"
+    )
     explain.set_defaults(run=_explain)
 
 

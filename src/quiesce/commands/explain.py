@@ -11,7 +11,7 @@ from typing import TextIO
 from quiesce.errors import UsageError
 from quiesce.explain.log import ExplainedLog, explain_stream, explain_text
 from quiesce.explain.prove.proof import has_model, write_model
-from quiesce.explain.show import as_html, as_json, as_markdown, as_text
+from quiesce.explain.show import as_commit, as_html, as_json, as_markdown, as_text
 from quiesce.outputs import require_writable, write_file
 
 
@@ -23,6 +23,8 @@ def explain(args: argparse.Namespace) -> int:
         markdown=args.markdown,
         html=Path(args.html) if args.html is not None else None,
         quiet=args.quiet,
+        verbose=args.verbose,
+        commit=args.commit,
         model=Path(args.model) if args.model is not None else None,
         out=sys.stdout,
         err=sys.stderr,
@@ -36,6 +38,8 @@ def explain_command(
     markdown: bool = False,
     html: Path | None = None,
     quiet: bool = False,
+    verbose: bool = False,
+    commit: bool = False,
     model: Path | None = None,
     out: TextIO,
     err: TextIO,
@@ -46,14 +50,22 @@ def explain_command(
         lines.
     :param json: print one JSON object instead of text; *markdown*: print Markdown.
     :param html: also write a page to this file.
-    :param quiet: print only the headline and one sentence of each report.
+    :param quiet: print only the verdict of each report; *verbose*: print all that stands behind it.
+    :param commit: print the paragraph about each report that a changelog would have.
     :param model: write the scenario of the first report that has one to this file.
     :returns: 0 when every report was read whole, or when there is none (said on *err*); 3 when
         something was missing. A deadlock that was explained is a success.
     :raises UsageError: the log cannot be read, or a file cannot be written.
     """
-    if json and markdown:
-        raise UsageError("--json and --markdown exclude each other", "choose one")
+    chosen = [
+        name
+        for name, on in (("--json", json), ("--markdown", markdown), ("--commit", commit))
+        if on
+    ]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} exclude each other", "choose one")
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other", "choose one")
     if html is not None:
         require_writable("--html", str(html), [text_or_path])
     if model is not None:
@@ -62,9 +74,11 @@ def explain_command(
     if json:
         print(as_json.to_json(log), file=out)
     elif markdown:
-        out.write(as_markdown.render(log))
+        out.write(as_markdown.render(log, verbose=verbose))
+    elif commit:
+        out.write(as_commit.render(log))
     else:
-        out.write(as_text.render(log, quiet))
+        out.write(as_text.render(log, quiet=quiet, verbose=verbose))
     if html is not None:
         write_file(str(html), as_html.render(log))
     if model is not None:

@@ -78,7 +78,12 @@ def _tell_explanation(rwsem: DesignResult) -> None:
         "report in full: quiesce kvm check --design rwsem --lockdep. What it means:"
     ))  # fmt: skip
     print()
-    print(render(explain_text(report.text()), quiet=False).rstrip(), end="\n\n")
+    print(
+        render(
+            explain_text(report.text()),
+        ).rstrip(),
+        end="\n\n",
+    )
 
 
 def _tell_starvation(count: DesignResult, phased: DesignResult) -> None:

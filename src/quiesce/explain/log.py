@@ -76,25 +76,19 @@ class ExplainedLog:
         return tuple(one for one in self.reports if one.same_as is None)
 
 
-def question(one: Explained) -> str:
-    """Return the heading of what :attr:`Explanation.because` answers."""
-    return "Can it happen?" if one.explanation.assessment else "What it means"
-
-
-def proof_line(one: Explained) -> str:
-    """Return the result of the proof as a sentence; empty for kinds that nothing can be proved of."""
-    shape = judge_of(one.report).shape
-    if shape is Shape.NONE:
+def drawn_cycle(one: Explained) -> str:
+    """Return what a check of the drawn cycle says; empty for kinds of which nothing is drawn."""
+    if judge_of(one.report).shape is Shape.NONE:
         return ""
-    reason = one.proof.reason
-    if shape is Shape.TASKS and one.explanation.because.startswith("Real only if"):
-        reason = reason.partition("; real only if")[0]  # it was just said
-    return f"Proof: {one.proof.verdict}, {reason}."
+    proof = one.proof
+    words = {"blocks": "The drawn cycle blocks", "does-not-block": "The drawn cycle does not block"}
+    return f"{words.get(proof.verdict, 'The drawn cycle is not checked')}: {proof.reason}."
 
 
 def other_readings(one: Explained) -> tuple[str, ...]:
     """Return the other readings that were checked, a sentence each."""
-    return tuple(f"{r.name}: {r.verdict}, {r.reason}." for r in one.proof.readings[1:])
+    words = {"blocks": "blocks", "does-not-block": "does not block", "incomplete": "not decided"}
+    return tuple(f"{r.name}: {words[r.verdict]}, {r.reason}." for r in one.proof.readings[1:])
 
 
 def explain_text(text: str) -> ExplainedLog:

@@ -101,7 +101,7 @@ class Report(Scenario):
         """Link #4: with (wq_completion)toy-wq#3 held, on to
         (work_completion)(&(&toy->dwork)->work)."""
         self.turns.wait_for(4)
-        # Held: never taken for read so far.
+        # Held: a work item is always exclusive.
         with self.wq:
             self.turns.begin_next()
             # In worker_thread().
@@ -110,9 +110,9 @@ class Report(Scenario):
 
     @thread("as_it_is")
     def links_4_0(self) -> None:
-        """Links #4 and #0 in one task: nobody waits in between."""
+        """Links #4 and #0 in one task: no task waits in between."""
         self.turns.wait_for(1)
-        # Held: never taken for read so far.
+        # Held: a work item is always exclusive.
         with self.wq:
             self.turns.begin_next()
             # In worker_thread().
@@ -123,7 +123,7 @@ class Report(Scenario):
 
     @thread("as_it_is")
     def links_2_3(self) -> None:
-        """Links #2 and #3 in one task: nobody waits in between."""
+        """Links #2 and #3 in one task: no task waits in between."""
         self.turns.wait_for(2)
         # Held for write, say: how, the report does not show. Held for read, it makes the other
         # wait as well.

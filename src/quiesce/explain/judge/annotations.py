@@ -52,6 +52,8 @@ class Note:
     :param insiders: functions that take it and never wait (the worker, the reader).
     :param source: the kernel function to read.
     :param usual: how it is taken where the function does not tell.
+    :param two_sides: True if it is entered by some and closed by others, and each side waits only
+        for the other one.
     """
 
     nature: Nature
@@ -61,6 +63,7 @@ class Note:
     insiders: tuple[str, ...] = ()
     source: str = ""
     usual: Mode = Mode.UNKNOWN
+    two_sides: bool = False
 
 
 _WORKER = ("process_one_work", "process_scheduled_works", "worker_thread", "run_workqueue")
@@ -182,6 +185,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "entered have left.",
             readers="fair",
             source="bio_queue_enter() and blk_freeze_queue_start(), block/blk-core.c, blk-mq.c",
+            two_sides=True,
         ),
     ),
     (
@@ -355,6 +359,7 @@ _REAL_TAKERS = (
     "ww_mutex",
 )
 _MAX_NAME = 300
+_NOTIFIER = re.compile(r"(?:__)?mmu_notifier_invalidate_range_start(?:_map)?")
 
 
 def look_up(lock: Lock, takers: tuple[str, ...] = ()) -> Note:
@@ -377,6 +382,11 @@ def look_up(lock: Lock, takers: tuple[str, ...] = ()) -> Note:
             Note(Nature.HOME_MADE, "a lock without a declared wait type", "") if real else _UNKNOWN
         )
     return _PLAIN_LOCK
+
+
+def is_notifier(lock: Lock) -> bool:
+    """True for the lockdep map of the MMU notifier callbacks."""
+    return _NOTIFIER.fullmatch(lock.base) is not None
 
 
 def _note_of(name: str) -> Note:

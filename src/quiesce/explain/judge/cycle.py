@@ -17,16 +17,29 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from quiesce.explain.judge.annotations import Nature, Note, look_up
+from quiesce.explain.judge.declared import declared_in, reacquired_in
 from quiesce.explain.judge.modes import (
     UNKNOWN,
     Acquisition,
     Mode,
+    is_freeze,
     of_function,
     of_trace,
     plain_name,
     seen,
 )
 from quiesce.explain.read.model import Frame, Link, Lock, Report
+
+_ALWAYS_EXCLUSIVE = (
+    "mutex",
+    "spinlock",
+    "rt_mutex",
+    "ww_mutex",
+    "socket lock",
+    "console semaphore",
+    "work item",
+)
+"""Primitives that know one mode only."""
 
 
 class Blocking(Enum):
@@ -59,6 +72,10 @@ class Path:
 
     :param number: of the link whose stack it is.
     :param current: True for the task that lockdep caught.
+    :param declared: the function that told lockdep of *wants* without waiting for it; empty if the
+        stack is that of an acquisition.
+    :param reacquired: the function that released another lock out of order, so that lockdep took
+        *wants* out and put it back in; empty if the stack is that of an acquisition.
     """
 
     number: int
@@ -66,6 +83,8 @@ class Path:
     wants: Party
     frames: tuple[Frame, ...]
     current: bool
+    declared: str = ""
+    reacquired: str = ""
 
     @property
     def passes(self) -> bool:
@@ -146,13 +165,58 @@ class Cycle:
 
 
 def chain_cycle(report: Report) -> Cycle | None:
-    """Return the cycle that the chain of *report* shows, None if the chain is not complete."""
+    """Return the cycle that the chain of *report* shows, None if the chain is not complete.
+
+    A chain that lacks only link #0 is complete: the header names its lock and where it is taken.
+    """
     links = {link.number: link for link in report.links}
     size = report.chain_length
-    if size < 2 or len(links) != size or any(not link.frames for link in links.values()):
+    if (
+        links
+        and 0 not in links
+        and len(links) == size - 1
+        and _top_is_held(report, links[size - 1])
+    ):
+        first = _link_of_header(report)
+        if first is not None:
+            links[0] = first
+    if size < 2 or len(links) != size:
         return None
-    paths = tuple(_path(report, links, number, size) for number in range(size))
-    return _cycle(paths)
+    paths = [_path(report, links, number, size) for number in range(size)]
+    return _cycle(_with_sides(paths))
+
+
+def _top_is_held(report: Report, top: Link) -> bool:
+    return report.holding is not None and report.holding.same_class(top.lock)
+
+
+def _link_of_header(report: Report) -> Link | None:
+    """Return link #0 as "is trying to acquire lock" and the backtrace have it."""
+    wanted = report.wanted
+    if wanted is None:
+        return None
+    return Link(0, wanted, report.backtrace or wanted.at, wanted.line)
+
+
+def _with_sides(paths: list[Path]) -> tuple[Path, ...]:
+    """Give each holder of something that is entered or closed the side that the next task waits for.
+
+    Who enters waits only for a task that has closed it, who closes only for those who are inside.
+    """
+    size = len(paths)
+    for index, path in enumerate(paths):
+        wanted = path.wants
+        if not wanted.note.two_sides or wanted.how.mode is Mode.UNKNOWN:
+            continue
+        holder = paths[(index + 1) % size]
+        mode = Mode.EXCLUSIVE if wanted.how.mode.reads else Mode.READ
+        if holder.holds.how.mode is not mode:
+            how = Acquisition(mode, holder.holds.how.primitive)
+            reason = "the other side is waited for"
+            paths[(index + 1) % size] = replace(
+                holder, holds=replace(holder.holds, how=how, reason=reason)
+            )
+    return tuple(paths)
 
 
 def self_cycle(report: Report) -> Cycle | None:
@@ -162,7 +226,7 @@ def self_cycle(report: Report) -> Cycle | None:
     wanted = _of_held(report.wanted, report.backtrace)
     holding = _of_held(report.holding, ())
     if holding.mode is Mode.UNKNOWN and (
-        wanted.primitive not in ("", "rwsem", "rwlock") or _same_call(report.wanted, report.holding)
+        wanted.primitive in _ALWAYS_EXCLUSIVE or _same_call(report.wanted, report.holding)
     ):
         holding = replace(wanted, caller=report.holding.where)
     path = Path(
@@ -199,6 +263,8 @@ def _path(report: Report, links: dict[int, Link], number: int, size: int) -> Pat
         _party(inner.lock, want),
         inner.frames,
         number == 0,
+        declared_in(inner.lock, inner.frames),
+        reacquired_in(inner.frames),
     )
 
 
@@ -212,6 +278,9 @@ def _party(lock: Lock, how: Acquisition, reason: str = "") -> Party:
 
 def _want(report: Report, link: Link) -> Acquisition:
     how = of_trace(link.frames)
+    if how.mode is Mode.UNKNOWN and look_up(link.lock).two_sides:
+        closes = any(is_freeze(frame.function) for frame in link.frames[:8])
+        how = replace(how, mode=Mode.EXCLUSIVE if closes else Mode.READ)
     last = report.scenario[-1] if report.scenario else None
     if link.number == 0 and last is not None:
         if last.op == "sync":
@@ -239,13 +308,7 @@ def _hold(
         if report.scenario and report.scenario[0].op == "rlock":
             mode = inner.mode if inner.mode.reads else Mode.READ
             return replace(inner, mode=mode), "lockdep's table says rlock"
-    if inner.mode is Mode.EXCLUSIVE and inner.primitive in (
-        "mutex",
-        "spinlock",
-        "rt_mutex",
-        "ww_mutex",
-        "socket lock",
-    ):
+    if inner.mode is Mode.EXCLUSIVE and inner.primitive in _ALWAYS_EXCLUSIVE:
         return inner, f"a {inner.primitive} is always exclusive"
     usage = seen(outer.lock.usage, report.facts.get("layout") == "early")
     if usage.wrote and not usage.read:

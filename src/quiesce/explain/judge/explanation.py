@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The explanation of one report, as data: what every renderer shows, in this order.
-
-One sentence; the locks; the paths; the interleaving; what makes it a real deadlock or a false one;
-what the report does not show; what would break it, most promising first.
-"""
+"""The explanation of one report, as data: its answer, and all that stands behind it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from quiesce.explain.judge.answer import Answer
+from quiesce.explain.judge.excuses import Excuse
 
 
 @dataclass(frozen=True)
 class LockNote:
     """One lock of the report, explained.
 
-    :param name: as printed; *class_name*: without the version that changes from boot to boot.
+    :param name: as printed; *short_name*: as an answer prints it; *class_name*: without the version
+        that changes from boot to boot.
     :param role: ``wanted``, ``held``, ``link #2``, ``irq-safe`` and such.
     :param mode: how it is taken: a value of :class:`quiesce.explain.judge.modes.Mode`.
     :param held_mode: how it is held by the task that others wait for, likewise.
@@ -45,28 +45,7 @@ class LockNote:
     primitive: str = ""
     address: str = ""
     line: int = 0
-
-
-@dataclass(frozen=True)
-class PathNote:
-    """One edge: *holds* first, then *wants*, in *function*.
-
-    :param task: the letter of the task in the interleaving; *number*: the link of the chain.
-    :param held_how: how sure we are of the mode in which the first lock is held.
-    :param line: 1-based line of the log.
-    """
-
-    task: str
-    number: int
-    holds: str
-    held_mode: str
-    held_how: str
-    wants: str
-    wanted_mode: str
-    call: str
-    function: str
-    entry: str
-    line: int
+    short_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,35 +58,18 @@ class Interleaving:
 
 
 @dataclass(frozen=True)
-class Reason:
-    """One point for or against the hang.
-
-    :param code: the letter of the list in ``docs/reading_splats.md``, empty outside of it.
-    :param certain: True when it follows from the report, False when it has to be looked up.
-    """
-
-    code: str
-    text: str
-    certain: bool
-
-
-@dataclass(frozen=True)
 class Explanation:
-    """See the module.
+    """What is said about one report.
 
-    :param summary: what can happen, in one sentence.
-    :param assessment: ``real``, ``only-if`` or ``artefact``; empty for kinds about no deadlock.
-    :param because: the assessment in a sentence or two.
-    :param real: what speaks for a real deadlock; *false*: what would make it a false one.
+    :param answer: what is shown on one screen; the rest is shown on request.
+    :param excuses: every excuse that was found, the heaviest first.
+    :param locks: the locks of the report, each explained.
+    :param interleavings: the hang, drawn.
+    :param not_shown: what the report cannot tell, and what is missing in the text.
     """
 
-    summary: str
+    answer: Answer
+    excuses: tuple[Excuse, ...] = ()
     locks: tuple[LockNote, ...] = ()
-    paths: tuple[PathNote, ...] = ()
     interleavings: tuple[Interleaving, ...] = ()
-    assessment: str = ""
-    because: str = ""
-    real: tuple[Reason, ...] = ()
-    false: tuple[Reason, ...] = ()
     not_shown: tuple[str, ...] = ()
-    fixes: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from quiesce.explain.judge.annotations import Nature, Note, look_up
 from quiesce.explain.judge.explanation import LockNote
 from quiesce.explain.judge.modes import UNKNOWN, Acquisition, Mode, seen
+from quiesce.explain.judge.words import names_of
 from quiesce.explain.read.model import Lock, Report
 
 _MODE_WORDS = {
@@ -58,6 +59,7 @@ def lock_note(
         primitive=how.primitive,
         address=lock.address,
         line=lock.line,
+        short_name=names_of(report).of(lock),
     )
 
 

@@ -56,7 +56,8 @@ _INTERNAL = re.compile(
     r"|lock_sync|mark_lock|mark_usage|mark_held_locks|lockdep_hardirqs_on_prepare|reacquire_held_locks"
     r"|__lock_release|lock_release|lockdep_\w+|print_\w+|__raw_read_trylock|trace_hardirqs_on\w*"
     r"|__mark_lock\w*|mark_lock_irq|valid_state|check_\w+|dump_stack\w*|__dump_stack|show_stack"
-    r"|dump_backtrace|save_trace|stack_trace_save|do_lock_acquire)$"
+    r"|verify_lock_unused|debug_check_no_locks_\w+|alloc_list_entry|show_trace\w*|add_lock_to_list"
+    r"|register_lock_class|assign_lock_key|__might_resched|unwind_backtrace|dump_backtrace|save_trace|stack_trace_save|do_lock_acquire)$"
 )
 _E, _R, _RR, _S = Mode.EXCLUSIVE, Mode.READ, Mode.RECURSIVE_READ, Mode.SYNC
 _FUNCTIONS: tuple[tuple[str, str, Mode], ...] = (
@@ -72,7 +73,7 @@ _FUNCTIONS: tuple[tuple[str, str, Mode], ...] = (
     (r"(?:__)?down_read\w*|rwsem_down_read\w*|class_rwsem_read_constructor", "rwsem", _R),
     (r"(?:__)?down_write\w*|rwsem_down_write\w*|class_rwsem_write_constructor", "rwsem", _E),
     (r"cpus_read_lock|get_online_cpus|cpuset_read_lock", "percpu_rwsem", _R),
-    (r"cpus_write_lock|cpu_hotplug_begin", "percpu_rwsem", _E),
+    (r"cpus_write_lock|cpu_hotplug_begin|_cpu_up|_cpu_down", "percpu_rwsem", _E),
     (
         r"(?:__)?sb_start_(?:write|pagefault|intwrite)\w*|file_start_write|mnt_want_write\w*|lo_write_bvec"
         r"|kiocb_start_write",
@@ -149,12 +150,23 @@ _ALLOCATOR = re.compile(
     r"|do_kmalloc\w*|k\w*alloc_\w*noprof|(?:get_free|alloc)_pages?\w*|alloc_frozen_pages\w*|mempool_alloc\w*"
     r"|prepare_alloc_pages|slab_pre_alloc_hook|kmalloc_\w+|folio_alloc\w*|vmalloc_\w+|perform_reclaim)$"
 )
+_FREEZE = re.compile(r"(?:__)?blk_(?:mq_)?freeze_\w+|blk_freeze_\w+")
 _DEPTH = 7
 
 
 def plain_name(function: str) -> str:
     """Return *function* without what the compiler appended: ``.isra.0``, ``.part.1``, ``.cold``."""
     return function.partition(".")[0]
+
+
+def is_internal(function: str) -> bool:
+    """True for the functions of lockdep itself, which stand innermost in its stacks."""
+    return _INTERNAL.match(plain_name(function)) is not None
+
+
+def is_freeze(function: str) -> bool:
+    """True for the functions that freeze a block queue."""
+    return _FREEZE.match(plain_name(function)) is not None
 
 
 def of_function(function: str) -> Acquisition:

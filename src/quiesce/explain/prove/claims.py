@@ -6,12 +6,8 @@ from __future__ import annotations
 from quiesce.explain.judge.cycle import Cycle, Wait, taken_together
 from quiesce.explain.judge.kind import Shape
 from quiesce.explain.judge.kinds import judge_of
-from quiesce.explain.judge.reasons import (
-    context_conditions,
-    refutations,
-    two_addresses,
-    writer_conditions,
-)
+from quiesce.explain.judge.ladder import two_addresses
+from quiesce.explain.prove.conditions import context_conditions, refutations, writer_conditions
 from quiesce.explain.prove.plan import (
     AS_DRAWN,
     OTHER_ORDER,
@@ -44,14 +40,14 @@ def claim_for(report: Report) -> Claim:
         return _cycle_claim(report, judge.cycle(report))
     if judge.shape is Shape.INTERRUPT:
         return irq_claim(report, judge.ends(report) if judge.ends is not None else None)
-    return Claim(None, verdict="not_modelled", reason="this kind of report is about no hang")
+    return Claim(None, verdict="not_modelled", reason="this kind of report is not about a hang")
 
 
 def _cycle_claim(report: Report, cycle: Cycle | None) -> Claim:
     if cycle is None:
-        return Claim(None, verdict="incomplete", reason="the dependency chain is not whole")
+        return Claim(None, verdict="incomplete", reason="the dependency chain is not complete")
     if len(cycle.paths) > MAX_PATHS:
-        reason = f"a circle of {len(cycle.paths)} paths is longer than is modelled ({MAX_PATHS})"
+        reason = f"a cycle of {len(cycle.paths)} paths is longer than is modeled ({MAX_PATHS})"
         return Claim(None, verdict="not_modelled", reason=reason)
     model = cycle_scenario(report, cycle)
     if any(len(one.body) > MAX_NESTED for one in model.threads):
@@ -94,7 +90,7 @@ def _trial(
 ) -> Trial:
     refuted = " ".join(refutations(waits))
     if not waits:
-        refuted = "(i) nobody waits: every path of the circle only enters a context"
+        refuted = "(i) no task waits: each path of the cycle only enters a context"
     return Trial(
         name,
         settings,
@@ -115,7 +111,7 @@ def _two_objects(model: ScenarioModel) -> tuple[Trial, ...]:
             ((OTHER_ORDER, 0),),
             refuted=(
                 f"(c) two objects of one class ({first.name}): the task does not wait for itself; "
-                f"real only if {condition}"
+                f"it hangs only if {condition}"
             ),
         ),
         Trial(

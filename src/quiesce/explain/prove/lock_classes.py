@@ -101,7 +101,7 @@ def kind_of(parties: Sequence[Party]) -> Kind:
     if note.nature is Nature.WAIT:
         if note.readers == "recursive":
             return SRCU
-        # dma_fence_begin_signalling() only tries: nobody waits to get in.
+        # dma_fence_begin_signalling() only tries: no task waits to get in.
         fair = note.readers == "fair" and lock.base != "dma_fence_map"
         return FREEZABLE if fair else SECTION
     if note.nature is Nature.HOME_MADE and note.readers == "recursive":
@@ -151,7 +151,7 @@ def nest(kind: Kind, party: Party, attribute: str, *, wanted: bool, comment: str
     if wanted and party.how.trylock and kind.trylock:
         return Nest(f"if self.{attribute}.trylock():", f"self.{attribute}.unlock()", comment)
     if wanted and party.how.trylock:
-        return Nest("pass", comment=f"{party.how.function}() only tries: nobody waits.")
+        return Nest("pass", comment=f"{party.how.function}() only tries: no task waits.")
     if wanted and kind.wait and not mode.reads:
         return Nest(kind.wait.format(x=attribute), comment=comment)
     if mode is Mode.RECURSIVE_READ:

@@ -15,8 +15,8 @@ from dataclasses import replace
 
 from quiesce.explain.judge.annotations import Nature
 from quiesce.explain.judge.cycle import Blocking, Cycle, Party, Path, Task, Wait
+from quiesce.explain.judge.ladder import two_addresses
 from quiesce.explain.judge.modes import Mode
-from quiesce.explain.judge.reasons import two_addresses
 from quiesce.explain.prove.lock_classes import Kind, drawn_kind_of, enter, kind_of, nest, write
 from quiesce.explain.prove.plan import (
     AS_DRAWN,
@@ -131,7 +131,7 @@ class _Builder:
                 ),
                 "" if both else "as_drawn",
             )
-        # Where nobody waits at all, one task can go round the whole circle.
+        # Where no task waits at all, one task can go round the whole circle.
         for task in self.cycle.tasks or (Task(self.cycle.paths),):
             if not self._same_in_both(task):
                 yield self._joined(task)
@@ -160,7 +160,7 @@ class _Builder:
             name, text = f"task_{numbers}", f"Link #{numbers}, with what the annotation stands for."
         else:
             name = f"links_{numbers}"
-            text = f"Links {_listed(task.paths)} in one task: nobody waits in between."
+            text = f"Links {_listed(task.paths)} in one task: no task waits in between."
         return ModelThread(name, text, tuple(body), "as_it_is")
 
     def _of(self, party: Party, kinds: dict[Key, Kind]) -> tuple[Kind, str]:

@@ -79,10 +79,12 @@ def _about_annotation(lock: Lock) -> Claim | None:
         return None
     if note.nature is Nature.CONTEXT:
         return _not_modelled(
-            f"(i) {lock.name} is no lock, and nobody waits for it; the fault is that it is entered "
+            f"(i) {lock.name} is not a lock, and no task waits for it; the bug is that it is entered "
             "where that is not allowed, as by an allocation that may sleep with interrupts off"
         )
-    return _not_modelled(f"(i) {lock.name} is no lock; {note.blocks[:1].lower()}{note.blocks[1:]}")
+    return _not_modelled(
+        f"(i) {lock.name} is not a lock; {note.blocks[:1].lower()}{note.blocks[1:]}"
+    )
 
 
 def _spins(lock: Lock) -> bool:

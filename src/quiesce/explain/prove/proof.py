@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the circle of a report can hang, proved by checking a scenario of it.
+"""Whether the cycle of a report blocks as it is drawn: a scenario of it is checked.
+
+The scenario has the same objects in all rows and lets each row run at any time. So this is no verdict
+about the report; that is ``judge/``'s.
 
 :func:`prove` makes the scenario (``scenario_cycle``, ``scenario_irq``), writes it as a protocol file
 (``scenario_source``) and checks that file (``scenario_run``). Where annotations are involved there
 are two readings, and each is checked: as the locks that lockdep takes them for, and as what they
-stand for. The second decides, since nobody waits for an annotation.
+stand for. The second decides, since no task waits for an annotation.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ class Reading:
     """One way to read the report, checked.
 
     :param name: which: "as lockdep draws it", "what the annotations stand for", ...
-    :param verdict: ``confirmed``, ``refuted`` or ``incomplete``.
+    :param verdict: ``blocks``, ``does-not-block`` or ``incomplete``.
     :param reason: in a sentence.
     :param steps: of the hang that was found, 0 without one; *interleaving*: that hang, drawn.
     :param states: how many states were looked at.
@@ -45,7 +48,7 @@ class Reading:
 class ProofResult:
     """What was proved.
 
-    :param verdict: ``confirmed`` (these tasks hang), ``refuted`` (no interleaving hangs),
+    :param verdict: ``blocks`` (these tasks hang as drawn), ``does-not-block`` (no interleaving hangs),
         ``not_modelled``, or ``incomplete`` (the report is cut, or the space was too large).
     :param reason: in a sentence, without a full stop.
     :param steps: of the hang, 0 without one; *interleaving*: that hang, drawn.
@@ -132,12 +135,12 @@ def _short_reading(short: ScenarioModel, trial: Trial) -> Reading:
 def _judged(trial: Trial, outcome: Outcome, conditions: tuple[str, ...]) -> tuple[str, str]:
     if outcome.hangs:
         count = "one task hangs" if trial.tasks == 1 else f"these {trial.tasks} tasks hang"
-        only_if = "; real only if " + "; and if ".join(conditions) if conditions else ""
+        only_if = "; only if " + "; and if ".join(conditions) if conditions else ""
         steps = "1 step" if outcome.steps == 1 else f"{outcome.steps} steps"
-        return "confirmed", f"{count}, {steps}{only_if}"
+        return "blocks", f"{count}, {steps}{only_if}"
     if outcome.broken:
-        return "confirmed", f"nobody hangs, but this goes wrong: {outcome.broken}"
+        return "blocks", f"no task hangs, but this goes wrong: {outcome.broken}"
     if not outcome.complete:
         return "incomplete", "no hang was found, and not every interleaving was tried"
-    why = trial.refuted or "with these kinds of locks nobody waits for ever"
-    return "refuted", f"no interleaving hangs ({outcome.states} states): {why}"
+    why = trial.refuted or "with these kinds of locks no task waits forever"
+    return "does-not-block", f"no interleaving hangs ({outcome.states} states): {why}"

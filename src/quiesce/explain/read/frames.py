@@ -98,7 +98,11 @@ def _symbolised(text: str, inlined: bool, reliable: bool) -> Frame | None:
         source = decoded["src"].split()[-1]
         return Frame(decoded["fn"].lstrip("."), "", tail, source, reliable, inlined)
     match = _BARE.match(text)
-    if match is None or match["fn"] in _NOT_FUNCTIONS:
+    if (
+        match is None
+        or match["fn"] in _NOT_FUNCTIONS
+        or text[match.end() : match.end() + 1].strip()
+    ):
         return None
     rest = text[match.end() :].strip()
     if inlined or rest.startswith("at "):

@@ -40,6 +40,8 @@ _PHRASE_HEADS = (
     "but task is",
     "but task is already",
     "but task is already holding",
+    " is trying to release",
+    " is trying to release lock",
     " just changed the",
     " just changed the state",
     " just changed the state of",
@@ -51,6 +53,9 @@ _FRAME_HEAD = re.compile(r"[\w.$]{1,200}\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?")
 _SOURCE_END = re.compile(r"(?:\[inline\]|\.[chS]:\d{1,7})$")
 _SYMBOL = re.compile(r"(?:\? )?[A-Za-z_.$][\w.$]{0,200}$|.{1,400}, at: [A-Za-z_.$][\w.$]{0,200}$")
 _RELEASE = re.compile(r"#\d")
+_PHRASE_END = re.compile(r" is trying| is already| just changed")
+_BARE_SYMBOL = re.compile(r"(?:\? )?[A-Za-z_][\w.]{2,200}$")
+_DECODED = re.compile(r"\(?[\w./+-]{3,200}\.(?:[chsS]|rs):\d{1,7}")
 
 
 def join_wrapped(lines: list[LogLine]) -> list[LogLine]:
@@ -123,7 +128,7 @@ def _is_stray(text: str, following: LogLine) -> bool:
 def _is_open(text: str) -> bool:
     """Whether the line evidently goes on: half a lock, a lone address, a soft line break."""
     bare = text.strip()
-    if _ADDRESS.match(bare):
+    if _ADDRESS.match(bare) or _BARE_SYMBOL.match(bare) or _half_decoded(bare):
         return True
     if bare == "?" or _soft_break(bare) or bare.endswith(_PHRASE_HEADS):
         return True
@@ -150,6 +155,12 @@ def _is_open(text: str) -> bool:
     return _half_place(place)
 
 
+def _half_decoded(bare: str) -> bool:
+    """``f (dir/a.c:12`` of decode_stacktrace.sh, whose list of places goes on in the next line."""
+    head, opening, rest = bare.rpartition(" (")
+    return bool(opening) and ")" not in rest and bool(head) and _DECODED.match(rest) is not None
+
+
 def _half_place(place: str) -> bool:
     """``at: blkg`` of a symbol cut in the middle, or ``at: [<addr>]`` alone."""
     if _ADDRESS.match(place):
@@ -162,6 +173,10 @@ def _continues(text: str, following: LogLine, prefixed: bool) -> bool:
     open_text = text.strip()
     if _soft_break(open_text):
         return True
+    if _BARE_SYMBOL.match(open_text) and not _PHRASE_END.search(open_text):
+        return bare.startswith("(") and _DECODED.match(bare) is not None
+    if _half_decoded(open_text):
+        return _DECODED.match(bare) is not None
     if _NEW_THING.match(bare):
         return False
     usage = find_usage(open_text)

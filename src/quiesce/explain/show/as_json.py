@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from quiesce.explain.judge.answer import Answer
+from quiesce.explain.judge.excuses import Excuse
 from quiesce.explain.log import Explained, ExplainedLog
 from quiesce.explain.prove.proof import ProofResult
 from quiesce.explain.read.model import Lock
@@ -46,8 +48,9 @@ def _report(one: Explained) -> dict[str, Any]:
         "links": report.chain_length,
         "held": [lock.name for lock in report.held],
         "held_locks": [_lock(lock) for lock in report.held],
-        "verdict": one.proof.verdict,
-        "verdict_reason": one.proof.reason,
+        "verdict": one.explanation.answer.verdict.value,
+        "verdict_reason": one.explanation.answer.text,
+        "answer": _answer(one.explanation.answer),
         "proof": _proof(one.proof),
         "fingerprint": one.fingerprint,
         "count": one.count,
@@ -84,7 +87,29 @@ def _lock(lock: Lock) -> dict[str, Any]:
     }
 
 
+def _answer(answer: Answer) -> dict[str, Any]:
+    data = asdict(answer)
+    data["verdict"] = answer.verdict.value
+    return data
+
+
 def _explanation(one: Explained) -> dict[str, Any]:
-    explanation = asdict(one.explanation)
-    del explanation["locks"]
-    return explanation
+    explanation = one.explanation
+    return {
+        "summary": explanation.answer.text,
+        "fixes": list(explanation.answer.fixes),
+        "excuses": [_excuse(excuse) for excuse in explanation.excuses],
+        "interleavings": [asdict(interleaving) for interleaving in explanation.interleavings],
+        "not_shown": list(explanation.not_shown),
+    }
+
+
+def _excuse(excuse: Excuse) -> dict[str, Any]:
+    return {
+        "code": excuse.code,
+        "weight": excuse.weight.name.lower(),
+        "text": excuse.text,
+        "notes": list(excuse.notes),
+        "fixes": list(excuse.fixes),
+        "rows": list(excuse.rows),
+    }

@@ -6,58 +6,86 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 
-from quiesce.explain.judge.explanation import LockNote, PathNote, Reason
+from quiesce.explain.judge.answer import Answer
+from quiesce.explain.judge.explanation import LockNote
 from quiesce.explain.judge.lock_notes import mode_words, what_it_is
 from quiesce.explain.judge.modes import Mode
-from quiesce.explain.log import Explained, ExplainedLog, other_readings, proof_line, question
+from quiesce.explain.judge.words import short_name
+from quiesce.explain.log import Explained, ExplainedLog, drawn_cycle, other_readings
+from quiesce.explain.read.model import Lock
+from quiesce.explain.show.as_text import excuse_text
+from quiesce.explain.show.screen import row_lines
 from quiesce.report.markdown import Prose, block, code
 
 
-def render(log: ExplainedLog) -> str:
+def render(log: ExplainedLog, *, verbose: bool = False) -> str:
     """Return *log* as Markdown that ends with a newline; empty for a log without reports."""
-    parts = ["\n".join(_report(one)) for one in log.problems]
+    parts = ["\n".join(_report(one, verbose)) for one in log.problems]
     return "\n\n".join(parts) + "\n" if parts else ""
 
 
-def _report(one: Explained) -> Iterator[str]:
-    report, explanation = one.report, one.explanation
-    prose = Prose(_names(report))
-    yield f"## {report.kind}: {prose(report.title)}"
-    yield ""
-    facts = [f"kernel {code(report.kernel)}" if report.kernel else "", code(report.task or "?")]
+def _report(one: Explained, verbose: bool) -> Iterator[str]:
+    report = one.report
+    facts = [
+        report.kind,
+        f"kernel {code(report.kernel)}" if report.kernel else "",
+        code(report.task or "?"),
+    ]
     facts.append(f"lines {report.line}-{report.end_line}")
     if one.count > 1:
         facts.append(f"seen {one.count} times")
-    yield ", ".join(fact for fact in facts if fact)
+    prose = Prose(_names(report))
+    yield from _answer(one.explanation.answer, prose)
     yield ""
-    yield f"**{prose(explanation.summary)}**"
+    yield f"({', '.join(fact for fact in facts if fact)})"
+    if verbose:
+        yield from _details(one, prose)
+
+
+def _answer(answer: Answer, prose: Prose) -> Iterator[str]:
+    yield f"**{prose(answer.text)}**"
+    if answer.rows:
+        yield from ("", *block("\n".join(_ladder(answer))))
+    for note in answer.notes:
+        yield from ("", prose(note))
+    for chain in answer.chains:
+        yield from ("", f"{chain.label}: {prose(chain.what)}")
+        if chain.functions:
+            yield from ("", " -> ".join(code(f"{name}()") for name in chain.functions))
+    yield ""
+    if not answer.fixes:
+        yield "Fix: not from this report"
+        return
+    yield from ("Fix", "")
+    for number, fix in enumerate(answer.fixes, 1):
+        more = f" {answer.refused}" if number == 1 and answer.refused else ""
+        yield f"{number}. {prose(fix + more)}"
+
+
+def _details(one: Explained, prose: Prose) -> Iterator[str]:
+    explanation = one.explanation
+    yield from _bullets(
+        "What speaks against it", [excuse_text(e) for e in explanation.excuses], prose
+    )
+    for interleaving in explanation.interleavings:
+        yield from ("", f"### {prose(interleaving.title)}", "", *block(interleaving.text))
+    if drawn_cycle(one):
+        yield from ("", "### The drawn cycle, checked as a model", "", prose(drawn_cycle(one)))
+        if one.proof.interleaving:
+            yield from ("", *block(one.proof.interleaving))
+        if other_readings(one):
+            yield from ("", *(f"- {prose(text)}" for text in other_readings(one)))
+    yield from _bullets("What the report does not show", explanation.not_shown, prose)
     if explanation.locks:
         yield from ("", "### The locks", "")
         yield "| lock | part | what it is | taken | at |"
         yield "|---|---|---|---|---|"
         yield from (_lock_row(note, prose) for note in explanation.locks)
         yield from _stands_for(explanation.locks, prose)
-    if explanation.paths:
-        yield from ("", "### The paths", "")
-        yield from (_path(note) for note in explanation.paths)
-    for interleaving in explanation.interleavings:
-        yield from ("", f"### {prose(interleaving.title)}", "", *block(interleaving.text))
-        if interleaving.waits:
-            yield from ("", *(f"- {prose(sentence)}" for sentence in interleaving.waits))
-    if explanation.because or explanation.assessment:
-        yield from ("", f"### {question(one)}", "", prose(explanation.because))
-        if proof_line(one):
-            yield from ("", prose(proof_line(one)))
-            if one.proof.interleaving:
-                yield from ("", *block(one.proof.interleaving))
-            if other_readings(one):
-                yield from ("", *(f"- {prose(text)}" for text in other_readings(one)))
-    yield from _bullets("For it", map(_reason, explanation.real), prose)
-    yield from _bullets("Against it", map(_reason, explanation.false), prose)
-    yield from _bullets("What the report does not show", explanation.not_shown, prose)
-    if explanation.fixes:
-        yield from ("", "### What would break it", "")
-        yield from (f"{n}. {prose(text)}" for n, text in enumerate(explanation.fixes, 1))
+
+
+def _ladder(answer: Answer) -> list[str]:
+    return [line for row in answer.rows for line in row_lines(row)]
 
 
 _OURS = frozenset(["kind", "op", "title", "usage", "what"])
@@ -65,7 +93,7 @@ _OURS = frozenset(["kind", "op", "title", "usage", "what"])
 
 
 def _names(part: object) -> Iterator[str]:
-    """Yield every name in *part*, a report or a part of one."""
+    """Yield every name in *part*, a report or a part of one; of a lock also the short one."""
     if isinstance(part, str):
         yield part
     elif isinstance(part, dict):
@@ -73,6 +101,8 @@ def _names(part: object) -> Iterator[str]:
     elif isinstance(part, tuple):
         yield from (name for value in part for name in _names(value))
     elif is_dataclass(part):
+        if isinstance(part, Lock):
+            yield short_name(part.base)
         for one in fields(part):
             if one.name not in _OURS:
                 yield from _names(getattr(part, one.name))
@@ -97,21 +127,7 @@ def _stands_for(notes: tuple[LockNote, ...], prose: Prose) -> Iterator[str]:
         yield f"- {code(note.name)} stands for {prose(text)}"
 
 
-def _path(note: PathNote) -> str:
-    place = f", in {code(note.function + '()')}" if note.function else ""
-    how = f" {note.held_mode}" if note.held_mode else ""
-    return (
-        f"- **{note.task}** (link #{note.number}): first {code(note.holds)}{how}, "
-        f"then {code(note.call)}{place}"
-    )
-
-
 def _bullets(title: str, texts: Iterable[str], prose: Prose) -> Iterator[str]:
     bullets = [f"- {prose(text)}" for text in texts]
     if bullets:
         yield from ("", f"### {title}", "", *bullets)
-
-
-def _reason(reason: Reason) -> str:
-    letter = f"({reason.code}) " if reason.code else ""
-    return f"{letter}{'' if reason.certain else 'To check: '}{reason.text}"

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.explanation import Explanation, Reason
+from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.call_path import waiter
+from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge, register
+from quiesce.explain.judge.missing import not_shown
 from quiesce.explain.judge.modes import plain_name
 from quiesce.explain.judge.places import all_notes, first_outside, in_function
-from quiesce.explain.judge.reasons import not_shown
+from quiesce.explain.judge.sleeping import where_chain
+from quiesce.explain.judge.words import names_of
 from quiesce.explain.read.model import Report
 
 _FREEING = (
@@ -22,85 +26,73 @@ _FREEING = (
 )
 
 
-def _unlock(report: Report) -> Explanation:
-    name = report.wanted.name if report.wanted else "a lock"
-    frames = report.traces.get("released", ())
-    where = frames[-1].function if frames else first_outside(report.backtrace)
-    held = ", ".join(h.name for h in report.held)
-    also = f" It holds {held}." if held else " It holds no lock at all."
+def _misuse(report: Report, text: str, *fixes: str, notes: tuple[str, ...] = ()) -> Explanation:
+    chains = (where_chain(report, report.backtrace),) if report.backtrace else ()
     return Explanation(
-        summary=(
-            f"{report.task or 'A task'} releases {name} in {where or 'this place'}(), but does not "
-            f"hold it.{also if report.declared_held is not None else ''}"
-        ),
+        Answer(Verdict.MISUSE, f"Misuse: {text}", notes=notes, chains=chains, fixes=fixes),
         locks=all_notes(report),
-        not_shown=tuple(not_shown(report, None)),
-        fixes=(
-            f"Look for a path to {where or 'the release'}() on which {name} was not taken, or was "
-            "released already: an error path, a failed trylock.",
-            "If another task took it on purpose, the lock has no owner: use a semaphore or a "
-            "completion, or tell lockdep (lockdep_off is not the way).",
-        ),
+        not_shown=tuple(not_shown(report)),
+    )
+
+
+def _unlock(report: Report) -> Explanation:
+    name = names_of(report).of(report.wanted) if report.wanted else "a lock"
+    frames = report.traces.get("released", ())
+    where = waiter(frames) or first_outside(report.backtrace)
+    held = ", ".join(names_of(report).of(h) for h in report.held)
+    also = ""
+    if report.declared_held is not None:
+        also = f" It holds {held}." if held else " It holds no lock at all."
+    return _misuse(
+        report,
+        f"{report.task or 'a task'} releases {name}{in_function(where)}, but does not hold it.{also}",
+        f"Look for a path to {where or 'the release'}() on which {name} was not taken, or was released "
+        "already: an error path, a failed trylock.",
+        "If another task took it on purpose, use a semaphore or a completion, which have no owner.",
     )
 
 
 def _nested(report: Report) -> Explanation:
-    name = report.wanted.name if report.wanted else "a lock"
+    names = names_of(report)
+    name = names.of(report.wanted) if report.wanted else "a lock"
     nest = report.subjects.get("nest lock")
-    outer = nest.name if nest else "the outer lock"
-    return Explanation(
-        summary=(
-            f"{report.task or 'A task'} takes {name} as nested inside {outer}, but does not hold "
-            f"{outer}."
-        ),
-        locks=all_notes(report),
-        real=(
-            Reason(
-                "j", "When the text ends here, the lock's data was overwritten or freed.", False
-            ),
-        )
-        if nest is None
-        else (),
-        not_shown=tuple(not_shown(report, None)),
-        fixes=(
-            f"Take {outer} around it: several locks of one class may be held only under one.",
-            f"If {outer} was freed or never initialised, look for a use after free.",
-        ),
+    outer = names.of(nest) if nest else "the outer lock"
+    notes: tuple[str, ...] = ()
+    if nest is None:
+        notes = ("If the text ends here, the data of the lock was overwritten or freed.",)
+    return _misuse(
+        report,
+        f"{report.task or 'a task'} takes {name} as nested inside {outer}, but does not hold {outer}.",
+        f"Take {outer} around it: several locks of one class may be held only under one.",
+        f"If {outer} was freed or never initialized, look for a use after free.",
+        notes=notes,
     )
 
 
 def _freed(report: Report) -> Explanation:
-    name = report.wanted.name if report.wanted else "a lock"
-    where = first_outside(
-        tuple(f for f in report.backtrace if not plain_name(f.function).startswith(_FREEING))
-    )
-    return Explanation(
-        summary=(
-            f"{report.task or 'A task'} frees memory ({report.facts.get('memory', 'see below')}) "
-            f"in which {name} lies, and holds that lock."
-        ),
-        locks=all_notes(report),
-        not_shown=tuple(not_shown(report, None)),
-        fixes=(
-            f"Release {name} before the object is freed{in_function(where)}.",
-            "If a reference should have kept the object alive, look for the missing one.",
-        ),
+    name = names_of(report).of(report.wanted) if report.wanted else "a lock"
+    rest = tuple(f for f in report.backtrace if not plain_name(f.function).startswith(_FREEING))
+    where = first_outside(rest)
+    memory = report.facts.get("memory", "")
+    return _misuse(
+        report,
+        f"{report.task or 'a task'} frees memory{f' ({memory})' if memory else ''} in which {name} lies"
+        f"{in_function(where)}, while that lock is held.",
+        f"Release {name} before the object is freed{in_function(where)}.",
+        "If a reference should have kept the object alive, look for the missing one.",
     )
 
 
 def _held_too_long(report: Report, end: str) -> Explanation:
-    names = ", ".join(h.name for h in report.held) or "a lock"
+    names = ", ".join(names_of(report).of(h) for h in report.held) or "a lock"
     places = [h.where.function for h in report.held if h.where]
-    return Explanation(
-        summary=f"{report.task or 'A task'} {end} and still holds {names}.",
-        locks=all_notes(report),
-        not_shown=tuple(not_shown(report, None)),
-        fixes=(
-            f"Look for a path out of {places[-1] if places else 'the system call'}() that does not "
-            f"release {names}: an error path, an early return.",
-            "If the lock is meant to be held across system calls, it needs no owner: a flag and a "
-            "wait queue, or a semaphore.",
-        ),
+    return _misuse(
+        report,
+        f"{report.task or 'a task'} {end} and still holds {names}.",
+        f"Look for a path out of {places[-1] if places else 'the system call'}() that does not release "
+        f"{names}: an error path, an early return.",
+        "If the lock is meant to be held across system calls, it has no owner: use a flag and a wait "
+        "queue, or a semaphore.",
     )
 
 

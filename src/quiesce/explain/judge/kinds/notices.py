@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+from quiesce.explain.judge.answer import Answer, Verdict
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge, register
+from quiesce.explain.judge.missing import not_shown
 from quiesce.explain.judge.places import all_notes, first_outside, in_function
-from quiesce.explain.judge.reasons import not_shown
+from quiesce.explain.judge.sleeping import where_chain
 from quiesce.explain.read.model import Report
 
+_OFF = "Nothing after this is checked until the next boot."
 
-def _notice(report: Report, summary: str, *fixes: str) -> Explanation:
+
+def _notice(report: Report, verdict: Verdict, text: str, *fixes: str) -> Explanation:
+    chains = (where_chain(report, report.backtrace),) if report.backtrace else ()
     return Explanation(
-        summary=summary,
+        Answer(verdict, f"{text} {_OFF}", chains=chains, fixes=fixes),
         locks=all_notes(report),
-        because="Nothing after this is checked until the next boot.",
-        not_shown=tuple(not_shown(report, None)),
-        fixes=fixes,
+        not_shown=tuple(not_shown(report)),
     )
 
 
@@ -24,9 +27,10 @@ def _no_key(report: Report) -> Explanation:
     where = first_outside(report.backtrace)
     return _notice(
         report,
-        f"{report.task or 'A task'} uses a lock that was never initialised{in_function(where)}: its "
-        "class key is neither static nor registered.",
-        f"Initialise the lock (spin_lock_init(), mutex_init(), ...) before {where or 'its'}() use: "
+        Verdict.MISUSE,
+        f"Misuse: {report.task or 'a task'} uses a lock that was never initialized"
+        f"{in_function(where)}: its class key is neither static nor registered.",
+        f"Initialize the lock (spin_lock_init(), mutex_init(), ...) before {where or 'its first'}() use: "
         "most often an error or remove path runs although the probe did not.",
         "A key in allocated memory needs lockdep_register_key().",
     )
@@ -35,9 +39,10 @@ def _no_key(report: Report) -> Explanation:
 def _limits(report: Report) -> Explanation:
     return _notice(
         report,
-        f"A table of lockdep is full ({report.title}): the validator has turned itself off.",
-        "Raise the limit (CONFIG_LOCKDEP_BITS, _CHAINS_BITS, _STACK_TRACE_BITS), or look for a "
-        "leak of lock classes: keys made per object, modules loaded again and again.",
+        Verdict.OFF,
+        f"Lockdep is off: one of its tables is full ({report.title}).",
+        "Raise the limit (CONFIG_LOCKDEP_BITS, _CHAINS_BITS, _STACK_TRACE_BITS), or look for a leak of "
+        "lock classes: keys made for each object, modules loaded again and again.",
     )
 
 
@@ -45,9 +50,10 @@ def _warning(report: Report) -> Explanation:
     where = first_outside(report.backtrace)
     return _notice(
         report,
-        f"lockdep warns about itself ({report.title}){in_function(where)}.",
-        "Its data does not fit what it expects: memory corruption, a lock used after it was "
-        "freed, a key reused, or a defect of lockdep.",
+        Verdict.OFF,
+        f"Lockdep is off: it warns about its own data ({report.title}){in_function(where)}.",
+        "Look for memory corruption, a lock used after it was freed, or a key reused. If there is none, "
+        "it is a defect of lockdep.",
     )
 
 

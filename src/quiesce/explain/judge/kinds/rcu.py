@@ -3,48 +3,67 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.explanation import Explanation, Reason
+from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.fingerprint import source_place
 from quiesce.explain.judge.kind import Judge, register
-from quiesce.explain.judge.places import all_notes, first_outside
-from quiesce.explain.judge.reasons import not_shown
+from quiesce.explain.judge.missing import not_shown
+from quiesce.explain.judge.places import all_notes, first_outside, in_function
+from quiesce.explain.judge.sleeping import where_chain
+from quiesce.explain.judge.words import names_of
 from quiesce.explain.read.model import Report
 
 
-def _rcu(report: Report) -> Explanation:
+def _explain(report: Report) -> Explanation:
     place, what = report.facts.get("place", ""), report.facts.get("what", "")
     where = first_outside(report.backtrace)
-    illegal = report.facts.get("illegal", "")
-    held = ", ".join(h.name for h in report.held) or "none"
-    reading = any(h.base.startswith("rcu_read_lock") for h in report.held)
-    if illegal:
-        why = f"{illegal}: RCU is not watching this CPU then, so its readers are not seen."
-        cure = "Tell RCU first (ct_irq_enter(), RCU_NONIDLE, _rcuidle tracepoints), or do not use RCU here."
-    elif "llegal context switch" in what:
-        why = "It may sleep inside a read-side section, which must not."
-        cure = "Leave the read-side section before, or use SRCU."
-    elif "dereference_protected" in what:
-        why = "The updater's pointer access does not show the lock that should protect it."
-        cure = "Take the update-side lock, or name it: rcu_dereference_protected(p, lockdep_is_held(&lock))."
-    else:
-        why = "An RCU-protected pointer or list is read, and no read-side section is open."
-        cure = "Open one (rcu_read_lock()), or name the lock that protects it (rcu_dereference_protected())."
-    return Explanation(
-        summary=f"{place or 'A line'}{f', in {where}()' if where else ''}: {what}. {why}",
-        locks=all_notes(report),
-        because=f"Locks held: {held}." if report.declared_held is not None else "",
-        false=(
-            Reason(
-                "",
-                "A lock that protects the pointer is held, but the check does not name it?",
-                False,
-            ),
+    why, fix = _why(report, what)
+    held = [names_of(report).of(lock) for lock in report.held]
+    reading = any(lock.base.startswith("rcu_read_lock") for lock in report.held)
+    notes = []
+    if held and not reading:
+        notes.append(
+            f"Held: {', '.join(held)}. If one of them protects the pointer, the check does not name it."
         )
-        if report.held and not reading
-        else (),
-        not_shown=tuple(not_shown(report, None)),
-        fixes=(cure,),
+    usage = what.removeprefix("suspicious ").removesuffix(" usage").strip("!. ")
+    did = f"{usage} at {place}" if usage and place else (place or usage or "RCU is used")
+    return Explanation(
+        Answer(
+            Verdict.MISUSE,
+            f"Misuse: {did}{in_function(where)}: {why}",
+            notes=tuple(notes),
+            chains=(where_chain(report, report.backtrace),) if report.backtrace else (),
+            fixes=fix,
+        ),
+        locks=all_notes(report),
+        not_shown=tuple(not_shown(report)),
     )
 
 
-register(Judge("rcu", _rcu, identity=source_place))
+def _why(report: Report, what: str) -> tuple[str, tuple[str, ...]]:
+    illegal = report.facts.get("illegal", "")
+    if illegal:
+        return (
+            f"{illegal}. RCU does not watch this CPU then, so it does not see the reader.",
+            ("Tell RCU first (ct_irq_enter(), ct_nmi_enter()), or do not use RCU here.",),
+        )
+    if "llegal context switch" in what:
+        return "it may sleep inside a read-side section.", (
+            "Leave the read-side section before, or use SRCU, whose readers may sleep.",
+        )
+    if "dereference_protected" in what:
+        return "the lock that should protect this update is not held.", (
+            "Take the update-side lock, or name the one that protects it: "
+            "rcu_dereference_protected(p, lockdep_is_held(&lock)).",
+        )
+    if not report.facts.get("place") and not what:
+        return "the line that says what was used, and where, is not in this text.", (
+            "Get the complete report: from dmesg, not from the mail.",
+        )
+    return "an RCU-protected pointer or list is read without a read-side section.", (
+        "Call rcu_read_lock() around the access, and do not use the pointer after rcu_read_unlock().",
+        "If a lock protects the access, name it: rcu_dereference_protected(p, lockdep_is_held(&lock)).",
+    )
+
+
+register(Judge("rcu", _explain, identity=source_place))

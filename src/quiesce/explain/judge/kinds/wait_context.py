@@ -3,64 +3,87 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.explanation import Explanation, Reason
+from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.call_path import waiter
+from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge, register
 from quiesce.explain.judge.lock_notes import lock_note, raw_nesting
+from quiesce.explain.judge.missing import not_shown, partial
 from quiesce.explain.judge.modes import of_trace
 from quiesce.explain.judge.places import held_notes
-from quiesce.explain.judge.reasons import not_shown
+from quiesce.explain.judge.sleeping import where_chain
+from quiesce.explain.judge.words import names_of
 from quiesce.explain.read.model import Lock, Report
 
+_CONTEXTS = {"2": "a hard interrupt", "3": "a softirq", "4": "a task", "5": "a task"}
 
-def _wait_context(report: Report) -> Explanation:
+
+def _explain(report: Report) -> Explanation:
     lock = report.wanted
     if lock is None:
-        return Explanation(
-            "A lock that may sleep is taken where sleeping is not allowed.",
-            not_shown=tuple(not_shown(report, None)),
-            fixes=("Get the whole report: from dmesg, not from the mail.",),
-        )
-    wanted = lock_note(report, lock, "wanted", of_trace(report.backtrace))
-    blocker = _narrowest(report)
-    raw = raw_nesting(report)
-    if blocker is not None:
-        why = f"while {blocker.name} is held, which allows less waiting"
-    else:
-        why = f"in a context that allows less waiting ({_task_context(report, raw)})"
-    both_spin = lock.inner == 3 and raw
-    because = (
-        "On PREEMPT_RT a spinlock_t sleeps, and must not be taken under a raw_spinlock_t or with "
-        "interrupts off; elsewhere it only spins, and nothing hangs."
-        if both_spin
-        else "A task that sleeps there sleeps with preemption or interrupts off, and its CPU stops."
-    )
-    if blocker is not None and blocker.base.startswith("rcu_read_lock"):
-        because = (
-            "A task must not sleep inside an RCU read-side section: the grace period ends then."
-        )
-    fixes = [
-        f"Make {lock.name} a raw_spinlock_t, if what it protects is short and bounded."
-        if both_spin
-        else f"Take {lock.name} before, or leave that section first.",
-        "Move the work to a thread or a work item, where sleeping is allowed.",
-    ]
-    if blocker is not None and blocker.base.startswith("rcu_read_lock"):
-        fixes.insert(0, "Leave the RCU read-side section before, or use SRCU, which may sleep.")
-    elif blocker is not None and both_spin:
-        fixes.insert(1, f"Make {blocker.name} a spinlock_t, if nothing needs it to be raw.")
-    elif blocker is not None and blocker.inner in (2, 3):
-        fixes.insert(1, f"Make {blocker.name} a lock that may be held while sleeping (a mutex).")
+        return Explanation(partial(report, "the lock"), not_shown=tuple(not_shown(report)))
+    note = lock_note(report, lock, "wanted", of_trace(report.backtrace))
     return Explanation(
-        summary=f"{report.task or 'A task'} takes {lock.name} ({wanted.wait_type or 'a lock'}) {why}.",
-        locks=(wanted, *held_notes(report)),
-        assessment="only-if" if both_spin else "real",
-        because=because,
-        false=(
-            Reason("g", "Without PREEMPT_RT a spinlock_t does not sleep.", True),
-        ) if both_spin else (),
-        not_shown=tuple(not_shown(report, None)),
-        fixes=tuple(fixes),
-    )  # fmt: skip
+        _answer(report, lock),
+        locks=(note, *held_notes(report)),
+        not_shown=tuple(not_shown(report)),
+    )
+
+
+def _answer(report: Report, lock: Lock) -> Answer:
+    names, raw = names_of(report), raw_nesting(report)
+    name, blocker = names.of(lock), _narrowest(report)
+    only_rt = lock.inner == 3 and raw
+    function = waiter(report.backtrace) or (waiter(lock.at) if lock.at else "")
+    where = f" in {function}()" if function else ""
+    if blocker is not None:
+        why = f"with {names.of(blocker)} held"
+    else:
+        why = f"in {_context(report, raw)}"
+    what = "may sleep on PREEMPT_RT (it is a spinlock_t)" if only_rt else "may sleep"
+    allowed = _allowed(blocker, names.of(blocker) if blocker is not None else "")
+    return Answer(
+        Verdict.MISUSE,
+        f"Misuse: {report.task or 'a task'} takes {name}{where} {why}. {name} {what}{allowed}.",
+        notes=("Without PREEMPT_RT a spinlock_t only spins there, and nothing hangs.",)
+        if only_rt
+        else (),
+        chains=(where_chain(report, report.backtrace),),
+        fixes=_fixes(name, only_rt, blocker, names.of(blocker) if blocker is not None else ""),
+    )
+
+
+def _allowed(blocker: Lock | None, name: str) -> str:
+    if blocker is None:
+        return ", which is not allowed there"
+    if blocker.base.startswith("rcu_read_lock"):
+        return ", which is not allowed in an RCU read-side section"
+    kind = "raw spinlock" if blocker.inner == 2 else "spinlock"
+    return f", which is not allowed under {name}: that is a {kind}"
+
+
+def _fixes(name: str, only_rt: bool, blocker: Lock | None, held: str) -> tuple[str, ...]:
+    if blocker is None:
+        first = (
+            f"Make {name} a raw_spinlock_t, if what it protects is short and bounded."
+            if only_rt
+            else (f"Do not take {name} there: move the work to a thread or a work item.")
+        )
+        return (first, "Or move the work to a thread or a work item.") if only_rt else (first,)
+    if blocker.base.startswith("rcu_read_lock"):
+        return (
+            f"Take {name} before the RCU read-side section, or leave that section first.",
+            "Or use SRCU, whose readers may sleep.",
+        )
+    if only_rt:
+        return (
+            f"Make {name} a raw_spinlock_t, if what it protects is short and bounded.",
+            f"Or make {held} a spinlock_t, if nothing needs it to be raw.",
+        )
+    return (
+        f"Take {name} before {held}, or drop {held} first.",
+        f"Or make {held} a lock that may be held while sleeping (a mutex).",
+    )
 
 
 def _narrowest(report: Report) -> Lock | None:
@@ -74,15 +97,11 @@ def _narrowest(report: Report) -> Lock | None:
     return lowest if (lowest.inner or 9) < outer else None
 
 
-def _task_context(report: Report, raw: bool) -> str:
+def _context(report: Report, raw: bool) -> str:
     level = report.facts.get("context", "")
-    names = {
-        "2": "hard interrupt",
-        "3": "soft interrupt" if raw else "task",
-        "4": "task",
-        "5": "task",
-    }
-    return names.get(level, "interrupt or atomic section")
+    if level == "3" and not raw:
+        return "a task with interrupts or preemption off"
+    return _CONTEXTS.get(level, "an interrupt or atomic section")
 
 
-register(Judge("wait-context", _wait_context))
+register(Judge("wait-context", _explain))

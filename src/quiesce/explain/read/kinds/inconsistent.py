@@ -8,7 +8,7 @@ import re
 from quiesce.explain.read.kind import Kind, register
 from quiesce.explain.read.reader import Handler, Reader
 
-_USAGES = re.compile(r"inconsistent \{([\w-]{1,40})\} -> \{([\w-]{1,40})\} usage", re.IGNORECASE)
+_USAGES = re.compile(r"inconsistent \{([\w -]{1,40})\} -> \{([\w -]{1,40})\} usage", re.IGNORECASE)
 
 
 def _usages(reader: Reader, text: str, number: int) -> None:
