@@ -107,6 +107,7 @@ REPLAY = {
     "property": str,
     "verdict": VERDICT,
     "incomplete_because": Maybe(str),
+    "no_longer_possible": Maybe(str),
     "fairness": OneOf(("strong", "weak", "none")),
     "counterexample": Maybe(COUNTEREXAMPLE),
 }

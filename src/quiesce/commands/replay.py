@@ -31,7 +31,7 @@ _LONGEST = 9 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What a token is about, as it is here and now.
+    """The scenario that a token is about, as it is here and now.
 
     :param file: the file that was executed, or None for the KVM system.
     :param changed: what has changed since the token was made, or empty.
@@ -40,6 +40,41 @@ class _Source:
     scenario: Scenario
     file: str | None
     changed: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Replayed:
+    """What came out.
+
+    :param changed: as in :class:`_Source`, with what is known since it was compiled.
+    """
+
+    token: Token
+    file: str | None
+    program: Program
+    changed: str
+    run: Walk
+    proof: Proof
+
+    @property
+    def verdict(self) -> Verdict:
+        """VIOLATION: proved again. INCOMPLETE: not proved, which says nothing about other runs."""
+        return Verdict.INCOMPLETE if self.proof.finding is None else Verdict.VIOLATION
+
+    @property
+    def target(self) -> str:
+        """What was replayed: ``FILE:CLASS``, or the settings of the KVM system."""
+        origin = self.token.origin
+        if self.file is not None:
+            return f"{self.file}:{origin.scenario}"
+        return ", ".join(["kvm", *origin.settings])
+
+    @property
+    def check(self) -> str:
+        """The command that checks the same scenario."""
+        target = ["kvm", "check"] if self.file is None else ["check", self.target]
+        settings = [x for s in self.token.origin.settings for x in ("--set", s)]
+        return shlex.join(["quiesce", *target, *settings])
 
 
 def replay_command(args: argparse.Namespace) -> int:
@@ -53,9 +88,8 @@ def replay_command(args: argparse.Namespace) -> int:
     program = compile_scenario(source.scenario, fuse=token.fuse)
     changed = source.changed
     if not changed and program.digest != token.program:
-        changed = (
-            "quiesce has" if source.file is None else f"what {source.file} imports, or quiesce, has"
-        )
+        imported = f"what {source.file} imports, or quiesce, has"
+        changed = "quiesce has" if source.file is None else imported
     run = walk(program, token.initial, token.moves)
     progress = ProgressLine("replaying", args.json)
     options = Options(True, token.fairness, bounds, progress, progress.warn)
@@ -63,18 +97,31 @@ def replay_command(args: argparse.Namespace) -> int:
         proof = prove_again(program, run, token, options)
     finally:
         progress.clear()
-    if not changed and proof.decided and (proof.finding is None or run.blocked):
-        name = _target(token, source)
-        raise UsageError(
-            f"this token claims what is not so: {name} has not changed, but {proof.why or run.blocked}",
-            f"check it again: {_check(token, source)}",
-        )
-    verdict = Verdict.INCOMPLETE if proof.finding is None else Verdict.VIOLATION
+    replayed = _Replayed(token, source.file, program, changed, run, proof)
+    if not changed:
+        _require_exact(replayed)
     if args.json:
-        print(json_text(_to_json(token, source, program, changed, proof, verdict)))
+        print(json_text(_to_json(replayed)))
     else:
-        print(_to_text(token, source, program, changed, run, proof), end="")
-    return verdict.exit_code
+        print(_to_text(replayed), end="")
+    return replayed.verdict.exit_code
+
+
+def _require_exact(replayed: _Replayed) -> None:
+    """Refuse a token that does not say what its program, which has not changed, does.
+
+    :raises UsageError: the run is not possible, or the property does not fail exactly at its end.
+    """
+    proof, run = replayed.proof, replayed.run
+    if not proof.decided:
+        return
+    if run.blocked or proof.finding is None or proof.finding.path != tuple(run.path):
+        name = replayed.token.property
+        why = run.blocked or proof.why or f"`{name}` does not fail at the end of its run"
+        raise UsageError(
+            f"this token claims what is not so: {replayed.target} has not changed, but {why}",
+            f"check it again: {replayed.check}",
+        )
 
 
 def _read(token: str) -> str:
@@ -101,37 +148,26 @@ def _load(token: Token, chosen: str) -> _Source:
     return _Source(scenario, found.name, f"{found.name} has" if found.changed else "")
 
 
-def _target(token: Token, source: _Source) -> str:
-    if source.file is not None:
-        return f"{source.file}:{token.origin.scenario}"
-    return ", ".join(["kvm", *token.origin.settings])
-
-
-def _check(token: Token, source: _Source) -> str:
-    """Return the command that checks the scenario of *token*."""
-    settings = token.origin.settings
-    target = ["kvm", "check"] if source.file is None else ["check", _target(token, source)]
-    return shlex.join(["quiesce", *target, *(x for s in settings for x in ("--set", s))])
-
-
-def _to_text(
-    token: Token, source: _Source, program: Program, changed: str, run: Walk, proof: Proof
-) -> str:
-    finding = proof.finding
-    name = _target(token, source)
-    lines = [f"NOT PROVED AGAIN  {name}" if finding is None else f"VIOLATION  {name}"]
-    if changed:
-        lines.append(f"  {changed} changed since this counterexample was found")
+def _to_text(replayed: _Replayed) -> str:
+    token, run, finding = replayed.token, replayed.run, replayed.proof.finding
+    verdict = "NOT PROVED AGAIN" if finding is None else replayed.verdict.name
+    lines = [f"{verdict}  {replayed.target}"]
+    if replayed.changed:
+        lines.append(f"  {replayed.changed} changed since this counterexample was found")
+    if run.blocked:
+        lines.append(f"  no longer possible: {run.blocked}")
     if finding is None:
-        lines += _not_proved(token, source, run, proof)
-        lines.append(render_interleaving(follow(program, Finding("", "", "", tuple(run.path)))))
+        lines += _not_proved(replayed)
+        walked = follow(replayed.program, Finding("", "", "", tuple(run.path)))
+        lines += ["", render_interleaving(walked)]
     else:
-        lines.append(
-            f"  the same finding, proved again: `{finding.property}` fails {_where(finding)}"
-        )
+        what = "the same finding, proved again"
+        if run.blocked:
+            what = "another run that begins in the same way"
+        lines.append(f"  {what}: `{finding.property}` fails {_where(finding)}")
         if finding.loop_start is not None:
             lines.append(f"  fairness assumed: {FAIRNESS_TEXT[token.fairness]}")
-        lines += ["", render_finding(program, finding)]
+        lines += ["", render_finding(replayed.program, finding)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -143,33 +179,28 @@ def _where(finding: Finding) -> str:
     return f"in {steps - finding.loop_start} steps that repeat forever, after {finding.loop_start}"
 
 
-def _not_proved(token: Token, source: _Source, run: Walk, proof: Proof) -> list[str]:
+def _not_proved(replayed: _Replayed) -> list[str]:
+    name, proof = replayed.token.property, replayed.proof
     if not proof.decided:
-        return [f"  `{token.property}`: {proof.why}", "  --max-states N explores more", ""]
-    if run.blocked:
-        first = f"  no longer possible: {run.blocked}"
-    else:
-        first = f"  the run is still possible, but `{token.property}` no longer fails in it: {proof.why}"
-    return [
-        first,
-        f"  that says nothing about other runs: {_check(token, source)}",
-        "",
-    ]
+        return [f"  `{name}`: {proof.why}", "  --max-states N explores more"]
+    lines = []
+    if not replayed.run.blocked:
+        lines = [f"  the run is still possible, but `{name}` no longer fails in it: {proof.why}"]
+    return [*lines, f"  that says nothing about other runs: {replayed.check}"]
 
 
-def _to_json(
-    token: Token, source: _Source, program: Program, changed: str, proof: Proof, verdict: Verdict
-) -> dict[str, object]:
-    finding = proof.finding
+def _to_json(replayed: _Replayed) -> dict[str, object]:
+    origin, finding = replayed.token.origin, replayed.proof.finding
     return {
         "schema": 1,
-        "scenario": token.origin.scenario,
-        "settings": list(token.origin.settings),
-        "file": source.file,
-        "changed": bool(changed),
-        "property": token.property,
-        "verdict": verdict.value,
-        "incomplete_because": proof.why or None,
-        "fairness": token.fairness,
-        "counterexample": finding_to_json(program, finding) if finding is not None else None,
+        "scenario": origin.scenario,
+        "settings": list(origin.settings),
+        "file": replayed.file,
+        "changed": bool(replayed.changed),
+        "property": replayed.token.property,
+        "verdict": replayed.verdict.value,
+        "incomplete_because": replayed.proof.why or None,
+        "no_longer_possible": replayed.run.blocked or None,
+        "fairness": replayed.token.fairness,
+        "counterexample": finding_to_json(replayed.program, finding) if finding else None,
     }

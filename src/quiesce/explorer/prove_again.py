@@ -28,12 +28,16 @@ from quiesce.explorer.waiting import can_get_on
 from quiesce.explorer.walk import Walk
 from quiesce.verdict import Verdict
 
+_SHORT = 20_000
+"""States that are explored where a run is no longer possible."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What came out.
 
-    :param finding: what was found again, or None.
+    :param finding: what was found again, or None. In a program that has changed, its path may be shorter or
+        longer than the run: the property failed already, or fails in what can follow.
     :param why: why nothing was; empty if something was.
     :param decided: the property does not fail at the end of this run; false: that is not known.
     """
@@ -117,12 +121,18 @@ class _Prover:
             return self._nothing("its last step fails")
         end = replace(self.program, start=(self.run.states[-1],))
         options = replace(self.options, keep_going=True)
+        if self.run.blocked:
+            # The answer is that the run is not possible; a look at what is instead must not take long.
+            most = min(_SHORT, options.bounds.max_states or _SHORT)
+            options = replace(options, bounds=replace(options.bounds, max_states=most))
         result = check(end, options, NativeOptions())
         found = result.property(name)
-        if found.finding is not None and len(found.finding.path) == 1:
-            return Proof(replace(found.finding, path=self.path))
-        if found.verdict is Verdict.HOLDS or found.finding is not None:
+        if found.finding is not None:
+            return Proof(replace(found.finding, path=self.path + found.finding.path[1:]))
+        if found.verdict is Verdict.HOLDS:
             return self._nothing("the threads that wait at its end can move again")
+        if self.run.blocked:
+            return Proof(None, self.run.blocked)
         return Proof(
             None, f"what can still happen after it is not known: {result.incomplete}", False
         )
