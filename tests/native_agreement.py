@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.checker import Options, check_reference
-from quiesce.explorer.evaluate import StepFailure
 from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.native.check import check_native
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.stored import words_at
-from quiesce.explorer.reference import PropertyReader, State, Stepper
+from quiesce.explorer.reference import State, Stepper
 
 
 def reference_space(program: Program) -> tuple[set[State], int]:
@@ -20,30 +19,14 @@ def reference_space(program: Program) -> tuple[set[State], int]:
     seen = set(stepper.initial_states())
     todo = list(seen)
     steps = 0
-    invariants = [
-        PropertyReader(program, i)
-        for i, prop in enumerate(program.properties)
-        if prop.spec.kind == "always"
-    ]
     while todo:
         state = todo.pop()
-        if not all(holds(reader, state) for reader in invariants):
-            # A run ends where an invariant is broken.
-            continue
         for step in stepper.successors(state):
             steps += 1
             if step.failure is None and step.target not in seen:
                 seen.add(step.target)
                 todo.append(step.target)
     return seen, steps
-
-
-def holds(reader: PropertyReader, state: State) -> bool:
-    """Whether a property can be evaluated and is true."""
-    try:
-        return reader.holds(state)
-    except StepFailure:
-        return False
 
 
 def native_space(program: Program, cores: int = 1) -> tuple[set[State], int]:

@@ -39,7 +39,7 @@ MODE = OneOf(("exclusive", "shared", "shared recursive"))
 KIND = OneOf(
     (
         "deadlock", "stuck thread", "lost wakeup", "data race", "broken invariant", "failed assert",
-        "out of range", "endless step", "starvation", "vacuous",
+        "out of range", "endless step", "livelock", "starvation", "vacuous",
     )
 )  # fmt: skip
 
@@ -48,6 +48,15 @@ STATE = {
     "threads": {str: {"at": str, "line": int, "locals": {str: VALUE}}},
 }
 WAITING = {"thread": str, "at": str, "lock": Maybe(str), "held_by": [str]}
+SPINNING = {
+    "thread": str,
+    "file": str,
+    "line": int,
+    "loop": str,
+    "on": [
+        {"name": str, "value": VALUE, "set_by": Maybe(str), "step": Maybe(int), "line": Maybe(int)}
+    ],
+}
 STEP = {
     "thread": str,
     "action": str,
@@ -68,6 +77,7 @@ COUNTEREXAMPLE = {
     "steps": [STEP],
     "loop_start": Maybe(int),
     "waiting": [WAITING],
+    "spinning": [SPINNING],
 }
 CHECK = {
     "schema": int,
@@ -90,6 +100,7 @@ CHECK = {
     "seconds": float,
     "complete": bool,
     "incomplete_because": Maybe(str),
+    "never_executed": Maybe([{"file": str, "line": int, "kind": str, "text": str}]),
     "notes": [str],
     "fairness": OneOf(("strong", "weak", "none")),
     "engine": OneOf(("reference", "native")),

@@ -121,7 +121,7 @@ def last_values(program: Program) -> set[tuple[int, ...]]:
     A thread that waits for ever has, with fusion, not made the plain accesses just before.
     """
     stepper = Stepper(program)
-    graph = explore(stepper, lambda *_: 0, Bounds())
+    graph = explore(stepper, lambda *_: False, Bounds())
     cells = len(program.cells)
     threads = range(len(program.threads))
     return {s[:cells] for s in graph.states if all(stepper.finished(s, t) for t in threads)}

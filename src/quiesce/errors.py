@@ -55,6 +55,11 @@ class Loc:
     def __str__(self) -> str:
         return f"{one_line(self.file)}:{self.line}:{self.column + 1}"
 
+    @property
+    def short(self) -> str:
+        """The place without the folders above: ``file.py:12``."""
+        return f"{self.file.rpartition('/')[2]}:{self.line}"
+
 
 @dataclass(frozen=True, order=True)
 class Diagnostic:

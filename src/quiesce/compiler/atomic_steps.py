@@ -41,11 +41,13 @@ from quiesce.compiler.ir import (
     Store,
     Term,
     VersionRead,
+    inside_atomic,
     operands,
     successors,
     touches_memory,
     walk,
 )
+from quiesce.compiler.loops import LoopNest
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +71,21 @@ class Location:
 
 
 def find_locations(
-    code: Code, *, fuse: bool, visible_cells: frozenset[int], visible_versions: frozenset[int]
+    code: Code,
+    nest: LoopNest,
+    *,
+    fuse: bool,
+    visible_cells: frozenset[int],
+    visible_versions: frozenset[int],
 ) -> list[Location]:
     """Return the locations of *code*; the first is the start, which a run leaves before it begins.
 
+    :param nest: the loops of *code*; each step leaves the same of them on all its paths.
     :param fuse: let plain accesses ride along with the event that follows them.
     :param visible_cells: the cells that properties look at.
     """
     ops = code.ops
-    inside = _inside_atomic(ops)
+    inside = inside_atomic(ops)
     events = {
         i
         for i, op in enumerate(ops)
@@ -97,6 +105,8 @@ def find_locations(
             if not inside[i] and _touches(op) and _first_of_statement(ops, inside, events, i):
                 starts.add(i)
         _break_loops(ops, inside, events, starts)
+    while missing := nest.missing_locations(starts):
+        starts |= missing
     return [_location(ops, i, events, starts) for i in sorted(starts)]
 
 
@@ -164,22 +174,6 @@ def _explore(ops: list[Op], start: int, stop: Callable[[int], bool]) -> set[int]
             # A branch or an assignment that reads nothing shared rides along.
             todo += successors(ops, i)
     return met
-
-
-def _inside_atomic(ops: list[Op]) -> list[bool]:
-    """Return for each operation whether it lies in an atomic region; ``Begin`` itself does not.
-
-    Regions are contiguous in the list: an inlined call lies between its ``Begin`` and its ``End``.
-    """
-    inside = []
-    open_ = False
-    for op in ops:
-        inside.append(open_)
-        if isinstance(op, Begin):
-            open_ = True
-        elif isinstance(op, End):
-            open_ = False
-    return inside
 
 
 def has_marked_access(op: Op) -> bool:

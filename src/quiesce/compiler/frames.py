@@ -10,7 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from quiesce.compiler.ir import Address, Branch, Const, Expr, Jump, Label, Op, SetLocal, Slot, Term
+from quiesce.compiler.ir import (
+    Address,
+    Branch,
+    Const,
+    Expr,
+    Jump,
+    Label,
+    LoopSpan,
+    Op,
+    SetLocal,
+    Slot,
+    Term,
+)
 from quiesce.compiler.layout import Layout
 from quiesce.compiler.source import loc_of
 from quiesce.compiler.types import Type
@@ -113,6 +125,7 @@ class Emitter:
         self.diagnostics = diagnostics
         self.ops: list[Op] = []
         self.slots: list[Slot] = []
+        self.loops: list[LoopSpan] = []
         self.frames: list[Frame] = []
         self.call_sites: list[Loc] = []
         self.statement = 0

@@ -272,13 +272,23 @@ class Halt(Op):
     """The thread has finished."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoopSpan:
+    """The operations of a loop in the source: from *start* to just before *stop*."""
+
+    start: Label
+    stop: Label
+    loc: Loc
+
+
 @dataclass(slots=True)
 class Code:
-    """The operations of one thread kind or property, and its local variables."""
+    """The operations of one thread kind or property, its local variables, and its loops."""
 
     name: str
     ops: list[Op]
     slots: list[Slot] = field(default_factory=list)
+    loops: list[LoopSpan] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -340,6 +350,34 @@ def successors(ops: list[Op], position: int) -> tuple[int, ...]:
         case Branch(target=target):
             return (position + 1, target.position)
     return (position + 1,)
+
+
+def reachable(ops: list[Op]) -> list[bool]:
+    """Return for each operation whether control can come to it."""
+    reached = [False] * len(ops)
+    todo = [0]
+    while todo:
+        i = todo.pop()
+        if not reached[i]:
+            reached[i] = True
+            todo += successors(ops, i)
+    return reached
+
+
+def inside_atomic(ops: list[Op]) -> list[bool]:
+    """Return for each operation whether it lies in an atomic region; ``Begin`` itself does not.
+
+    Regions are contiguous in the list: an inlined call lies between its ``Begin`` and its ``End``.
+    """
+    inside = []
+    open_ = False
+    for op in ops:
+        inside.append(open_)
+        if isinstance(op, Begin):
+            open_ = True
+        elif isinstance(op, End):
+            open_ = False
+    return inside
 
 
 def dump(code: Code) -> str:

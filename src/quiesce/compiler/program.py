@@ -20,6 +20,7 @@ from quiesce.compiler.frames import resolve_labels
 from quiesce.compiler.ir import Choose, Code, SetLocal, dump, operands, successors
 from quiesce.compiler.layout import Cell, Layout
 from quiesce.compiler.liveness import live_slots
+from quiesce.compiler.loops import LoopNest
 from quiesce.compiler.ranges import find_ranges
 from quiesce.compiler.source import file_text
 from quiesce.compiler.statements import Reader
@@ -51,6 +52,10 @@ class ThreadKind:
     :param live: for each location, the locals that are live there: offset in the block to slot.
     :param places: for each slot that is part of a state, its offset in the block.
     :param ranges: the (low, high) of every slot, stored or not.
+    :param location_at: the number of the location at each position that has one.
+    :param nest: the loops of the source.
+    :param loop_depth: for the two locations that a step lies between, the depth of the smallest loop that
+        all of the step is in; 0 for no loop.
     """
 
     name: str
@@ -60,7 +65,15 @@ class ThreadKind:
     live: list[dict[int, int]]
     places: dict[int, int]
     ranges: list[tuple[int, int]]
-    location_at: dict[int, int] = field(default_factory=dict)
+    location_at: dict[int, int]
+    nest: LoopNest
+    loop_depth: dict[tuple[int, int], int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        depths = self.nest.steps(set(self.location_at))
+        self.loop_depth = {
+            (self.location_at[a], self.location_at[b]): depth for (a, b), depth in depths.items()
+        }
 
     @property
     def block(self) -> int:
@@ -216,7 +229,10 @@ def _cut_into_steps(
     versions = frozenset(v for x in exprs for v in expression_versions(x))
     kinds = {}
     for name, code in codes.items():
-        locations = find_locations(code, fuse=fuse, visible_cells=cells, visible_versions=versions)
+        nest = LoopNest(code)
+        locations = find_locations(
+            code, nest, fuse=fuse, visible_cells=cells, visible_versions=versions
+        )
         live = live_slots(code)
         ranges = find_ranges(code, layout)
         stored, offsets = _stored_locals(code, locations, live, ranges)
@@ -224,7 +240,7 @@ def _cut_into_steps(
             name, code, locations, stored,
             [{offsets[s]: s for s in sorted(live[at.position])} for at in locations],
             offsets, ranges,
-            {at.position: i for i, at in enumerate(locations)},
+            {at.position: i for i, at in enumerate(locations)}, nest,
         )  # fmt: skip
     return kinds
 

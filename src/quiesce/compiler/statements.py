@@ -25,6 +25,7 @@ from quiesce.compiler.ir import (
     Jump,
     Label,
     Local,
+    LoopSpan,
     SetLocal,
 )
 from quiesce.compiler.language import REFUSED
@@ -64,7 +65,7 @@ class Reader(FlowReader):
                 self.emit(End(**self.at))
             self.frames.pop()
         self.emit(Halt(**self.at))
-        return Code(method.function.__name__, self.ops, self.slots)
+        return Code(method.function.__name__, self.ops, self.slots, self.loops)
 
     def read_property(self, method: Method) -> Code:
         """Return the operations of a property: all atomic, the answer in slot 0, which is named."""
@@ -80,7 +81,7 @@ class Reader(FlowReader):
                 pass
             self.frames.pop()
         self.emit(Halt(**self.at))
-        return Code(method.function.__name__, self.ops, self.slots)
+        return Code(method.function.__name__, self.ops, self.slots, self.loops)
 
     def _enter(self, method: Method) -> Frame | None:
         """Begin to read *method*, which is called by nobody; None if it cannot be."""
@@ -197,6 +198,7 @@ class Reader(FlowReader):
         if node.orelse:
             self._refuse_else(node)
         start, end = Label(), Label()
+        span = LoopSpan(start, end, self.where(node))
         self.place_label(start)
         slots = self.enter_loop(node.body)
         before = len(self.ops)
@@ -214,6 +216,7 @@ class Reader(FlowReader):
         self.next_round(slots, node)
         self.emit(Jump(start, **self.at))
         self.place_label(end)
+        self.loops.append(span)
         self.join_ways([*ways, *loop.at_break])
 
     def _refuse_else(self, node: ast.While | ast.For) -> None:
@@ -301,6 +304,7 @@ class Reader(FlowReader):
         self.emit(SetLocal(counter, Binary("+", here, Const(over.step)), **self.at))
         self.emit(Jump(head, **self.at))
         self.place_label(end)
+        self.loops.append(LoopSpan(head, end, self.where(node)))
         if isinstance(start, Const) and isinstance(stop, Const):
             if len(range(start.value, stop.value, over.step)):
                 self.join_ways([*round_, *loop.at_break])

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from quiesce.compiler.program import Program, Thread
 from quiesce.explorer import describe
+from quiesce.explorer.coverage import cover
 from quiesce.explorer.evaluate import StepFailure
-from quiesce.explorer.fairness import FairCycles, Lasso
+from quiesce.explorer.fairness import FairCycles, Lasso, LeftOut
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
-from quiesce.explorer.graph import CUT, GO_ON, STOP, Bounds, FailedStep, Graph, Progress, explore
+from quiesce.explorer.getting_on import GettingOn, may_spin
+from quiesce.explorer.graph import Bounds, FailedStep, Graph, Progress, explore
 from quiesce.explorer.paths import path_to
 from quiesce.explorer.races import RaceFinder
 from quiesce.explorer.reference import PropertyReader, State, Step, Stepper
@@ -27,6 +29,7 @@ BUILT_IN = [
     ("no_data_race", "data race"),
     ("assertions", "assert"),
     ("ranges", "range"),
+    ("no_livelock", "livelock"),
     ("no_starvation", "starvation"),
 ]
 """What is always looked for: (name, kind)."""
@@ -80,14 +83,12 @@ class _Check:
                 # What takes the whole graph is left out then.
                 graph.incomplete = str(stopped)
                 results = self._results(graph)
-        if graph.incomplete:
-            for result in results:
-                if result.verdict is Verdict.HOLDS:
-                    result.verdict = Verdict.INCOMPLETE
-        depth = max(graph.depth, default=0)
+        incomplete = graph.incomplete or cut_by_failures(len(graph.failures))
+        leave_open(results, incomplete)
         return CheckResult(
-            self.program, results, len(graph.states), graph.transitions, depth,
-            time.monotonic() - started, "reference", self.options.fairness, graph.incomplete,
+            self.program, results, len(graph.states), graph.transitions, max(graph.depth, default=0),
+            time.monotonic() - started, "reference", self.options.fairness, incomplete,
+            never_executed=None if incomplete else cover(self.program, graph.states),
         )  # fmt: skip
 
     def _results(self, graph: Graph) -> list[PropertyResult]:
@@ -96,16 +97,15 @@ class _Check:
 
     # --- While exploring --------------------------------------------------------------------------
 
-    def _on_state(self, number: int, state: State, steps: list[Step]) -> int:
-        """Look at one state: is anything wrong in it, and does the run end here for that?"""
-        broken = False
+    def _on_state(self, number: int, state: State, steps: list[Step]) -> bool:
+        """Look at one state; true if something is wrong in it and the search is to end for that."""
+        wrong = False
         for i, prop in enumerate(self.program.properties):
-            broken |= self._look(i, prop.spec.kind, number, state)
-        wrong = broken or any(s.failure is not None for s in steps)
+            wrong |= self._look(i, prop.spec.kind, number, state)
+        wrong |= any(s.failure is not None for s in steps)
         wrong |= self.races.look(state)
         wrong |= not steps and bool(unfinished(self.program, state))
-        look = CUT if broken else GO_ON
-        return look | STOP if wrong and not self.options.keep_going else look
+        return wrong and not self.options.keep_going
 
     def _look(self, i: int, kind: str, number: int, state: State) -> bool:
         """Look at one property; true if it is an invariant and false here."""
@@ -131,38 +131,42 @@ class _Check:
     # --- Afterwards -------------------------------------------------------------------------------
 
     def _built_in(self, graph: Graph) -> list[PropertyResult]:
-        cycles = FairCycles(self.program, graph, self.options.fairness)
-        self.cycles = cycles
-        self.stuck = None if graph.incomplete else StuckThreads(self.program, graph)
+        getting_on = GettingOn(self.program, graph)
+        self.cycles = FairCycles(self.program, graph, self.options.fairness, getting_on.progress)
+        self.stuck = None
+        if not graph.incomplete:
+            self.stuck = StuckThreads(self.program, graph)
         found = {
             "no_deadlock": self._deadlock(graph),
             "no_stuck_thread": self._stuck(graph),
             "no_data_race": self._race(graph),
             "assertions": self._failure(graph, "assertions"),
             "ranges": self._failure(graph, "ranges"),
+            "no_livelock": self._livelock(graph),
             "no_starvation": self._starvation(graph),
         }
         return [_result(name, kind, found[name]) for name, kind in BUILT_IN]
 
     def _deadlock(self, graph: Graph) -> Finding | None:
-        """Nobody can move; or, while others run on, several threads never can again."""
+        """No thread can get on any more; or several never can again, while others run."""
         state = find_deadlock(self.program, graph)
         if state is not None:
             threads = unfinished(self.program, graph.states[state])
-            return self._waiting_for_ever(graph, Stuck(state, tuple(threads)), "no_deadlock")
-        stuck = self.stuck.first(2) if self.stuck is not None else None
-        return self._waiting_for_ever(graph, stuck, "no_deadlock") if stuck is not None else None
+            return self._stuck_forever(graph, Stuck(state, tuple(threads), False), "no_deadlock")
+        if self.stuck is None:
+            return None
+        return self._stuck_forever(graph, self.stuck.blocked or self.stuck.several, "no_deadlock")
 
     def _stuck(self, graph: Graph) -> Finding | None:
-        stuck = self.stuck.first(1) if self.stuck is not None else None
-        return (
-            self._waiting_for_ever(graph, stuck, "no_stuck_thread") if stuck is not None else None
-        )
+        alone = self.stuck.alone if self.stuck is not None else None
+        return self._stuck_forever(graph, alone, "no_stuck_thread")
 
-    def _waiting_for_ever(self, graph: Graph, stuck: Stuck, name: str) -> Finding:
-        others_run = graph.first[stuck.state] != graph.first[stuck.state + 1]
-        return describe.waiting_for_ever(
-            self.program, graph.states[stuck.state], stuck.threads, others_run,
+    def _stuck_forever(self, graph: Graph, stuck: Stuck | None, name: str) -> Finding | None:
+        if stuck is None:
+            return None
+        return describe.stuck_forever(
+            self.program, graph.states[stuck.state], stuck.threads,
+            {graph.threads[e] for e in graph.edges(stuck.state)}, stuck.others_run,
             path_to(graph, stuck.state), name,
         )  # fmt: skip
 
@@ -180,8 +184,26 @@ class _Check:
         path = (*path_to(graph, failed.source, failed.thread), failed.action)
         return describe.failure_finding(self.program, failed.thread, failed.failure, path)
 
+    def _livelock(self, graph: Graph) -> Finding | None:
+        """Threads take steps forever in a fair run, and none of them gets on."""
+        if graph.incomplete or not any(may_spin(k) for k in self.program.kinds):
+            return None
+        threads = self.program.threads
+        everyone = (1 << len(threads)) - 1
+        not_daemons = sum(1 << i for i, t in enumerate(threads) if not t.daemon)
+        lasso = self.cycles.find(
+            [True] * graph.expanded, LeftOut(progress=everyone, must_move=not_daemons)
+        )
+        if lasso is None:
+            return None
+        movers = {graph.threads[e] for e in lasso.loop}
+        text = describe.livelock_text(self.program, graph.states[lasso.entry], sorted(movers))
+        return self._lasso_finding(
+            graph, lasso, "no_livelock", text, spinning=tuple(sorted(movers))
+        )
+
     def _starvation(self, graph: Graph) -> Finding | None:
-        """A thread that waits at one step for ever, in a fair run, though it could be let go."""
+        """A thread that waits or spins forever in a fair run, though it could get on."""
         if graph.incomplete:
             return None
         best: Finding | None = None
@@ -192,22 +214,37 @@ class _Check:
         return best
 
     def _starved(self, graph: Graph, number: int, thread: Thread) -> Finding | None:
-        if self.stuck is None or self.stuck.ever(number):
-            return None
+        assert self.stuck is not None
+        bit = 1 << number
+        free = [not mask & bit for mask in self.stuck.masks]
         waits = [at.waits for at in thread.kind.locations]
-        avoids = [waits[s[thread.base]] for s in graph.states[: graph.expanded]]
-        lasso = self.cycles.find(avoids, without=number)
+        at_a_wait = [
+            ok and waits[s[thread.base]]
+            for ok, s in zip(free, graph.states[: graph.expanded], strict=True)
+        ]
+        lasso = self.cycles.find(at_a_wait, LeftOut(moves=bit))
+        spinning = None
+        if may_spin(thread.kind):
+            spinning = self.cycles.find(free, LeftOut(progress=bit, must_move=bit))
+        if lasso is None or (
+            spinning is not None and _length(graph, spinning) < _length(graph, lasso)
+        ):
+            lasso = spinning
         if lasso is None:
             return None
-        text = describe.starving_text(self.program, graph.states[lasso.entry], number)
-        return self._lasso_finding(graph, lasso, "no_starvation", text, number)
+        spins = lasso is spinning
+        text = describe.starving_text(self.program, graph.states[lasso.entry], number, spins)
+        who_spins = (number,) if spins else ()
+        return self._lasso_finding(graph, lasso, "no_starvation", text, number, who_spins)
 
     def _lasso_finding(
-        self, graph: Graph, lasso: Lasso, name: str, message: str, thread: int = -1
-    ) -> Finding:
+        self, graph: Graph, lasso: Lasso, name: str, message: str, thread: int = -1,
+        spinning: tuple[int, ...] = (),
+    ) -> Finding:  # fmt: skip
         stem = path_to(graph, lasso.entry)
         loop = tuple(graph.actions[e] for e in lasso.loop)
-        return Finding("starvation", name, message, stem + loop, len(stem) - 1, thread)
+        kind = "livelock" if name == "no_livelock" else "starvation"
+        return Finding(kind, name, message, stem + loop, len(stem) - 1, thread, spinning)
 
     def _declared(self, graph: Graph, i: int) -> PropertyResult:
         prop = self.program.properties[i]
@@ -216,7 +253,10 @@ class _Check:
         if i in self.broken:
             state, message = self.broken[i]
             finding = describe.broken_finding(name, message, path_to(graph, state))
-        elif kind == "sometimes" and i not in self.seen_true and not graph.incomplete:
+        elif kind == "sometimes" and i not in self.seen_true:
+            if graph.incomplete or graph.failures:
+                # What was not searched might have shown it.
+                return PropertyResult(name, kind, Verdict.INCOMPLETE, informational)
             finding = describe.vacuous_finding(name)
         elif kind == "eventually" and not graph.incomplete:
             finding = self._never_again(graph, i, name)
@@ -231,6 +271,25 @@ class _Check:
         if end is not None:
             return self._lasso_finding(graph, end, name, describe.never_again_text(name, True))
         return None
+
+
+def cut_by_failures(count: int) -> str:
+    """Return why a space is not complete in which *count* steps fail; empty if none does."""
+    if not count:
+        return ""
+    steps = "1 step fails" if count == 1 else f"{count:,} steps fail"
+    return f"{steps} and what would come after is not known"
+
+
+def leave_open(results: list[PropertyResult], incomplete: str) -> None:
+    """Say of nothing that it holds if the space is *incomplete*, but of what was seen to be possible."""
+    for result in results:
+        if incomplete and result.verdict is Verdict.HOLDS and result.kind != "sometimes":
+            result.verdict = Verdict.INCOMPLETE
+
+
+def _length(graph: Graph, lasso: Lasso) -> int:
+    return graph.depth[lasso.entry] + len(lasso.loop)
 
 
 def _result(

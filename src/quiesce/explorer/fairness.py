@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starvation: fair runs that go on for ever without what was promised.
+"""Starvation and livelock: fair runs that go on forever without what was promised.
 
 Fairness assumed, as the kernel gives it:
 
-* weak, for every thread: one that can move all the time does move;
+* weak, forevery thread: one that can move all the time does move;
 * strong, for a thread at a step whose waiters queue (``@atomic(queued=True)``: spinlock_t, qrwlock,
   mutex, rwsem): one that can take the step again and again does take it.
 
-A fair run that avoids a goal for ever ends in a strongly connected part of the states without the
+A thread whose next step fails can take a step: fairness ends a run that keeps it from that step.
+
+A fair run that avoids a goal forever ends in a strongly connected part of the states without the
 goal. With strong fairness, finding one is the emptiness problem of Streett automata: where a thread
 can again and again take its queued step and never moves, the states in which it can are removed and
 what is left is cut into components again (E. A. Emerson, C.-L. Lei, "Modalities for model checking:
@@ -20,17 +22,19 @@ The lasso that is printed is itself a fair run: its loop meets every thread's co
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from quiesce.compiler.program import Program
+from quiesce.explorer.components import strongly_connected
 from quiesce.explorer.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
 class Lasso:
-    """A run that goes on for ever: from state *entry*, *loop* (edge numbers) leads back to it.
+    """A run that goes on forever: from state *entry*, *loop* (edge numbers) leads back to it.
 
     An empty loop is a run that ends in *entry*, where nobody can move.
     """
@@ -39,26 +43,59 @@ class Lasso:
     loop: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Which steps a fair cycle must not contain, and which it must; threads as masks.
+
+    :param moves: threads that must not move in it.
+    :param progress: threads that must not get on in it (``getting_on.py``), and whose choices are fair.
+    :param must_move: one of these threads must move in it; 0: any.
+    """
+
+    moves: int = 0
+    progress: int = 0
+    must_move: int = 0
+
+
+NONE_LEFT_OUT = LeftOut()
+
+
 class FairCycles:
     """Looks for fair cycles in an explored graph.
 
+    :param progress: for each edge, whether its thread gets on by it; needed to leave such edges out.
     :param fairness: ``strong`` (weak for all, strong for queued steps), ``weak``, or ``none``.
     """
 
-    def __init__(self, program: Program, graph: Graph, fairness: str = "strong") -> None:
+    def __init__(
+        self,
+        program: Program,
+        graph: Graph,
+        fairness: str = "strong",
+        progress: Sequence[int] = (),
+    ) -> None:
         self.graph = graph
+        self.progress = progress
         self.fairness = fairness
         self.threads = len(program.threads)
         self._queued = [[at.queued for at in t.kind.locations] for t in program.threads]
         self._base = [t.base for t in program.threads]
         count = graph.expanded
-        self.moves = [0] * count
-        """For each state, the set of threads that can move, as a mask."""
+        self.enabled = [0] * count
+        """For each state, the threads that can take a step, be it one that fails, as a mask."""
         for state in range(count):
             mask = 0
             for edge in graph.edges(state):
                 mask |= 1 << graph.threads[edge]
-            self.moves[state] = mask
+            self.enabled[state] = mask
+        self._failing: dict[tuple[int, int], int] = {}
+        """How many steps of a thread fail in a state."""
+        for failed in graph.failures:
+            self.enabled[failed.source] |= 1 << failed.thread
+            key = failed.source, failed.thread
+            self._failing[key] = self._failing.get(key, 0) + 1
+        self._refused: set[int] = set()
+        """Edges that are left out because an option of the same choice leads out of the component."""
 
     def strongly_enabled(self, state: int) -> int:
         """Return the threads that can take a queued step in *state*, as a mask."""
@@ -67,171 +104,209 @@ class FairCycles:
         values = self.graph.states[state]
         mask = 0
         for thread in range(self.threads):
-            if self.moves[state] >> thread & 1 and self._queued[thread][values[self._base[thread]]]:
+            if (
+                self.enabled[state] >> thread & 1
+                and self._queued[thread][values[self._base[thread]]]
+            ):
                 mask |= 1 << thread
         return mask
 
-    def find(self, avoids: Sequence[bool], without: int = -1) -> Lasso | None:
-        """Return a fair lasso whose loop stays in the states that *avoids* marks; the earliest one.
-
-        :param without: a thread that must not move in the loop, or -1.
-        """
+    def find(self, avoids: Sequence[bool], left_out: LeftOut = NONE_LEFT_OUT) -> Lasso | None:
+        """Return a fair lasso whose loop stays in the states that *avoids* marks; the earliest one."""
         graph = self.graph
+        self._refused.clear()
         best: Lasso | None = None
-        region = [s for s in range(graph.expanded) if avoids[s]]
-        todo = list(self._components(region, set(region), without))
+        todo = self._components([s for s in range(graph.expanded) if avoids[s]], left_out)
         while todo:
             component = todo.pop()
             entry = min(component)
             if best is not None and graph.depth[entry] >= graph.depth[best.entry]:
                 continue
             members = set(component)
-            moved, disabled, strong = self._summary(component, members, without)
+            if left_out.progress and self._refuse_choices(component, members, left_out):
+                todo += self._components(component, left_out)
+                continue
+            moved, disabled, strong = self._summary(component, members, left_out)
+            if left_out.must_move and not moved & left_out.must_move:
+                continue
             starved = strong & ~moved
             if starved:
                 rest = [s for s in component if not self.strongly_enabled(s) & starved]
-                todo += self._components(rest, set(rest), without)
+                todo += self._components(rest, left_out)
                 continue
             everyone = (1 << self.threads) - 1
             if self.fairness != "none" and (moved | disabled) != everyone:
                 continue
-            loop = self._loop(entry, members, moved, without)
-            best = Lasso(entry, loop)
+            best = Lasso(entry, self._loop(entry, members, moved, left_out))
         return best
 
     def find_dead_end(self, avoids: Sequence[bool]) -> Lasso | None:
         """Return the earliest run that simply ends in a state that *avoids* marks."""
-        unknown = set(self.graph.unknown_beyond())
         for state in range(self.graph.expanded):
-            if avoids[state] and not self.moves[state] and state not in unknown:
+            if avoids[state] and not self.enabled[state]:
                 return Lasso(state, ())
         return None
 
     def _summary(
-        self, component: Iterable[int], members: set[int], without: int
+        self, component: Iterable[int], members: set[int], left_out: LeftOut
     ) -> tuple[int, int, int]:
         """Return the threads that move inside, those disabled somewhere, those queued-enabled somewhere."""
-        graph = self.graph
         moved = disabled = strong = 0
         everyone = (1 << self.threads) - 1
         for state in component:
-            disabled |= everyone & ~self.moves[state]
+            disabled |= everyone & ~self.enabled[state]
             strong |= self.strongly_enabled(state)
-            for edge in graph.edges(state):
-                if graph.threads[edge] != without and graph.targets[edge] in members:
-                    moved |= 1 << graph.threads[edge]
+            for edge in self._inside(state, members, left_out):
+                moved |= 1 << self.graph.threads[edge]
         return moved, disabled, strong
 
-    def _inside(self, state: int, members: set[int], without: int) -> list[int]:
+    def _inside(self, state: int, members: set[int], left_out: LeftOut) -> list[int]:
+        """Return the edges from *state* that stay in *members* and are not left out."""
         graph = self.graph
         return [
             e
             for e in graph.edges(state)
-            if graph.targets[e] in members and graph.threads[e] != without
+            if graph.targets[e] in members and not self._is_left_out(e, left_out)
         ]
 
-    def _components(self, region: list[int], members: set[int], without: int) -> list[list[int]]:
-        """Return the strongly connected components of *region* that contain a cycle.
+    def _refuse_choices(
+        self, component: Iterable[int], members: set[int], left_out: LeftOut
+    ) -> bool:
+        """Leave out the steps of a thread whose choices are fair where an option leads out of *component*.
 
-        R. Tarjan, "Depth-first search and linear graph algorithms", SIAM J. Comput. 1(2), 1972, with an
-        explicit stack.
+        A run that stays in the component and comes to that state again and again would have to take that
+        option. So the thread does not move there. Return whether there was such a step.
         """
-        graph = self.graph
-        order: dict[int, int] = {}
-        low: dict[int, int] = {}
-        on_stack: set[int] = set()
-        stack: list[int] = []
-        found: list[list[int]] = []
-        for root in region:
-            if root in order:
-                continue
-            work: list[tuple[int, int]] = [(root, graph.first[root])]
-            order[root] = low[root] = len(order)
-            stack.append(root)
-            on_stack.add(root)
-            while work:
-                state, edge = work[-1]
-                if edge < graph.first[state + 1]:
-                    work[-1] = (state, edge + 1)
-                    target = graph.targets[edge]
-                    if target not in members or graph.threads[edge] == without:
-                        continue
-                    if target not in order:
-                        order[target] = low[target] = len(order)
-                        stack.append(target)
-                        on_stack.add(target)
-                        work.append((target, graph.first[target]))
-                    elif target in on_stack:
-                        low[state] = min(low[state], order[target])
-                    continue
-                work.pop()
-                if work:
-                    above = work[-1][0]
-                    low[above] = min(low[above], low[state])
-                if low[state] == order[state]:
-                    component = []
-                    while True:
-                        member = stack.pop()
-                        on_stack.discard(member)
-                        component.append(member)
-                        if member == state:
-                            break
-                    if len(component) > 1 or any(
-                        graph.targets[e] == state and graph.threads[e] != without
-                        for e in graph.edges(state)
-                    ):
-                        found.append(component)
+        found = False
+        for state in component:
+            by_thread: dict[int, list[int]] = {}
+            for edge in self.graph.edges(state):
+                if left_out.progress >> self.graph.threads[edge] & 1:
+                    by_thread.setdefault(self.graph.threads[edge], []).append(edge)
+            inside = set(self._inside(state, members, left_out))
+            for thread, edges in by_thread.items():
+                stay = [e for e in edges if e in inside]
+                options = len(edges) + self._failing.get((state, thread), 0)
+                if stay and len(stay) < options:
+                    self._refused.update(stay)
+                    found = True
         return found
+
+    def _is_left_out(self, edge: int, left_out: LeftOut) -> bool:
+        if edge in self._refused:
+            return True
+        bit = 1 << self.graph.threads[edge]
+        return bool(left_out.moves & bit or (left_out.progress & bit and self.progress[edge]))
+
+    def _components(self, region: list[int], left_out: LeftOut) -> list[list[int]]:
+        """Return the strongly connected components of *region* that contain a cycle."""
+        graph = self.graph
+
+        def passable(edge: int) -> bool:
+            return not self._is_left_out(edge, left_out)
+
+        return [
+            component
+            for component in strongly_connected(graph, region, passable)
+            if len(component) > 1
+            or any(
+                graph.targets[e] == component[0] and passable(e) for e in graph.edges(component[0])
+            )
+        ]
 
     # --- The loop ---------------------------------------------------------------------------------
 
-    def _loop(self, entry: int, members: set[int], moved: int, without: int) -> tuple[int, ...]:
+    def _loop(
+        self, entry: int, members: set[int], moved: int, left_out: LeftOut
+    ) -> tuple[int, ...]:
         """Return a fair loop from *entry* through *members*, as short as it is found to be."""
-        best = self._tour(entry, members, moved, without)
+        if self.fairness == "none":
+            # Only a thread that must move has to.
+            moved &= left_out.must_move
+            moved &= -moved
+        best = self._tour(entry, members, moved, left_out)
         # A thread that waits somewhere on the loop need not move in it: try to leave each out.
         needed = moved
         for thread in range(self.threads):
             if needed >> thread & 1:
-                shorter = self._tour(entry, members, needed & ~(1 << thread), without)
-                if shorter and len(shorter) <= len(best) and self.is_fair(shorter):
+                shorter = self._tour(entry, members, needed & ~(1 << thread), left_out)
+                if shorter and len(shorter) <= len(best) and self._will_do(shorter, left_out):
                     best, needed = shorter, needed & ~(1 << thread)
-        assert self.is_fair(best)
+        while untaken := self.untaken(best, left_out):
+            for edge in sorted(untaken):
+                best += self._detour(entry, edge, members, left_out)
+        assert self._will_do(best, left_out)
         return best
 
-    def _tour(self, entry: int, members: set[int], must_move: int, without: int) -> tuple[int, ...]:
+    def untaken(self, loop: Sequence[int], left_out: LeftOut) -> set[int]:
+        """Return the options that *loop* is offered and never takes, of threads whose choices are fair."""
+        graph, taken = self.graph, set(loop)
+        options: set[int] = set()
+        for edge in taken:
+            thread = graph.threads[edge]
+            if left_out.progress >> thread & 1:
+                edges = graph.edges(self._source(edge))
+                options.update(e for e in edges if graph.threads[e] == thread)
+        return options - taken
+
+    def _detour(
+        self, entry: int, edge: int, members: set[int], left_out: LeftOut
+    ) -> tuple[int, ...]:
+        """Return a closed walk from *entry* that takes *edge*."""
+        graph = self.graph
+        source, target = self._source(edge), graph.targets[edge]
+        walk: list[int] = []
+        if source != entry:
+            walk += (
+                self._shortest(entry, members, left_out, lambda e: graph.targets[e] == source) or []
+            )
+        walk.append(edge)
+        if target != entry:
+            walk += (
+                self._shortest(target, members, left_out, lambda e: graph.targets[e] == entry) or []
+            )
+        return tuple(walk)
+
+    def _will_do(self, loop: Sequence[int], left_out: LeftOut) -> bool:
+        """Whether *loop* is fair and a thread that must move does."""
+        movers = {self.graph.threads[e] for e in loop}
+        must = left_out.must_move
+        return self.is_fair(loop) and (not must or any(must >> t & 1 for t in movers))
+
+    def _tour(
+        self, entry: int, members: set[int], must_move: int, left_out: LeftOut
+    ) -> tuple[int, ...]:
         """Return a closed walk in which each thread of *must_move* moves and the others wait somewhere."""
         graph = self.graph
         everyone = (1 << self.threads) - 1
-        if self.fairness == "none":
-            must_move = 0
         wait_for = everyone & ~must_move if self.fairness != "none" else 0
         here = entry
-        wait_for &= self.moves[here]
+        wait_for &= self.enabled[here]
         walk: list[int] = []
         while must_move or wait_for:
             path = self._shortest(
                 here,
                 members,
-                without,
+                left_out,
                 lambda edge, m=must_move, w=wait_for: bool(  # type: ignore[misc]
-                    m >> graph.threads[edge] & 1 or w & ~self.moves[graph.targets[edge]]
+                    m >> graph.threads[edge] & 1 or w & ~self.enabled[graph.targets[edge]]
                 ),
             )
             if path is None:
                 return ()
             for edge in path:
                 must_move &= ~(1 << graph.threads[edge])
-                wait_for &= self.moves[graph.targets[edge]]
+                wait_for &= self.enabled[graph.targets[edge]]
             walk += path
             here = graph.targets[walk[-1]]
         if here != entry or not walk:
-            back = self._shortest(here, members, without, lambda e: graph.targets[e] == entry)
+            back = self._shortest(here, members, left_out, lambda e: graph.targets[e] == entry)
             assert back is not None
             walk += back
         return tuple(walk)
 
     def _shortest(
-        self, start: int, members: set[int], without: int, wanted: Callable[[int], bool]
+        self, start: int, members: set[int], left_out: LeftOut, wanted: Callable[[int], bool]
     ) -> list[int] | None:
         """Return the edges of a shortest path from *start* whose last edge is *wanted*."""
         graph = self.graph
@@ -239,7 +314,7 @@ class FairCycles:
         queue = deque([start])
         while queue:
             state = queue.popleft()
-            for edge in self._inside(state, members, without):
+            for edge in self._inside(state, members, left_out):
                 if wanted(edge):
                     path = [edge]
                     while came[state] != -1:
@@ -254,12 +329,10 @@ class FairCycles:
 
     def _source(self, edge: int) -> int:
         """Return the state that *edge* leaves."""
-        from bisect import bisect_right
-
         return bisect_right(self.graph.first, edge) - 1
 
     def is_fair(self, loop: Sequence[int]) -> bool:
-        """Whether going round *loop* for ever is a fair run."""
+        """Whether going round *loop* forever is a fair run."""
         if self.fairness == "none":
             return True
         graph = self.graph
@@ -268,6 +341,6 @@ class FairCycles:
         for edge in loop:
             state = graph.targets[edge]
             moved |= 1 << graph.threads[edge]
-            disabled |= everyone & ~self.moves[state]
+            disabled |= everyone & ~self.enabled[state]
             strong |= self.strongly_enabled(state)
         return (moved | disabled) == everyone and not strong & ~moved

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from quiesce.compiler.program import Program
+from quiesce.errors import Loc
 from quiesce.verdict import Verdict
 
 Path = tuple[int, ...]
@@ -17,12 +18,13 @@ class Finding:
     """One thing that is wrong.
 
     :param kind: ``deadlock``, ``stuck thread``, ``lost wakeup``, ``data race``, ``broken invariant``,
-        ``failed assert``, ``out of range``, ``starvation``, ``vacuous``.
+        ``failed assert``, ``out of range``, ``livelock``, ``starvation``, ``vacuous``.
     :param property: the name of the property that it breaks.
     :param message: one sentence.
     :param path: the shortest way there; for starvation, the stem and once round the loop.
     :param loop_start: for starvation, the number of steps in the stem; else None.
     :param thread: the number of the thread it is about, or -1.
+    :param spinning: the threads that spin; others that it is about wait.
     """
 
     kind: str
@@ -31,6 +33,20 @@ class Finding:
     path: Path = ()
     loop_start: int | None = None
     thread: int = -1
+    spinning: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NeverExecuted:
+    """Something in the source that no reachable state executes.
+
+    :param kind: ``statement``, ``branch`` or ``thread``.
+    :param text: the statement; or a sentence about the branch or the thread.
+    """
+
+    loc: Loc
+    kind: str
+    text: str
 
 
 @dataclass(slots=True)
@@ -51,6 +67,7 @@ class CheckResult:
     :param engine: ``reference`` or ``native``.
     :param incomplete: why the space was not exhausted; empty if it was.
     :param seconds: wall-clock time.
+    :param never_executed: what no reachable state executes; None if not every state was seen.
     """
 
     program: Program
@@ -63,6 +80,7 @@ class CheckResult:
     fairness: str
     incomplete: str = ""
     notes: list[str] = field(default_factory=list)
+    never_executed: list[NeverExecuted] | None = None
 
     @property
     def complete(self) -> bool:
@@ -95,7 +113,7 @@ class CheckResult:
         raise KeyError(name)
 
 
-_WEAKER = {"stuck thread": 1, "starvation": 2, "vacuous": 3}
+_WEAKER = {"stuck thread": 1, "livelock": 2, "starvation": 3, "vacuous": 4}
 
 
 def _rank(finding: Finding) -> int:

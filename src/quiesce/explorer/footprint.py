@@ -18,7 +18,7 @@ from quiesce.compiler.ir import (
     successors,
     walk,
 )
-from quiesce.compiler.program import ThreadKind
+from quiesce.compiler.program import Program, Thread, ThreadKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,14 @@ def step_footprint(kind: ThreadKind, location: int, task: int = -1) -> Footprint
     return Footprint(
         frozenset(plain_reads), frozenset(plain_writes), frozenset(reads), frozenset(writes)
     )
+
+
+def places_of_step(program: Program, thread: Thread, location: int) -> list[int]:
+    """Return the places in a state that a step of *thread* from *location* depends on, in order."""
+    places = set(range(thread.base, thread.base + thread.kind.block))
+    for cell in step_footprint(thread.kind, location).cells:
+        places |= {cell} if cell >= 0 else set(program.snapshot_holders(-1 - cell))
+    return sorted(places)
 
 
 def next_locations(kind: ThreadKind, location: int) -> set[int]:

@@ -76,8 +76,7 @@ class Graph:
     """The states and steps found.
 
     ``targets[first[s]:first[s + 1]]`` are the states after ``s``, ``threads`` who moved, ``actions`` which
-    of the stepper's successors it was. The states in *cut* have no successors because a property was
-    false in them: a run is not followed any further than that.
+    of the stepper's successors it was.
     """
 
     states: list[State] = field(default_factory=list)
@@ -90,14 +89,13 @@ class Graph:
     threads: array[int] = field(default_factory=lambda: array("l"))
     actions: array[int] = field(default_factory=lambda: array("l"))
     failures: list[FailedStep] = field(default_factory=list)
-    cut: set[int] = field(default_factory=set)
     transitions: int = 0
     incomplete: str = ""
     initial: int = 0
 
     def unknown_beyond(self) -> list[int]:
-        """Return the states after which a run was not followed, since something went wrong."""
-        return [*(f.source for f in self.failures), *self.cut]
+        """Return the states after which a run is not known, since a step fails there."""
+        return [f.source for f in self.failures]
 
     @property
     def expanded(self) -> int:
@@ -137,14 +135,8 @@ class Graph:
         return next(e for e in self.edges(self.index[state]) if self.actions[e] == action)
 
 
-GO_ON = 0
-STOP = 1
-"""Finish this depth, then stop."""
-CUT = 2
-"""The run ends here: something is wrong, and what comes after it means nothing."""
-
-OnState = Callable[[int, State, list[Step]], int]
-"""Called for each state as it is expanded, with its steps; returns the sum of what it decides."""
+OnState = Callable[[int, State, list[Step]], bool]
+"""Called for each state as it is expanded, with its steps; true: finish this depth, then stop."""
 
 _CHECK_EVERY = 64
 """States between two looks at what may end the search from outside."""
@@ -183,12 +175,8 @@ def explore(
             break
         state = graph.states[current]
         steps = stepper.successors(state)
-        look = on_state(current, state, steps)
-        if look & STOP and stop_after is None:
+        if on_state(current, state, steps) and stop_after is None:
             stop_after = depth
-        if look & CUT:
-            graph.cut.add(current)
-            steps = []
         graph.expand(current, steps)
         current += 1
     return graph

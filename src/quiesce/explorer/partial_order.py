@@ -10,7 +10,7 @@ Conditions, all decided from the source before the search begins:
   reads of both apart. So it cannot race either, and it neither enables nor disables anybody;
 * it can be taken: it has no ``wait_until``;
 * *invisible*: it writes nothing that a property looks at;
-* *the cycle proviso*: no step is postponed for ever. In each loop of a kind's code there is a location
+* *the cycle proviso*: no step is postponed forever. In each loop of a kind's code there is a location
   from which a thread never goes alone (R. Kurshan, V. Levin, M. Minea, D. Peled, H. Yenigün, "Static
   partial order reduction", TACAS 1998). Going round in the reduced graph, a thread goes round in its
   code; so every cycle has a state in which all threads were let go.

@@ -17,8 +17,9 @@ from quiesce.explorer import describe
 from quiesce.explorer.checker import Options
 from quiesce.explorer.engine import check
 from quiesce.explorer.evaluate import StepFailure
-from quiesce.explorer.fairness import FairCycles
+from quiesce.explorer.fairness import FairCycles, LeftOut
 from quiesce.explorer.findings import Finding, Path
+from quiesce.explorer.getting_on import GettingOn
 from quiesce.explorer.graph import expand_only
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.races import RaceFinder
@@ -73,6 +74,7 @@ class _Prover:
             "no_data_race": self._race,
             "assertions": self._failure,
             "ranges": self._failure,
+            "no_livelock": self._livelock,
             "no_starvation": self._starvation,
         }
         for prop in program.properties:
@@ -148,17 +150,41 @@ class _Prover:
             return self._nothing(f"there is no thread {self.thread}")
         number = names.index(self.thread)
         thread = self.program.threads[number]
+        spins = number in movers
         waits = [at.waits for at in thread.kind.locations]
-        if number in movers or not all(waits[state[thread.base]] for state in loop):
+        if spins and not self._spin(1 << number):
+            return self._nothing(f"{thread.name} gets on in its loop")
+        if not spins and not all(waits[state[thread.base]] for state in loop):
             return self._nothing(f"{thread.name} does not wait all through its loop")
         free = can_get_on(self.program, loop[0], number, self.options.bounds)
         if free is None:
             return Proof(None, f"whether {thread.name} can ever get on is not known", False)
         if not free:
             return self._nothing(f"{thread.name} can never get on: it is stuck")
-        return Proof(
-            self._lasso(name, describe.starving_text(self.program, loop[0], number), number)
-        )
+        text = describe.starving_text(self.program, loop[0], number, spins)
+        lasso = self._lasso(name, text, number)
+        return Proof(replace(lasso, spinning=(number,) if spins else ()))
+
+    def _livelock(self, name: str) -> Proof:
+        unfair = self._not_a_fair_loop()
+        if unfair:
+            return self._nothing(unfair)
+        start, threads = self.loop_start or 0, self.program.threads
+        movers = sorted(set(self.run.movers[start:]))
+        if all(threads[t].daemon for t in movers):
+            return self._nothing("only daemons take steps in its loop")
+        if not self._spin((1 << len(threads)) - 1):
+            return self._nothing("a thread gets on in its loop")
+        text = describe.livelock_text(self.program, self.run.states[start], movers)
+        lasso = self._lasso(name, text)
+        return Proof(replace(lasso, kind="livelock", spinning=tuple(movers)))
+
+    def _spin(self, threads: int) -> bool:
+        """Whether none of *threads*, a mask, gets on in the loop, though its choices are fair."""
+        cycles, edges = self._loop()
+        left_out = LeftOut(progress=threads)
+        moved = [e for e in edges if threads >> cycles.graph.threads[e] & 1]
+        return not any(cycles.progress[e] for e in moved) and not cycles.untaken(edges, left_out)
 
     def _eventually(self, name: str) -> Proof:
         broken = self._broken(name)
@@ -186,16 +212,23 @@ class _Prover:
             return "it does not end in a loop"
         if run.states[start] != run.states[-1]:
             return "its loop does not lead back to where it begins"
+        cycles, edges = self._loop()
+        if not cycles.is_fair(edges):
+            return f"its loop is not fair (fairness: {self.options.fairness})"
+        return ""
+
+    def _loop(self) -> tuple[FairCycles, list[int]]:
+        """Return the loop as edges, and what judges them."""
+        run, start = self.run, self.loop_start or 0
         distinct = list(dict.fromkeys(run.states[start:]))
         graph = expand_only(Stepper(self.program), distinct)
-        cycles = FairCycles(self.program, graph, self.options.fairness)
+        progress = GettingOn(self.program, graph).progress
+        cycles = FairCycles(self.program, graph, self.options.fairness, progress)
         edges = [
             graph.edge(run.states[number], run.path[number + 1])
             for number in range(start, run.steps)
         ]
-        if not cycles.is_fair(edges):
-            return f"its loop is not fair (fairness: {self.options.fairness})"
-        return ""
+        return cycles, edges
 
     def _lasso(self, name: str, message: str, thread: int = -1) -> Finding:
         return Finding("starvation", name, message, self.path, self.loop_start, thread)

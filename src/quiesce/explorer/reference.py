@@ -23,7 +23,7 @@ from quiesce.explorer.evaluate import (
     StepFailure,
     kind_evaluator,
 )
-from quiesce.explorer.footprint import step_footprint
+from quiesce.explorer.footprint import places_of_step
 
 State = tuple[int, ...]
 
@@ -58,6 +58,8 @@ class Stepper:
         longest = max((len(k.code.slots) for k in program.kinds), default=0)
         self._scratch = [0] * (1 + longest)
         self.touched: list[Access] = []
+        self.blocked: list[list[Op]] = []
+        """With a record: what the last step that was tried executed before it had to wait, on each way."""
         self._size = program.size
         self._at = [
             _locations_by_position(t.kind.code.ops, t.kind.location_at) for t in program.threads
@@ -76,14 +78,10 @@ class Stepper:
 
     def _memo(self, thread: Thread) -> list[tuple[Callable[[State], object], _Memo]]:
         """Return, for each location of *thread*, what picks the values that a step depends on."""
-        own = set(range(thread.base, thread.base + thread.kind.block))
-        memos: list[tuple[Callable[[State], object], _Memo]] = []
-        for location in range(len(thread.kind.locations)):
-            touched = set(own)
-            for cell in step_footprint(thread.kind, location).cells:
-                touched |= {cell} if cell >= 0 else set(self.program.snapshot_holders(-1 - cell))
-            memos.append((itemgetter(*sorted(touched)), {}))
-        return memos
+        return [
+            (itemgetter(*places_of_step(self.program, thread, location)), {})
+            for location in range(len(thread.kind.locations))
+        ]
 
     def initial_states(self) -> list[State]:
         """Return the states that a run may begin in.
@@ -93,17 +91,25 @@ class Stepper:
         """
         if self.program.start:
             return list(self.program.start)
-        blank = [c.initial for c in self.program.cells]
-        blank += [0] * (self._size - len(blank))
-        states: list[State] = [tuple(blank)]
+        states = [self.blank]
         for thread in range(len(self.program.threads)):
             reached = []
             for state in states:
-                steps = self._run(state, thread, 0)
+                steps = self.steps_to_begin(state, thread)
                 failing = any(step.failure is not None for step in steps)
                 reached += [state] if failing else [step.target for step in steps]
             states = reached
         return list(dict.fromkeys(states))
+
+    @property
+    def blank(self) -> State:
+        """The state before any thread has run up to its first location."""
+        cells = [c.initial for c in self.program.cells]
+        return (*cells, *[0] * (self._size - len(cells)))
+
+    def steps_to_begin(self, state: State, thread: int) -> list[Step]:
+        """Return what *thread* may do before a run begins: it goes to its first location."""
+        return self._run(state, thread, 0)
 
     def successors(self, state: State) -> list[Step]:
         """Return every step that can be taken from *state*."""
@@ -162,7 +168,7 @@ class Stepper:
         vector[self._size] = thread + 1
         steps: list[Step] = []
         todo: list[tuple[list[int], int, Record | None]] = [(vector, position, None)]
-        self.touched = []
+        self.touched, self.blocked = [], []
         choices = 0
         while todo:
             vector, here, so_far = todo.pop()
@@ -179,6 +185,7 @@ class Stepper:
                             break
                         here = after
                     elif after == BLOCKED:
+                        self._note_blocked()
                         break
                     else:
                         choices += 1
@@ -212,6 +219,10 @@ class Stepper:
             self.touched += self.record.accesses
             self.record.resume(None)
         return steps
+
+    def _note_blocked(self) -> None:
+        if self.record is not None:
+            self.blocked.append(list(self.record.ops))
 
     def _recorded(self) -> Record | None:
         return None if self.record is None else self.record.copy()

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads that can never move again: deadlocks, stuck threads, lost wakeups."""
+"""Threads that can never get on again: deadlocks, stuck threads, lost wakeups.
+
+The definitions are those of ``docs/language.md``, "Stuck". They are about runs that go on forever and
+not about single states, so that it makes no difference how much of a run is one step.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,25 @@ from collections import deque
 from dataclasses import dataclass
 
 from quiesce.compiler.ir import Await, End
+from quiesce.compiler.loops import SourceLoop
 from quiesce.compiler.program import Program
+from quiesce.explorer.components import strongly_connected
 from quiesce.explorer.evaluate import Evaluator, StepFailure, kind_evaluator
+from quiesce.explorer.getting_on import exits_around, loops_left
 from quiesce.explorer.graph import Bounds, Graph
 from quiesce.explorer.reference import State, Stepper
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """In *state*, *threads* can never move again though they have not finished; others run on."""
+    """In *state*, *threads* can never get on again though they have not finished.
+
+    :param others_run: other threads take steps forever.
+    """
 
     state: int
     threads: tuple[int, ...]
+    others_run: bool
 
 
 def unfinished(program: Program, state: State) -> list[int]:
@@ -43,92 +54,168 @@ def find_deadlock(program: Program, graph: Graph) -> int | None:
     return None
 
 
-class StuckThreads:
-    """Which threads can never move again, in each state of an explored graph.
+class Questions:
+    """What decides whether a thread is stuck, a bit each.
 
-    A thread is not stuck in a state from which some run leads to a step of it: the states from which
-    none does are found backwards from all of its steps. A run that ends in a failed step says nothing
-    about what would have come after it. States in which nobody can move are left out: they are
-    deadlocks or ends.
+    For each thread: does it ever move? Does it ever change what others see? Does it ever leave this loop?
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._threads = program.threads
+        bits = 2 * len(self._threads)
+        self._asked: list[list[int]] = []
+        """For each thread and location, the bits of the loops with an exit around it; -1: it has finished."""
+        self._left: list[list[list[int]]] = []
+        """For each thread, location and depth, the bits that a step of that depth sets."""
+        for number, thread in enumerate(self._threads):
+            kind = thread.kind
+            bit_of: dict[SourceLoop, int] = {}
+            asked, left = [], []
+            for location, at in enumerate(kind.locations):
+                around = kind.nest.around(at.position)
+                for loop in around:
+                    if loop not in bit_of:
+                        bit_of[loop] = 1 << bits
+                        bits += 1
+                mine = sum(bit_of[loop] for loop in exits_around(kind, location))
+                asked.append(-1 if at.final else mine)
+                left.append(
+                    [
+                        1 << number
+                        | sum(bit_of[loop] for loop in loops_left(kind, location, level))
+                        for level in range(len(around) + 1)
+                    ]
+                )
+            self._asked.append(asked)
+            self._left.append(left)
+        self.all = (1 << bits) - 1
+
+    def answered_by(self, thread: int, before: State, after: State) -> int:
+        """Return the bits that a step of *thread* answers with yes."""
+        declared = self._threads[thread]
+        here, there = before[declared.base], after[declared.base]
+        bits = self._left[thread][here][declared.kind.loop_depth[here, there]]
+        if self._asked[thread][here] > 0:
+            begin, end = declared.base, declared.base + declared.kind.block
+            if before[:begin] != after[:begin] or before[end:] != after[end:]:
+                bits |= 1 << len(self._threads) + thread
+        return bits
+
+    def stuck(self, state: State, bits: int) -> int:
+        """Return the threads that are stuck in *state*, daemons among them, as a mask.
+
+        :param bits: what is answered with yes on some run from there.
+        """
+        mask, count = 0, len(self._threads)
+        for number, thread in enumerate(self._threads):
+            asked = self._asked[number][state[thread.base]]
+            moves, changes = bits >> number & 1, bits >> count + number & 1
+            if asked >= 0 and (not moves or (asked & ~bits and not changes)):
+                mask |= 1 << number
+        return mask
+
+
+class StuckThreads:
+    """Which threads can never get on again, in each state of an explored graph.
+
+    The answers to :class:`Questions` are collected over the components of the graph, each after those that
+    it leads to. A run that ends in a failed step says nothing about what would have come after it, so there
+    every answer is yes.
     """
 
     def __init__(self, program: Program, graph: Graph) -> None:
+        self._program = program
         self._graph = graph
         self.masks = [0] * graph.expanded
-        """For each state, the threads that are stuck in it, as a mask."""
-        before = _predecessors(graph)
-        movers = _movers(graph)
-        moving = [s for s in range(graph.expanded) if movers[s]]
-        unknown = graph.unknown_beyond()
-        for thread, declared in enumerate(program.threads):
-            if declared.daemon:
-                continue
-            goals = [s for s in moving if movers[s] >> thread & 1]
-            can_move = _backwards([*goals, *unknown], before)
-            final = [at.final for at in declared.kind.locations]
-            for state in moving:
-                if state not in can_move and not final[graph.states[state][declared.base]]:
-                    self.masks[state] |= 1 << thread
-
-    def first(self, count: int) -> Stuck | None:
-        """Return the first state in which exactly *count* threads are stuck; 2 stands for 2 or more."""
-        for state, mask in enumerate(self.masks):
-            if mask and (mask.bit_count() == count or (count == 2 and mask.bit_count() > 2)):
-                threads = tuple(t for t in range(mask.bit_length()) if mask >> t & 1)
-                return Stuck(state, threads)
-        return None
+        """For each state, the threads that are stuck in it, as a mask; daemons left out."""
+        self.blocked: Stuck | None = None
+        """The first state in which some thread is stuck and all others have come to rest forever."""
+        self.several: Stuck | None = None
+        """The first state in which several threads are stuck while others run on forever."""
+        self.alone: Stuck | None = None
+        """The first state in which a single thread is stuck while others run on forever."""
+        self._collect()
 
     def ever(self, thread: int) -> bool:
         """Whether *thread* is stuck in some state."""
         return any(mask >> thread & 1 for mask in self.masks)
 
+    def _collect(self) -> None:
+        """Walk the components, those that others lead to first, and keep what is found."""
+        graph, threads = self._graph, self._program.threads
+        questions = Questions(self._program)
+        daemons = sum(1 << i for i, t in enumerate(threads) if t.daemon)
+        unknown: dict[int, int] = {}
+        for failed in graph.failures:
+            unknown[failed.source] = unknown.get(failed.source, 0) | 1 << failed.thread
+        count = graph.expanded
+        can, movers, ahead = [0] * count, [0] * count, [0] * count
+        for component in strongly_connected(graph, range(count)):
+            members = set(component)
+            bits = moving = inside = beyond = 0
+            for state in component:
+                if state in unknown:
+                    bits, moving = questions.all, moving | unknown[state]
+                for edge in graph.edges(state):
+                    thread, target = graph.threads[edge], graph.targets[edge]
+                    moving |= 1 << thread
+                    bits |= questions.answered_by(thread, graph.states[state], graph.states[target])
+                    if target in members:
+                        inside |= 1 << thread
+                    elif target < count:
+                        bits |= can[target]
+                        moving |= movers[target]
+                        beyond |= ahead[target]
+            # A component of several states has the same threads stuck in all of them.
+            stuck = questions.stuck(graph.states[component[0]], bits)
+            mine = stuck & ~daemons
+            if inside & ~stuck and mine:
+                beyond |= 1 if mine & mine - 1 == 0 else 2
+            for state in component:
+                can[state], movers[state], ahead[state] = bits, moving, beyond
+                self.masks[state] = mine
+                self._note(state, mine, stuck, moving, beyond)
+
+    def _note(self, state: int, mine: int, stuck: int, moving: int, beyond: int) -> None:
+        """Keep *state* if it is the first of its sort.
+
+        :param moving: who takes a step in any run from here; *beyond*: 1 if a run leads to where one thread
+            is stuck forever while others run, 2 if to where several are.
+        """
+        if not mine:
+            return
+        threads = tuple(t for t in range(mine.bit_length()) if mine >> t & 1)
+        if not moving & ~stuck:
+            if self.blocked is None or state < self.blocked.state:
+                self.blocked = Stuck(state, threads, False)
+        elif len(threads) > 1:
+            if beyond & 2 and (self.several is None or state < self.several.state):
+                self.several = Stuck(state, threads, True)
+        elif beyond & 1 and (self.alone is None or state < self.alone.state):
+            self.alone = Stuck(state, threads, True)
+
 
 def can_get_on(program: Program, state: State, thread: int, bounds: Bounds) -> bool | None:
     """Whether *thread* is not stuck in *state*; None if that is not known within *bounds*.
 
-    As in :class:`StuckThreads`, but only until a run is found.
+    As in :class:`StuckThreads`, but only until every question is answered.
     """
-    stepper = Stepper(program)
-    seen, todo = {state}, deque([state])
-    while todo:
+    stepper, questions = Stepper(program), Questions(program)
+    seen, todo, bits = {state}, deque([state]), 0
+    while questions.stuck(state, bits) >> thread & 1:
+        if not todo:
+            return False
         if len(seen) > (bounds.max_states or len(seen)) or bounds.ends_now():
             return None
-        for step in stepper.successors(todo.popleft()):
-            if step.thread == thread or step.failure is not None:
+        here = todo.popleft()
+        for step in stepper.successors(here):
+            if step.failure is not None:
                 return True
+            bits |= questions.answered_by(step.thread, here, step.target)
             if step.target not in seen:
                 seen.add(step.target)
                 todo.append(step.target)
-    return False
-
-
-def _movers(graph: Graph) -> list[int]:
-    """Return for each state the threads that can take a step, as a mask."""
-    movers = [0] * graph.expanded
-    for state in range(graph.expanded):
-        for edge in graph.edges(state):
-            movers[state] |= 1 << graph.threads[edge]
-    return movers
-
-
-def _backwards(goals: list[int], before: list[list[int]]) -> set[int]:
-    """Return the states from which one of *goals* can be reached."""
-    reached = set(goals)
-    todo = list(goals)
-    while todo:
-        for source in before[todo.pop()]:
-            if source not in reached:
-                reached.add(source)
-                todo.append(source)
-    return reached
-
-
-def _predecessors(graph: Graph) -> list[list[int]]:
-    before: list[list[int]] = [[] for _ in range(len(graph.states))]
-    for state in range(graph.expanded):
-        for edge in graph.edges(state):
-            before[graph.targets[edge]].append(state)
-    return before
+    return True
 
 
 def lost_wakeup(program: Program, state: State, thread: int) -> bool:

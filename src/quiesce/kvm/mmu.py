@@ -76,7 +76,9 @@ class Mmu(Protocol):
 
     def __init__(self, sptes: tuple[Spte, ...], invalidations: int) -> None:
         self.sptes = sptes
-        self.mmu_invalidate_in_progress = shared(Int(0, low=-invalidations, high=invalidations))
+        self.mmu_invalidate_in_progress = shared(Int(0, low=-1, high=invalidations))
+        """Below 0 KVM_BUG_ON() fires in the kernel. Here the run goes on, so that what follows is seen,
+        until the count leaves its range."""
         self.expected_in_progress = shared(Int(0, high=invalidations))
         """How many invalidations took notice in start and have not ended. For the properties only."""
 

@@ -18,7 +18,7 @@ from quiesce.compiler.ir import LockEvent
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.explorer.evaluate import LockCall, Record
-from quiesce.explorer.graph import GO_ON, Bounds, Graph, explore
+from quiesce.explorer.graph import Bounds, Graph, explore
 from quiesce.explorer.reference import State, Step, Stepper
 from quiesce.harmless import one_line
 from quiesce.lockdep.classes import LockdepMap, WaitType
@@ -72,7 +72,7 @@ class ExploredLockdep:
         self._bounds = bounds or Bounds(max_states=DEFAULT_STATES)
         with noted():
             if any(_lock_events(self.program)) and not self._run_alone() and not self._ends_now():
-                self.add_graph(explore(self._plain, lambda *_: GO_ON, self._bounds))
+                self.add_graph(explore(self._plain, lambda *_: False, self._bounds))
         return self.validator.report
 
     def _ends_now(self) -> bool:

@@ -9,6 +9,7 @@ from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.errors import Loc
 from quiesce.explorer.findings import CheckResult, Finding
+from quiesce.explorer.spinning import Spinning, find_spinning
 from quiesce.explorer.trace import Held, Trace, TraceStep, Waiting, follow, state_dict
 from quiesce.primitives import LockdepMap
 
@@ -48,12 +49,23 @@ def check_to_json(
         "seconds": round(result.seconds, 3),
         "complete": result.complete,
         "incomplete_because": result.incomplete or None,
+        "never_executed": never_executed_to_json(result),
         "notes": result.notes,
         "fairness": result.fairness,
         "engine": result.engine,
         "counterexample": finding_to_json(result.program, finding) if finding else None,
         "replay": replay,
     }
+
+
+def never_executed_to_json(result: CheckResult) -> list[dict[str, object]] | None:
+    """Return what no reachable state executes; None if not every state was seen."""
+    if result.never_executed is None:
+        return None
+    return [
+        {"file": one.loc.file, "line": one.loc.line, "kind": one.kind, "text": one.text}
+        for one in result.never_executed
+    ]
 
 
 def other_counterexamples(
@@ -84,6 +96,7 @@ def finding_to_json(program: Program, finding: Finding) -> dict[str, object]:
         "steps": [],
         "loop_start": None,
         "waiting": [],
+        "spinning": [],
     }
 
 
@@ -99,6 +112,26 @@ def trace_to_json(trace: Trace) -> dict[str, object]:
         "steps": [_step(program, step) for step in trace.steps],
         "loop_start": finding.loop_start,
         "waiting": [_waiting(program, waiting) for waiting in trace.waiting],
+        "spinning": [_spinning(program, spinning) for spinning in find_spinning(trace)],
+    }
+
+
+def _spinning(program: Program, spinning: Spinning) -> dict[str, object]:
+    return {
+        "thread": program.threads[spinning.thread].name,
+        "file": spinning.loc.file,
+        "line": spinning.loc.line,
+        "loop": spinning.text,
+        "on": [
+            {
+                "name": watched.name,
+                "value": watched.value,
+                "set_by": program.threads[watched.thread].name if watched.loc is not None else None,
+                "step": watched.step if watched.loc is not None else None,
+                "line": watched.loc.line if watched.loc is not None else None,
+            }
+            for watched in spinning.watched
+        ],
     }
 
 

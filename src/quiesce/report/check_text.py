@@ -7,8 +7,8 @@ import textwrap
 
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
-from quiesce.errors import Loc
 from quiesce.explorer.findings import CheckResult, Finding
+from quiesce.explorer.spinning import find_spinning
 from quiesce.explorer.trace import Trace, follow
 from quiesce.harmless import harmless, one_line
 from quiesce.report.interleaving import render_interleaving, waits_for
@@ -28,10 +28,11 @@ def render_check(result: CheckResult, title: str, replay: str | None) -> str:
     :param replay: the command that repeats the counterexample, or None.
     """
     lines = [f"{result.verdict.name}  {one_line(title)}", f"  {summary(result)}"]
-    if result.incomplete and result.verdict is not Verdict.VIOLATION:
-        lines.append(f"  not a proof: {result.incomplete}")
+    if result.incomplete:
+        proof = "not a proof" if result.verdict is not Verdict.VIOLATION else "not decided"
+        lines += _filled(f"{proof}: {result.incomplete}", "  ")
     lines += [f"  note: {one_line(note)}" for note in result.notes]
-    lines += ["", *_properties(result), ""]
+    lines += ["", *_properties(result), *_never_executed(result), ""]
     finding = result.finding
     if finding is not None:
         lines.append(render_finding(result.program, finding))
@@ -48,6 +49,8 @@ def summary(result: CheckResult) -> str:
         f"{coverage}, {result.seconds:.2f} s"
     )
 
+
+_ABOUT_WAITING = ("deadlock", "stuck thread", "lost wakeup", "livelock", "starvation")
 
 _MARKS = {
     Verdict.HOLDS: "holds",
@@ -68,6 +71,33 @@ def _properties(result: CheckResult) -> list[str]:
     return lines
 
 
+MOST_NEVER_EXECUTED = 12
+"""Lines about what never executed that the text shows; JSON and HTML have all."""
+
+
+def _never_executed(result: CheckResult) -> list[str]:
+    """Return what no reachable state executes: a proof of nothing looks like a proof."""
+    missing = result.never_executed
+    if not missing:
+        return []
+    lines = ["", "  never executed:"]
+    for one in missing[:MOST_NEVER_EXECUTED]:
+        lines += _filled(f"{one.loc.short}: {one.text}", "    ")
+    if len(missing) > MOST_NEVER_EXECUTED:
+        lines.append(f"    and {len(missing) - MOST_NEVER_EXECUTED} more (--json has all)")
+    return lines
+
+
+def _filled(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        one_line(text),
+        79,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}    ",
+        break_on_hyphens=False,
+    )
+
+
 def render_finding(program: Program, finding: Finding) -> str:
     """Return one finding as a story: what it is, the interleaving, who waits for whom, what changed."""
     lines = textwrap.wrap(
@@ -86,28 +116,43 @@ def render_finding(program: Program, finding: Finding) -> str:
 
 
 def _who_waits(trace: Trace) -> list[str]:
-    if trace.finding.kind not in ("deadlock", "stuck thread", "lost wakeup", "starvation"):
+    if trace.finding.kind not in _ABOUT_WAITING:
         return []
     program = trace.program
-    lines = []
+    lines = _who_spins(trace)
     for waiting in trace.waiting:
         name = program.threads[waiting.thread].name
         what = waiting.lock or waiting.label
-        if trace.program.threads[waiting.thread].daemon:
+        if trace.program.threads[waiting.thread].daemon or waiting.thread in trace.finding.spinning:
             continue
         why = waits_for(trace, waiting).removeprefix("waits").strip()
         behind = f", {why}" if why.startswith("behind") else ""
-        text = f"{one_line(name)} waits for {one_line(what)} at {place(waiting.loc)}{behind}"
-        lines += textwrap.wrap(
-            text, 79, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
-        )
+        lines += _filled(f"{name} waits for {what} at {waiting.loc.short}{behind}", "  ")
         for other in waiting.holders:
             for held in trace.held.get(other, []):
                 if display_name(program.layout.components[held.component]) == waiting.lock:
                     how = " as a reader" if held.read else ""
                     holder = one_line(program.threads[other].name)
-                    lines.append(f"    held{how} by {holder} since {place(held.loc)}")
+                    lines.append(f"    held{how} by {holder} since {held.loc.short}")
     return [*lines, ""] if lines else []
+
+
+def _who_spins(trace: Trace) -> list[str]:
+    """Say where each thread spins, on what, and which thread set it so."""
+    lines = []
+    threads = trace.program.threads
+    for spinning in find_spinning(trace):
+        where = f"{spinning.loc.short}: `{spinning.text}`"
+        lines += _filled(f"{threads[spinning.thread].name} spins at {where}", "  ")
+        for watched in spinning.watched:
+            text = f"{watched.name} is {watched.value}"
+            if watched.loc is not None:
+                by = threads[watched.thread].name
+                text += f" since step {watched.step}, {by}: {watched.action} at {watched.loc.short}"
+            else:
+                text += ", which no thread has changed"
+            lines += _filled(text, "    ")
+    return lines
 
 
 def _last_changes(trace: Trace) -> list[str]:
@@ -125,8 +170,3 @@ def _last_changes(trace: Trace) -> list[str]:
             )
     kept = lines[-6:]
     return ["what changed last", *kept, ""] if kept else []
-
-
-def place(loc: Loc) -> str:
-    """Return ``file.py:12``, without the folders above."""
-    return f"{one_line(loc.file.rpartition('/')[2])}:{loc.line}"

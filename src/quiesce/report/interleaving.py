@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quiesce.explorer.spinning import find_spinning
 from quiesce.explorer.trace import Trace, Waiting
 from quiesce.harmless import one_line
 from quiesce.report.columns import broken
@@ -67,12 +68,13 @@ def _rows(trace: Trace) -> list[_Row]:
             texts[-1] += f"   <- {step.failure.message}"
         rows += [_Row(step.thread, text) for text in texts]
     if loop is not None and loop < len(trace.steps):
-        rows.append(_Row(-1, "... and so on for ever."))
+        rows.append(_Row(-1, "... and so on forever."))
     elif trace.finding.kind in _ABOUT_WAITING or loop is not None:
         for waiting in trace.waiting:
             if _is_bystander(trace, waiting):
                 continue
             _add_remark(rows, waiting, waits_for(trace, waiting))
+        rows += [_Row(s.thread, f"{s.text}   <- spins") for s in find_spinning(trace)]
     return rows
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A check with the native explorer: the same verdicts as ``checker.py``, for large spaces.
 
-First a search for everything that can be seen in one state or step, with the reductions that are asked
-for. If that is exhausted without a violation, what is about runs that go on for ever (stuck threads,
+First a search foreverything that can be seen in one state or step, with the reductions that are asked
+for. If that is exhausted without a violation, what is about runs that go on forever (stuck threads,
 starvation, ``eventually``) is decided on the whole graph without reductions, since fairness is promised
 to each thread by itself. Every finding is replayed with the reference stepper.
 """
@@ -16,11 +16,15 @@ import numpy as np
 
 from quiesce.compiler.program import Program
 from quiesce.explorer import describe
-from quiesce.explorer.checker import BUILT_IN, Options
+from quiesce.explorer.checker import BUILT_IN, Options, cut_by_failures, leave_open
 from quiesce.explorer.evaluate import StepFailure
+from quiesce.explorer.fairness import LeftOut
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
+from quiesce.explorer.getting_on import may_spin
 from quiesce.explorer.native.checkpoint import Checkpoint
-from quiesce.explorer.native.liveness import Masks, NativeLasso, StepGraph
+from quiesce.explorer.native.cover import cover_natively
+from quiesce.explorer.native.graph_kernels import AT_REST, STUCK_ALONE, STUCK_TOGETHER
+from quiesce.explorer.native.liveness import NativeLasso, StepGraph, StuckStates
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.records import Sighting
 from quiesce.explorer.native.replay import Mismatch, Replay
@@ -60,7 +64,7 @@ def check_native(
 
 
 def _found_in_a_state(result: CheckResult) -> set[str]:
-    """Return the kinds of what was found, without what is about runs that go on for ever."""
+    """Return the kinds of what was found, without what is about runs that go on forever."""
     kinds = {p.finding.kind for p in result.properties if p.finding}
     return kinds - {"starvation", "vacuous"}
 
@@ -73,7 +77,7 @@ class _NativeCheck:
         self.notes: list[str] = []
         self.undecided = ""
         self.graph: StepGraph | None = None
-        self.stuck: Masks = np.zeros(0, np.uint64)
+        self.stuck: StuckStates | None = None
         search_options = SearchOptions(
             options.bounds, native.cores, options.keep_going, True, options.progress
         )
@@ -101,19 +105,19 @@ class _NativeCheck:
                         self._build_graph()
                     results += self._liveness(results)
             except Stopped as stopped:
-                self.graph, self.stuck = None, np.zeros(0, np.uint64)
+                self.graph = self.stuck = None
                 self.undecided = f"stuck threads and starvation are not decided: {stopped}"
                 results += self._liveness(results)
         order = [name for name, _ in BUILT_IN] + [p.name for p in self.program.properties]
         results.sort(key=lambda r: order.index(r.name))
-        if self.search.incomplete:
-            for result in results:
-                if result.verdict is Verdict.HOLDS:
-                    result.verdict = Verdict.INCOMPLETE
-        incomplete = self.search.incomplete or self.undecided
+        failed = self.search.failed_steps if self.graph is None else self.graph.failed_steps
+        cut = self.search.incomplete or cut_by_failures(failed)
+        leave_open(results, cut)
+        incomplete = cut or self.undecided
         return CheckResult(
             self.program, results, self.search.states, self.search.transitions, self.search.depth,
             time.monotonic() - started, "native", self.options.fairness, incomplete, self.notes,
+            cover_natively(self.graph) if self.graph is not None and not incomplete else None,
         )  # fmt: skip
 
     @property
@@ -141,7 +145,15 @@ class _NativeCheck:
                 wrong = None
             if wrong is not None:
                 finding = self._broken(i, prop.name, wrong)
-            elif prop.spec.kind == "sometimes" and seen is None and not self.search.incomplete:
+            elif prop.spec.kind == "sometimes" and seen is None:
+                if self.search.incomplete or self.search.failed_steps:
+                    # What was not searched might have shown it.
+                    results.append(
+                        PropertyResult(
+                            prop.name, prop.spec.kind, Verdict.INCOMPLETE, prop.spec.informational
+                        )
+                    )
+                    continue
                 finding = describe.vacuous_finding(prop.name)
             elif prop.spec.kind == "eventually":
                 continue
@@ -190,7 +202,7 @@ class _NativeCheck:
             if step.failure is not None
         ]
 
-    # --- What is about runs that go on for ever ---------------------------------------------------
+    # --- What is about runs that go on forever ---------------------------------------------------
 
     def _build_graph(self) -> None:
         search = self.search
@@ -218,7 +230,7 @@ class _NativeCheck:
         self.whole = Replay(search)
         try:
             graph = StepGraph(search)
-            self.stuck = graph.stuck_threads()
+            self.stuck = graph.find_stuck_threads()
         except MemoryError as error:
             self.undecided = f"stuck threads and starvation are not decided: {error}"
             return
@@ -228,7 +240,8 @@ class _NativeCheck:
         known = {r.name for r in decided}
         results = [
             self._open("no_deadlock", "deadlock", self._deadlock()),
-            self._open("no_stuck_thread", "stuck thread", self._stuck(False, "no_stuck_thread")),
+            self._open("no_stuck_thread", "stuck thread", self._alone()),
+            self._open("no_livelock", "livelock", self._livelock()),
             self._open("no_starvation", "starvation", self._starvation()),
         ]
         for i, prop in enumerate(self.program.properties):
@@ -252,43 +265,74 @@ class _NativeCheck:
         if sighting is not None:
             path, state = self.replay.path_to(sighting)
             threads = tuple(unfinished(self.program, state))
-            return describe.waiting_for_ever(
-                self.program, state, threads, False, path, "no_deadlock"
+            return describe.stuck_forever(
+                self.program, state, threads, (), False, path, "no_deadlock"
             )
-        return self._stuck(True, "no_deadlock")
-
-    def _stuck(self, several: bool, name: str) -> Finding | None:
-        """Return the first state in which one thread is stuck, or in which several are."""
-        more_than_one = self.stuck & (self.stuck - np.uint64(1)) != 0
-        wanted = more_than_one if several else (self.stuck != 0) & ~more_than_one
-        if not wanted.any():
+        if self.stuck is None:
             return None
-        assert self.graph is not None
-        number = int(wanted.argmax())
-        mask = int(self.stuck[number])
-        threads = tuple(t for t in range(mask.bit_length()) if mask >> t & 1)
+        at_rest = self.stuck.first(AT_REST, None)
+        if at_rest is not None:
+            return self._stuck_forever(at_rest, False, "no_deadlock")
+        return self._stuck_forever(self.stuck.first(STUCK_TOGETHER, True), True, "no_deadlock")
+
+    def _alone(self) -> Finding | None:
+        """Return the first state in which one thread is stuck while others run on."""
+        first = self.stuck.first(STUCK_ALONE, False) if self.stuck is not None else None
+        return self._stuck_forever(first, True, "no_stuck_thread")
+
+    def _stuck_forever(self, number: int | None, others_run: bool, name: str) -> Finding | None:
+        if number is None:
+            return None
+        assert self.graph is not None and self.stuck is not None
+        threads = _members(int(self.stuck.masks[number]))
+        able = _members(int(self.graph.moves[number]))
         path, state = self.whole.path_to(self.graph.sighting(number))
-        return describe.waiting_for_ever(self.program, state, threads, True, path, name)
+        return describe.stuck_forever(self.program, state, threads, able, others_run, path, name)
+
+    def _livelock(self) -> Finding | None:
+        if self.graph is None or not any(may_spin(k) for k in self.program.kinds):
+            return None
+        graph, threads = self.graph, self.program.threads
+        not_daemons = sum(1 << i for i, t in enumerate(threads) if not t.daemon)
+        lasso = graph.find_fair_cycle(
+            np.ones(graph.count, np.bool_), self.options.fairness,
+            LeftOut(progress=graph.everyone, must_move=not_daemons),
+        )  # fmt: skip
+        return self._lasso_finding(lasso, "no_livelock") if lasso is not None else None
 
     def _starvation(self) -> Finding | None:
         if self.graph is None:
             return None
         best: Finding | None = None
         for number in representatives(self.program):
-            thread = self.program.threads[number]
-            bit = np.uint64(1 << number)
-            if (self.stuck & bit).any():
-                continue
-            waits = self.graph.marks(
-                [[at.waits and k is thread.kind for at in k.locations] for k in self.program.kinds]
-            )
-            avoids = waits & bit != 0
-            lasso = self.graph.find_fair_cycle(avoids, self.options.fairness, number)
-            if lasso is not None:
-                found = self._lasso_finding(lasso, "no_starvation", "", number)
-                if best is None or len(found.path) < len(best.path):
-                    best = found
+            found = self._starved(self.graph, number)
+            if found is not None and (best is None or len(found.path) < len(best.path)):
+                best = found
         return best
+
+    def _starved(self, graph: StepGraph, number: int) -> Finding | None:
+        assert self.stuck is not None
+        kind, bit = self.program.threads[number].kind, np.uint64(1 << number)
+        free = self.stuck.masks & bit == 0
+        waits = graph.marks(
+            [[at.waits and k is kind for at in k.locations] for k in self.program.kinds]
+        )
+        fairness = self.options.fairness
+        lasso = graph.find_fair_cycle(
+            free & (waits & bit != 0), fairness, LeftOut(moves=1 << number)
+        )
+        spinning = None
+        if may_spin(kind):
+            spinning = graph.find_fair_cycle(
+                free, fairness, LeftOut(progress=1 << number, must_move=1 << number)
+            )
+        if lasso is None or (
+            spinning is not None and _length(graph, spinning) < _length(graph, lasso)
+        ):
+            lasso = spinning
+        if lasso is None:
+            return None
+        return self._lasso_finding(lasso, "no_starvation", "", number, lasso is spinning)
 
     def _never_again(self, i: int, name: str) -> Finding | None:
         if self.graph is None:
@@ -303,18 +347,38 @@ class _NativeCheck:
         return None
 
     def _lasso_finding(
-        self, lasso: NativeLasso, name: str, message: str, thread: int = -1
+        self,
+        lasso: NativeLasso,
+        name: str,
+        message: str = "",
+        thread: int = -1,
+        spins: bool = False,
     ) -> Finding:
         assert self.graph is not None
         stem, state = self.whole.path_to(self.graph.sighting(lasso.entry))
+        kind, spinning = "starvation", tuple[int, ...]()
         if thread >= 0:
-            message = describe.starving_text(self.program, state, thread)
+            spinning = (thread,) if spins else ()
+            message = describe.starving_text(self.program, state, thread, spins)
+        elif name == "no_livelock":
+            kind = "livelock"
+            spinning = tuple(sorted({int(self.graph.movers[e]) for e in lasso.loop}))
+            message = describe.livelock_text(self.program, state, spinning)
         loop = []
         for edge in lasso.loop:
             target = self.graph.sighting(int(self.graph.targets[edge])).words
             action, _, state = self.whole.step(state, target, int(self.graph.movers[edge]))
             loop.append(action)
-        return Finding("starvation", name, message, (*stem, *loop), len(stem) - 1, thread)
+        return Finding(kind, name, message, (*stem, *loop), len(stem) - 1, thread, spinning)
+
+
+def _members(mask: int) -> tuple[int, ...]:
+    """Return the threads of a mask."""
+    return tuple(t for t in range(mask.bit_length()) if mask >> t & 1)
+
+
+def _length(graph: StepGraph, lasso: NativeLasso) -> int:
+    return graph.sighting(lasso.entry).depth + len(lasso.loop)
 
 
 def _result(

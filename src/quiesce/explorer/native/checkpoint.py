@@ -268,7 +268,7 @@ def _source_digest() -> str:
 def _sizes(w: Worker, progressed: Progressed) -> list[int]:
     """Return the bytes of each vector of :func:`_vectors` for a worker that is so far."""
     stored = progressed.count * int(w.shape[STRIDE])
-    return [stored, progressed.count, *(v.nbytes for v in _vectors(w)[2:])]
+    return [stored, *(v.nbytes for v in _vectors(w)[1:])]
 
 
 def _vectors(w: Worker) -> list[memoryview]:
@@ -276,7 +276,7 @@ def _vectors(w: Worker) -> list[memoryview]:
     found = w.found
     stored = w.count * int(w.shape[STRIDE])
     vectors = [
-        w.states.array[:stored], w.cut.array[: w.count], found.results, found.failed, found.deadlock,
+        w.states.array[:stored], found.results, found.failed, found.deadlock,
         found.race, found.property_seen, found.property_failed,
     ]  # fmt: skip
     return [v.view(np.uint8).data for v in vectors]

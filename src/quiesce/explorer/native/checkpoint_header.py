@@ -22,7 +22,7 @@ from quiesce.explorer.native.chunks import Chunk
 Identity = dict[str, str | int | bool]
 """What two searches must have in common for one to continue the other."""
 
-_BEGINNING = b'{"format": "quiesce checkpoint 3", '
+_BEGINNING = b'{"format": "quiesce checkpoint 4", '
 _DIGEST = re.compile(rb"[0-9a-f]{64}\n")
 
 

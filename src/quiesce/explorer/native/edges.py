@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quiesce.explorer.native.chunks import Chunk
+from quiesce.explorer.native.edge_levels import edge_levels, loop_table
 from quiesce.explorer.native.graph_kernels import count_edges
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.visited import find
@@ -23,6 +24,8 @@ _BATCH = 4096
 class Edges:
     """``targets[first[s]:first[s + 1]]`` are the states after state s, ``movers`` who moved there.
 
+    ``levels`` says which loops the steps leave (``edge_levels.py``).
+
     :param search: complete and settled; no step is left out of it.
     """
 
@@ -33,9 +36,11 @@ class Edges:
         self.first = np.zeros(self._count + 1, np.int64)
         self.targets: Targets = np.empty(int(search.transitions) + 1, np.uint32)
         self.movers: Movers = np.empty(int(search.transitions) + 1, np.uint8)
+        self.levels: Movers = np.empty(int(search.transitions) + 1, np.uint8)
+        self._loops = loop_table(search.compiled)
         self._batches = iter(range(0, self._count, _BATCH))
         self._lock = threading.Lock()
-        self._found: dict[int, list[tuple[Targets, Movers]]] = {}
+        self._found: dict[int, list[tuple[Targets, Movers, Movers]]] = {}
         """By its first state, the edges of a batch that comes after one that is not finished."""
         self._next = 0
         self._written = 0
@@ -49,7 +54,8 @@ class Edges:
             while chunk.lo < chunk.hi:
                 done = self._search.fill_box(w, chunk, 0, True)
                 chunk = chunk._replace(lo=done)
-                parts.append((self._look_up(w), w.movers[: w.boxed].copy()))
+                levels = self._levels_of(w)
+                parts.append((self._look_up(w), w.movers[: w.boxed].copy(), levels))
                 count_edges(w.sources, w.boxed, self.first)
             w.boxed = 0
             with self._lock:
@@ -67,12 +73,23 @@ class Edges:
         assert missing == 0
         return found
 
+    def _levels_of(self, w: Worker) -> Movers:
+        """Return the bytes that say which loops the steps in the box leave."""
+        levels = np.empty(w.boxed, np.uint8)
+        states = self._search.workers[0].states.array
+        edge_levels(
+            self._search.compiled.machine, states, w.box, w.sources, w.movers, w.boxed, self._loops,
+            w.here, levels,
+        )  # fmt: skip
+        return levels
+
     def _write(self) -> None:
         """Write the batches that are next, as far as they are found."""
         while self._next in self._found:
-            for targets, movers in self._found.pop(self._next):
+            for targets, movers, levels in self._found.pop(self._next):
                 end = self._written + len(targets)
                 self.targets[self._written : end] = targets
                 self.movers[self._written : end] = movers
+                self.levels[self._written : end] = levels
                 self._written = end
             self._next += _BATCH

@@ -32,7 +32,8 @@ TRANSITIONS = 0
 OVERFLOWED = 1
 DONE = 2
 BOXED = 3
-RESULTS = 4
+FAILED_STEPS = 4
+RESULTS = 5
 
 FAILURE = 128
 """Marks a step that fails in a graph; threads are numbered below it."""
@@ -63,13 +64,12 @@ def goes_first(states: Any, base: int, at: Any, ample: Any, threads: int, locati
 
 @kernel
 def expand(
-    machine_: Any, states_: Any, cut_: Any, lo: int, hi: int, depth: int,
+    machine_: Any, states_: Any, lo: int, hi: int, depth: int,
     box_: Any, sources_: Any, movers_: Any, here_: Any, ram_: Any, found_: Any, ample_: Any,
     symmetry_: Any, for_graph: bool,
 ) -> None:  # fmt: skip
     """Write the successors of ``states[lo:hi]`` to the box, as far as there is room.
 
-    :param cut_: states that are marked there have no successors.
     :param depth: the depth of the states.
     :param sources_: of the length of the box. If *for_graph*, it becomes the state that each successor
         is one of, and *movers_* who moved.
@@ -88,7 +88,6 @@ def expand(
     reduce = ample[0] != 0
     symmetry = symmetry_pointers(symmetry_)
     symmetric = symmetry.sizes[5] != 0
-    cut = pointer(cut_)
     states, box, sources, movers, ram, here = (
         pointer(states_), pointer(box_), pointer(sources_), pointer(movers_), pointer(ram_),
         pointer(here_),
@@ -99,11 +98,10 @@ def expand(
     origin: Any = np.int64(0)
     n = 0
     for i in range(lo, hi):
-        if cut[i]:
-            continue
         load_state(states, np.int64(i), machine.shape, here, origin)
         before = n
         steps = 0
+        failing = 0
         unfinished = False
         cut_short = False
         full = False
@@ -144,6 +142,7 @@ def expand(
                 elif status == FAILED:
                     record(failed, ram[FAILED_ROW], depth, here, origin, words)
                     steps += 1
+                    failing += 1
                 elif status == OVERFLOW:
                     results[OVERFLOWED] = 1
                     cut_short = True
@@ -164,6 +163,7 @@ def expand(
         if for_graph:
             continue
         results[TRANSITIONS] += steps
+        results[FAILED_STEPS] += failing
         if steps == 0 and unfinished and not cut_short:
             record(deadlock, 0, depth, here, origin, words)
     results[DONE] = hi

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cycles and reachability in the graph of all steps, for graphs of tens of millions of states.
 
-``first[s]:first[s + 1]`` are the edges of state s, ``targets`` and ``movers`` where they lead and who moves.
+``first[s]:first[s + 1]`` are the edges of state s, ``targets`` and ``movers`` where they lead and who moves,
+``levels`` which loops they leave and what they change (``edge_levels.py``).
 """
 
 from __future__ import annotations
@@ -11,13 +12,34 @@ from typing import Any
 import numpy as np
 
 from quiesce.explorer.native.expand import FAILURE, location_of
-from quiesce.explorer.native.jit import kernel
+from quiesce.explorer.native.jit import inline_kernel, kernel
 from quiesce.explorer.native.pointers import pointer
 from quiesce.explorer.native.stored import load_state
 from quiesce.explorer.native.tables import machine_pointers
 
 _ONE = np.uint64(1)
 _NONE = np.uint64(0)
+
+DEPTH = 63
+"""In a byte of ``levels``: the depth of the smallest loop that all of the step is in."""
+PROGRESS = 64
+"""In a byte of ``levels``: the thread gets on by the step (``explorer/getting_on.py``)."""
+CHANGES = 128
+"""In a byte of ``levels``: the step changes what other threads see."""
+
+STUCK_ALONE = 1
+STUCK_TOGETHER = 2
+AT_REST = 4
+"""What :func:`who_is_stuck` says of a state."""
+
+
+@inline_kernel
+def left_out(mover: int, level: int, moves: Any, progress: Any) -> bool:
+    """Whether an edge does not count: it fails, or is one of those that :class:`LeftOut` names."""
+    if mover & FAILURE:
+        return True
+    bit = _ONE << np.uint64(mover)
+    return (moves & bit) != 0 or (level & PROGRESS != 0 and (progress & bit) != 0)
 
 
 @kernel
@@ -30,7 +52,7 @@ def count_edges(sources_: Any, boxed: int, first_: Any) -> None:
 
 @kernel
 def who_moves(first_: Any, movers_: Any, count: int, moves_: Any, fails_: Any) -> None:
-    """For each state, write who can move, and who can only fail, as masks."""
+    """For each state, write which threads can move, and which can take a step that fails, as masks."""
     first, movers = pointer(first_), pointer(movers_)
     moves, fails = pointer(moves_), pointer(fails_)
     for s in range(count):
@@ -71,22 +93,25 @@ def mark_locations(
 
 @kernel
 def components(
-    first_: Any, targets_: Any, movers_: Any, count: int, region_: Any, without: int,
-    order_: Any, index_: Any, stack_: Any, calls_: Any, at_: Any, bounds_: Any, every: bool,
+    first_: Any, targets_: Any, movers_: Any, levels_: Any, count: int, region_: Any, moves_out: int,
+    progress_out: int, order_: Any, index_: Any, stack_: Any, calls_: Any, at_: Any, bounds_: Any,
+    every: bool,
 ) -> int:  # fmt: skip
     """Find the strongly connected components of the states of each region; return how many.
 
-    Only edges within one region count, and none of *without* nor any that fails. The members of
+    Only edges within one region count that are not left out. The members of
     component c are ``order[bounds[c]:bounds[c + 1]]``; a component comes after all that it leads to.
     R. Tarjan, "Depth-first search and linear graph algorithms", SIAM J. Comput. 1(2), 1972, in the
     one-array form of D. J. Pearce (Inf. Process. Lett. 116, 2016), with an explicit stack.
 
     :param region_: the region of each state; 0: none.
+    :param moves_out: with *progress_out*, which edges are left out.
     :param every: also components without a cycle.
     """
-    first, targets, movers, region = (
-        pointer(first_), pointer(targets_), pointer(movers_), pointer(region_),
+    first, targets, movers, levels, region = (
+        pointer(first_), pointer(targets_), pointer(movers_), pointer(levels_), pointer(region_),
     )  # fmt: skip
+    no_moves, no_progress = np.uint64(moves_out), np.uint64(progress_out)
     order, index, stack = pointer(order_), pointer(index_), pointer(stack_)
     calls, at, bounds = pointer(calls_), pointer(at_), pointer(bounds_)
     for k in range(count):
@@ -113,7 +138,9 @@ def components(
             if e < first[s + 1]:
                 at[depth - 1] = e + 1
                 t = np.int64(targets[e])
-                if region[t] != region[s] or movers[e] == without or movers[e] >= FAILURE:
+                if region[t] != region[s]:
+                    continue
+                if left_out(movers[e], levels[e], no_moves, no_progress):
                     continue
                 if index[t] == 0:
                     calls[depth] = t
@@ -148,8 +175,8 @@ def components(
                 keep = every or emitted - begin > 1
                 if not keep:
                     for e2 in range(first[s], first[s + 1]):
-                        if np.int64(targets[e2]) == s and movers[e2] != without:
-                            if movers[e2] < FAILURE:
+                        if np.int64(targets[e2]) == s:
+                            if not left_out(movers[e2], levels[e2], no_moves, no_progress):
                                 keep = True
                 if keep:
                     found += 1
@@ -163,44 +190,155 @@ def components(
 
 
 @kernel
-def who_can_ever_move(
-    first_: Any, targets_: Any, order_: Any, bounds_: Any, found: int, moves_: Any, can_: Any
+def what_can_ever_be(
+    first_: Any, targets_: Any, order_: Any, bounds_: Any, found: int, now_: Any, can_: Any
 ) -> None:
-    """For each state, write who can move in some state that it leads to, as a mask.
+    """For each state, write which bits are set in some state that it leads to, itself included.
 
     :param order_: from :func:`components` with *every*, so that what a component leads to comes first.
-    :param moves_: who can move (or fail) in each state.
+    :param now_: the bits that are set in each state.
     """
     first, targets, order, bounds = (
         pointer(first_), pointer(targets_), pointer(order_), pointer(bounds_),
     )  # fmt: skip
-    moves, can = pointer(moves_), pointer(can_)
+    now, can = pointer(now_), pointer(can_)
     for c in range(found):
         mask = _NONE
         for k in range(bounds[c], bounds[c + 1]):
             s = np.int64(order[k])
-            mask |= moves[s]
+            mask |= now[s]
             for e in range(first[s], first[s + 1]):
-                # Within the component this is still what moves there at least.
+                # Within the component this is still 0.
                 mask |= can[targets[e]]
         for k in range(bounds[c], bounds[c + 1]):
             can[order[k]] = mask
 
 
 @kernel
+def who_is_stuck(
+    first_: Any, targets_: Any, movers_: Any, order_: Any, bounds_: Any, found: int, stuck_: Any,
+    ahead_: Any, not_daemons: int, component_: Any, beyond_: Any,
+) -> None:  # fmt: skip
+    """For each state, write what can be said of the threads that are stuck in it, as bits of *beyond*.
+
+    :param order_: from :func:`components` with *every*.
+    :param stuck_: the threads that are stuck in each state, daemons among them.
+    :param ahead_: the threads that take a step in some state that each state leads to.
+    :param component_: room for a number for each state.
+    :param beyond_: STUCK_ALONE, STUCK_TOGETHER: a run leads to where one thread, or several, are stuck for
+        ever while others run. AT_REST: only stuck threads ever take a step.
+    """
+    first, targets, movers, order = (
+        pointer(first_), pointer(targets_), pointer(movers_), pointer(order_),
+    )  # fmt: skip
+    bounds, stuck, ahead = pointer(bounds_), pointer(stuck_), pointer(ahead_)
+    component, beyond = pointer(component_), pointer(beyond_)
+    mine = np.uint64(not_daemons)
+    for c in range(found):
+        for k in range(bounds[c], bounds[c + 1]):
+            component[order[k]] = c + 1
+    for c in range(found):
+        inside = _NONE
+        flags = 0
+        for k in range(bounds[c], bounds[c + 1]):
+            s = np.int64(order[k])
+            for e in range(first[s], first[s + 1]):
+                if movers[e] & FAILURE:
+                    continue
+                if component[targets[e]] == c + 1:
+                    inside |= _ONE << np.uint64(movers[e])
+                else:
+                    flags |= beyond[targets[e]] & (STUCK_ALONE | STUCK_TOGETHER)
+        here = stuck[order[bounds[c]]]
+        threads = here & mine
+        if inside & ~here and threads != 0:
+            flags |= STUCK_ALONE if threads & (threads - _ONE) == 0 else STUCK_TOGETHER
+        for k in range(bounds[c], bounds[c + 1]):
+            s = np.int64(order[k])
+            at_rest = stuck[s] & mine != 0 and ahead[s] & ~stuck[s] == 0
+            beyond[s] = flags | (AT_REST if at_rest else 0)
+
+
+@kernel
+def loop_goals(
+    machine_: Any, states_: Any, count: int, first_: Any, movers_: Any, levels_: Any, left_: Any,
+    depths: int, here_: Any, goals_: Any,
+) -> None:  # fmt: skip
+    """For each state, write which loops its steps leave, as bits.
+
+    :param left_: for each (thread, location, depth), the bits of the loops that a step of that depth leaves.
+    :param depths: how many depths there are.
+    """
+    machine = machine_pointers(machine_)
+    states, here, left, goals = pointer(states_), pointer(here_), pointer(left_), pointer(goals_)
+    first, movers, levels = pointer(first_), pointer(movers_), pointer(levels_)
+    locations = machine.sizes[3]
+    origin: Any = np.int64(0)
+    for s in range(count):
+        load_state(states, np.int64(s), machine.shape, here, origin)
+        bits = _NONE
+        for e in range(first[s], first[s + 1]):
+            t: Any = np.int64(movers[e])
+            if t < FAILURE:
+                at = t * locations + location_of(here, origin, machine.at, t)
+                bits |= left[at * depths + (levels[e] & DEPTH)]
+        goals[s] = bits
+
+
+@kernel
+def who_never_leaves(
+    machine_: Any, states_: Any, count: int, asked_: Any, can_: Any, here_: Any, marks_: Any
+) -> None:
+    """For each state, add to *marks* the threads that are in a loop that they never leave.
+
+    :param asked_: for each (thread, location), the bits of the loops with an exit around it.
+    :param can_: the loops that are left some time, as bits.
+    """
+    machine = machine_pointers(machine_)
+    states, here, asked, can, marks = (
+        pointer(states_), pointer(here_), pointer(asked_), pointer(can_), pointer(marks_),
+    )  # fmt: skip
+    threads, locations = machine.sizes[2], machine.sizes[3]
+    origin: Any = np.int64(0)
+    for s in range(count):
+        load_state(states, np.int64(s), machine.shape, here, origin)
+        for t in range(threads):
+            at = t * locations + location_of(here, origin, machine.at, t)
+            if asked[at] & ~can[s]:
+                marks[s] |= _ONE << np.uint64(t)
+
+
+@kernel
+def who_changes(first_: Any, movers_: Any, levels_: Any, count: int, changes_: Any) -> None:
+    """For each state, write which threads can take a step that changes what others see, as a mask."""
+    first, movers, levels = pointer(first_), pointer(movers_), pointer(levels_)
+    changes = pointer(changes_)
+    for s in range(count):
+        mask = _NONE
+        for e in range(first[s], first[s + 1]):
+            if levels[e] & CHANGES:
+                mask |= _ONE << np.uint64(movers[e] & 127)
+        changes[s] = mask
+
+
+@kernel
 def summaries(
-    first_: Any, targets_: Any, movers_: Any, moves_: Any, strong_: Any, everyone: int,
-    order_: Any, bounds_: Any, found: int, component_: Any, without: int, summary_: Any,
+    first_: Any, targets_: Any, movers_: Any, levels_: Any, enabled_: Any, strong_: Any, everyone: int,
+    order_: Any, bounds_: Any, found: int, component_: Any, moves_out: int, progress_out: int,
+    summary_: Any,
 ) -> None:  # fmt: skip
     """For each component write: least member, who moves inside, who cannot move somewhere, who could
     take a queued step somewhere.
 
     :param component_: is filled with the number of each member's component plus one.
     """
-    first, targets, movers = pointer(first_), pointer(targets_), pointer(movers_)
-    moves, strong, order = pointer(moves_), pointer(strong_), pointer(order_)
+    first, targets, movers, levels = (
+        pointer(first_), pointer(targets_), pointer(movers_), pointer(levels_),
+    )  # fmt: skip
+    enabled, strong, order = pointer(enabled_), pointer(strong_), pointer(order_)
     bounds, component, summary = pointer(bounds_), pointer(component_), pointer(summary_)
     all_threads = np.uint64(everyone)
+    no_moves, no_progress = np.uint64(moves_out), np.uint64(progress_out)
     for c in range(found):
         for k in range(bounds[c], bounds[c + 1]):
             component[order[k]] = c + 1
@@ -210,12 +348,12 @@ def summaries(
         for k in range(bounds[c], bounds[c + 1]):
             s = np.int64(order[k])
             least = min(least, s)
-            disabled |= all_threads & ~moves[s]
+            disabled |= all_threads & ~enabled[s]
             queued |= strong[s]
             for e in range(first[s], first[s + 1]):
-                inside = component[targets[e]] == c + 1
-                if inside and movers[e] != without and movers[e] < FAILURE:
-                    moved |= _ONE << np.uint64(movers[e])
+                if component[targets[e]] == c + 1:
+                    if not left_out(movers[e], levels[e], no_moves, no_progress):
+                        moved |= _ONE << np.uint64(movers[e])
         summary[c * 4] = np.uint64(least)
         summary[c * 4 + 1] = moved
         summary[c * 4 + 2] = disabled
@@ -223,9 +361,53 @@ def summaries(
 
 
 @kernel
+def refuse_choices(
+    first_: Any, targets_: Any, movers_: Any, levels_: Any, order_: Any, bounds_: Any, found: int,
+    component_: Any, moves_out: int, progress_out: int,
+) -> int:  # fmt: skip
+    """Leave out the steps of a thread whose choices are fair where an option leads out of the component.
+
+    See ``FairCycles._refuse_choices``. The steps are marked PROGRESS; return how many.
+
+    :param component_: is filled with the number of each member's component plus one.
+    :param progress_out: the threads whose choices are fair.
+    """
+    first, targets, movers, levels = (
+        pointer(first_), pointer(targets_), pointer(movers_), pointer(levels_),
+    )  # fmt: skip
+    order, bounds, component = pointer(order_), pointer(bounds_), pointer(component_)
+    no_moves, no_progress = np.uint64(moves_out), np.uint64(progress_out)
+    refused = 0
+    for c in range(found):
+        for k in range(bounds[c], bounds[c + 1]):
+            component[order[k]] = c + 1
+    for c in range(found):
+        for k in range(bounds[c], bounds[c + 1]):
+            s = np.int64(order[k])
+            stay = leave = _NONE
+            for e in range(first[s], first[s + 1]):
+                bit = _ONE << np.uint64(movers[e] & 127)
+                inside = component[targets[e]] == c + 1
+                if inside and not left_out(movers[e], levels[e], no_moves, no_progress):
+                    stay |= bit
+                else:
+                    leave |= bit
+            both = stay & leave & no_progress
+            if both == _NONE:
+                continue
+            for e in range(first[s], first[s + 1]):
+                if (both >> np.uint64(movers[e] & 127)) & _ONE:
+                    if movers[e] & FAILURE == 0 and levels[e] & PROGRESS == 0:
+                        levels[e] |= PROGRESS
+                        refused += 1
+    return refused
+
+
+@kernel
 def shortest_walk(
-    first_: Any, targets_: Any, movers_: Any, count: int, moves_: Any, region_: Any, here: int,
-    without: int, must_move: int, must_wait: int, goal: int, came_: Any, queue_: Any, walk_: Any,
+    first_: Any, targets_: Any, movers_: Any, levels_: Any, count: int, enabled_: Any, region_: Any,
+    here: int, moves_out: int, progress_out: int, must_move: int, must_wait: int, goal: int,
+    came_: Any, queue_: Any, walk_: Any,
 ) -> int:  # fmt: skip
     """Write a shortest walk from *start* inside a region whose last edge does something wanted.
 
@@ -235,8 +417,11 @@ def shortest_walk(
     :param region_: states marked 1 may be passed.
     :returns: the length of the walk, or -1.
     """
-    first, targets, movers = pointer(first_), pointer(targets_), pointer(movers_)
-    moves, region = pointer(moves_), pointer(region_)
+    first, targets, movers, levels = (
+        pointer(first_), pointer(targets_), pointer(movers_), pointer(levels_),
+    )  # fmt: skip
+    enabled, region = pointer(enabled_), pointer(region_)
+    no_moves, no_progress = np.uint64(moves_out), np.uint64(progress_out)
     came, queue, walk = pointer(came_), pointer(queue_), pointer(walk_)
     for k in range(count):
         came[k] = -1
@@ -250,11 +435,11 @@ def shortest_walk(
         head += 1
         for e in range(first[s], first[s + 1]):
             t = np.int64(targets[e])
-            if region[t] == 0 or movers[e] == without or movers[e] >= FAILURE:
+            if region[t] == 0 or left_out(movers[e], levels[e], no_moves, no_progress):
                 continue
             if (
                 (move_mask >> np.uint64(movers[e])) & _ONE
-                or wait_mask & ~moves[t]
+                or wait_mask & ~enabled[t]
                 or t == goal
             ):  # fmt: skip
                 length = 1

@@ -17,8 +17,7 @@ from quiesce.explorer.native.tables import ALWAYS, SOMETIMES, machine_pointers
 
 @kernel
 def look_at_properties(
-    machine_: Any, states_: Any, lo: int, hi: int, depth: int, here_: Any, ram_: Any, found_: Any,
-    cut_: Any,
+    machine_: Any, states_: Any, lo: int, hi: int, depth: int, here_: Any, ram_: Any, found_: Any
 ) -> None:  # fmt: skip
     """Evaluate the properties in ``states[lo:hi]``; note where each was first broken or true.
 
@@ -26,16 +25,14 @@ def look_at_properties(
 
     :param depth: the depth of the states.
     :param here_: room for a state.
-    :param cut_: marks the states in which an ``always`` is false: the run ends there.
     """
     machine = machine_pointers(machine_)
-    states, ram, cut, here = pointer(states_), pointer(ram_), pointer(cut_), pointer(here_)
+    states, ram, here = pointer(states_), pointer(ram_), pointer(here_)
     seen, failed = pointer(found_.property_seen), pointer(found_.property_failed)
     words, properties = machine.sizes[1], machine.sizes[4]
     origin: Any = np.int64(0)
     for i in range(lo, hi):
         load_state(states, np.int64(i), machine.shape, here, origin)
-        cut[i] = 0
         for p in range(properties):
             kind = machine.property_kinds[p]
             if kind == SOMETIMES and NEVER < seen[p * (1 + words)] < depth:
@@ -44,7 +41,6 @@ def look_at_properties(
             if answer == FAILED:
                 record(failed, p, depth, here, origin, words)
             if kind == ALWAYS and answer != ARRIVED:
-                cut[i] = 1
                 record(seen, p, depth, here, origin, words)
             elif kind == SOMETIMES and answer == ARRIVED:
                 record(seen, p, depth, here, origin, words)

@@ -22,7 +22,14 @@ from quiesce.explorer.graph import Bounds, Progress
 from quiesce.explorer.native.canonical import canonicalise_all
 from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.chunks import Chunk, Chunks
-from quiesce.explorer.native.expand import BOXED, DONE, OVERFLOWED, TRANSITIONS, expand
+from quiesce.explorer.native.expand import (
+    BOXED,
+    DONE,
+    FAILED_STEPS,
+    OVERFLOWED,
+    TRANSITIONS,
+    expand,
+)
 from quiesce.explorer.native.memory import memory_at_hand
 from quiesce.explorer.native.properties import look_at_properties
 from quiesce.explorer.native.race_kernel import look_for_races
@@ -112,6 +119,11 @@ class Search:
     def states(self) -> int:
         """How many states were found."""
         return sum(w.count for w in self.workers)
+
+    @property
+    def failed_steps(self) -> int:
+        """How many steps failed."""
+        return sum(int(w.found.results[FAILED_STEPS]) for w in self.workers)
 
     @property
     def depth(self) -> int:
@@ -295,7 +307,7 @@ class Search:
         of, depth = self.workers[owner], len(self.levels) - 2
         machine, states = self.compiled.machine, of.states.array
         if self.program.properties:
-            look_at_properties(machine, states, lo, hi, depth, w.here, w.ram, w.found, of.cut.array)
+            look_at_properties(machine, states, lo, hi, depth, w.here, w.ram, w.found)
         if self._races:
             look_for_races(machine, states, lo, hi, depth, w.here, w.ram, w.found)
         return True
@@ -318,7 +330,7 @@ class Search:
         of, results = self.workers[owner], w.found.results
         while True:
             expand(
-                self.compiled.machine, of.states.array, of.cut.array, lo, hi, depth,
+                self.compiled.machine, of.states.array, lo, hi, depth,
                 w.box, w.sources, w.movers, w.here, w.ram, w.found, self.ample,
                 self.symmetry, for_graph,
             )  # fmt: skip

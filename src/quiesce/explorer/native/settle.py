@@ -37,19 +37,19 @@ def hash_states(
 
 @kernel
 def gather(
-    order_: Any, starts_: Any, places_: Any, owners_: Any, cuts_: Any, shape_: Any, here_: Any,
-    states_: Any, cut_: Any, at: int,
+    order_: Any, starts_: Any, places_: Any, owners_: Any, shape_: Any, here_: Any, states_: Any,
+    at: int,
 ) -> None:  # fmt: skip
-    """Write the states of one level to ``states[at:]``, and their marks to ``cut[at:]``.
+    """Write the states of one level to ``states[at:]``.
 
     :param order_: which of the level's states comes first, which next.
     :param starts_: for each owner, which of the level's states is its first; one more for the end.
     :param places_: for each owner, where its part of the level begins.
-    :param owners_: for each owner, the address of its states; *cuts_*: of its marks.
+    :param owners_: for each owner, the address of its states.
     """
     order, starts, places = pointer(order_), pointer(starts_), pointer(places_)
-    owners, cuts, shape = pointer(owners_), pointer(cuts_), pointer(shape_)
-    here, states, cut = pointer(here_), pointer(states_), pointer(cut_)
+    owners, shape = pointer(owners_), pointer(shape_)
+    here, states = pointer(here_), pointer(states_)
     origin: Any = np.int64(0)
     for k in range(len(order_)):
         of = 0
@@ -58,16 +58,14 @@ def gather(
         place = places[of] + order[k] - starts[of]
         load_state(bytes_at(owners[of]), place, shape, here, origin)
         store_state(states, np.int64(at + k), shape, here, origin)
-        cut[at + k] = bytes_at(cuts[of])[place]
 
 
 def settle(search: Search) -> None:
     """Put all states of *search*, which is complete, into its first worker, in their final order."""
     workers, shape = search.workers, search.compiled.shape
     count, stride = search.states, int(shape[STRIDE])
-    states, cut = Grown(np.uint8, count * stride + SLACK), Grown(np.uint8, count)
+    states = Grown(np.uint8, count * stride + SLACK)
     owners = np.array([w.states.address for w in workers], np.int64)
-    cuts = np.array([w.cut.address for w in workers], np.int64)
     here = workers[0].here
     starts_of_levels = [0]
     at = 0
@@ -79,13 +77,13 @@ def settle(search: Search) -> None:
             hash_states(workers[owner].states.array, lo, hi, shape, here, hashes, int(start))
         order = np.argsort(hashes, kind="stable")
         places = np.array([lo for _, lo, _ in level], np.int64)
-        gather(order, starts, places, owners, cuts, shape, here, states.array, cut.array, at)
+        gather(order, starts, places, owners, shape, here, states.array, at)
         at += int(starts[-1])
         starts_of_levels.append(at)
     for w in workers:
-        w.states, w.cut, w.capacity, w.count = Grown(np.uint8, SLACK), Grown(np.uint8, 1), 0, 0
+        w.states, w.capacity, w.count = Grown(np.uint8, SLACK), 0, 0
     first = workers[0]
-    first.states, first.cut, first.capacity, first.count = states, cut, count, count
+    first.states, first.capacity, first.count = states, count, count
     search.levels = [(start, *(0 for _ in workers[1:])) for start in starts_of_levels]
     search.table = VisitedTable(0, count)
     search.table.fill([first])

@@ -31,7 +31,7 @@ class Machine(NamedTuple):
     :param entry: for each (thread, location), the row where its step begins; -1: finished.
     :param recording: the same, with notes of every access.
     :param kind_of: for each thread, the number of its kind.
-    :param daemon: for each thread, whether it may wait for ever.
+    :param daemon: for each thread, whether it may wait forever.
     :param property_rows: for each property, its first row.
     :param property_kinds: ALWAYS, SOMETIMES or EVENTUALLY.
     :param plain: for each g, whether the step makes a plain access.

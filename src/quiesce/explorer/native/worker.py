@@ -62,8 +62,7 @@ class Worker:
         self.words = compiled.words
         self.shape = compiled.shape
         self.number = number
-        marks = any(p.spec.kind == "always" for p in compiled.program.properties)
-        self.each = int(self.shape[STRIDE]) + int(marks)
+        self.each = int(self.shape[STRIDE])
         """Bytes that a state takes outside the table."""
         self.count = 0
         self.expanded = 0
@@ -71,7 +70,6 @@ class Worker:
         """How many states it may have before room must be made."""
         self.capacity = _FIRST_STATES
         self.states = Grown(np.uint8, self.capacity * int(self.shape[STRIDE]) + SLACK)
-        self.cut = Grown(np.uint8, self.capacity)
         self.chunk: Chunk | None = None
         """What it is expanding."""
         self.boxed = 0
@@ -114,4 +112,3 @@ class Worker:
             while self.capacity < states:
                 self.capacity *= 2
             self.states.resize(self.capacity * int(self.shape[STRIDE]) + SLACK)
-            self.cut.resize(self.capacity)
