@@ -70,10 +70,13 @@ def step_footprint(kind: ThreadKind, location: int, task: int = -1) -> Footprint
     )
 
 
-def places_of_step(program: Program, thread: Thread, location: int) -> list[int]:
-    """Return the places in a state that a step of *thread* from *location* depends on, in order."""
+def places_of_step(program: Program, thread: Thread, location: int, task: int = -1) -> list[int]:
+    """Return the places in a state that a step of *thread* from *location* depends on, in order.
+
+    :param task: as for :func:`step_footprint`.
+    """
     places = set(range(thread.base, thread.base + thread.kind.block))
-    for cell in step_footprint(thread.kind, location).cells:
+    for cell in step_footprint(thread.kind, location, task).cells:
         places |= {cell} if cell >= 0 else set(program.snapshot_holders(-1 - cell))
     return sorted(places)
 

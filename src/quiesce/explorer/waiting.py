@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from quiesce.compiler.ir import Await, End
+from quiesce.compiler.ir import Branch, Jump, SetLocal
 from quiesce.compiler.loops import SourceLoop
 from quiesce.compiler.program import Program
 from quiesce.explorer.components import strongly_connected
 from quiesce.explorer.evaluate import Evaluator, StepFailure, kind_evaluator
-from quiesce.explorer.getting_on import exits_around, loops_left
+from quiesce.explorer.footprint import places_of_step
+from quiesce.explorer.getting_on import exits_around, loop_around, loops_left
 from quiesce.explorer.graph import Bounds, Graph
 from quiesce.explorer.reference import State, Stepper
 
@@ -57,7 +58,7 @@ def find_deadlock(program: Program, graph: Graph) -> int | None:
 class Questions:
     """What decides whether a thread is stuck, a bit each.
 
-    For each thread: does it ever move? Does it ever change what others see? Does it ever leave this loop?
+    For each thread: does it ever move? Does it ever change what others use? Does it ever leave this loop?
     """
 
     def __init__(self, program: Program) -> None:
@@ -89,6 +90,7 @@ class Questions:
             self._asked.append(asked)
             self._left.append(left)
         self.all = (1 << bits) - 1
+        self._used = [used_by_others(program, number) for number in range(len(program.threads))]
 
     def answered_by(self, thread: int, before: State, after: State) -> int:
         """Return the bits that a step of *thread* answers with yes."""
@@ -96,8 +98,7 @@ class Questions:
         here, there = before[declared.base], after[declared.base]
         bits = self._left[thread][here][declared.kind.loop_depth[here, there]]
         if self._asked[thread][here] > 0:
-            begin, end = declared.base, declared.base + declared.kind.block
-            if before[:begin] != after[:begin] or before[end:] != after[end:]:
+            if any(before[place] != after[place] for place in self._used[thread]):
                 bits |= 1 << len(self._threads) + thread
         return bits
 
@@ -113,6 +114,18 @@ class Questions:
             if asked >= 0 and (not moves or (asked & ~bits and not changes)):
                 mask |= 1 << number
         return mask
+
+
+def used_by_others(program: Program, thread: int) -> list[int]:
+    """Return the places in a state that threads other than *thread* read or write."""
+    used: set[int] = set()
+    for number, other in enumerate(program.threads):
+        if number != thread:
+            used.update(range(other.base, other.base + other.kind.block))
+            for location in range(len(other.kind.locations)):
+                used.update(places_of_step(program, other, location, number))
+    own = program.threads[thread]
+    return sorted(used - set(range(own.base, own.base + own.kind.block)))
 
 
 class StuckThreads:
@@ -145,6 +158,7 @@ class StuckThreads:
         graph, threads = self._graph, self._program.threads
         questions = Questions(self._program)
         daemons = sum(1 << i for i, t in enumerate(threads) if t.daemon)
+        everyone = (1 << len(threads)) - 1
         unknown: dict[int, int] = {}
         for failed in graph.failures:
             unknown[failed.source] = unknown.get(failed.source, 0) | 1 << failed.thread
@@ -152,13 +166,14 @@ class StuckThreads:
         can, movers, ahead = [0] * count, [0] * count, [0] * count
         for component in strongly_connected(graph, range(count)):
             members = set(component)
-            bits = moving = inside = beyond = 0
+            bits = moving = inside = beyond = waits = 0
             for state in component:
+                able = unknown.get(state, 0)
                 if state in unknown:
-                    bits, moving = questions.all, moving | unknown[state]
+                    bits = questions.all
                 for edge in graph.edges(state):
                     thread, target = graph.threads[edge], graph.targets[edge]
-                    moving |= 1 << thread
+                    able |= 1 << thread
                     bits |= questions.answered_by(thread, graph.states[state], graph.states[target])
                     if target in members:
                         inside |= 1 << thread
@@ -166,10 +181,14 @@ class StuckThreads:
                         bits |= can[target]
                         moving |= movers[target]
                         beyond |= ahead[target]
+                moving |= able
+                waits |= ~able
             # A component of several states has the same threads stuck in all of them.
             stuck = questions.stuck(graph.states[component[0]], bits)
             mine = stuck & ~daemons
-            if inside & ~stuck and mine:
+            # A run that stays here forever is weakly fair if each thread moves, or cannot somewhere.
+            weakly_fair = everyone & ~(inside | waits) == 0
+            if weakly_fair and inside & ~stuck and mine:
                 beyond |= 1 if mine & mine - 1 == 0 else 2
             for state in component:
                 can[state], movers[state], ahead[state] = bits, moving, beyond
@@ -221,24 +240,25 @@ def can_get_on(program: Program, state: State, thread: int, bounds: Bounds) -> b
 def lost_wakeup(program: Program, state: State, thread: int) -> bool:
     """Whether *thread* sleeps in ``schedule()`` though what it waits for is already so.
 
-    What it waits for is the end of the ``while`` around its sleep: the loop's condition is looked at
-    with the values of *state*.
+    What it waits for is the end of the loop around its sleep. If the loop, begun again with the values of
+    *state*, ends before it does anything but look, there is nothing to sleep for.
     """
     sleeper = program.threads[thread]
+    ops = sleeper.kind.code.ops
     location = sleeper.kind.locations[state[sleeper.base]]
-    if not location.label.startswith("schedule"):
-        return False
-    again = None
-    for op in sleeper.kind.code.ops[location.event :]:
-        if isinstance(op, Await):
-            again = op
-        if isinstance(op, End):
-            break
-    if again is None or again.again is None:
+    loop = loop_around(program, state, thread)
+    if loop is None or not location.label.startswith("schedule"):
         return False
     evaluator: Evaluator = kind_evaluator(program, sleeper.kind)
     vector = [*state, thread + 1, *[0] * len(sleeper.kind.code.slots)]
+    position = loop.start
+    seen: set[int] = set()
     try:
-        return not evaluator.expression(again.again, again)(vector, sleeper.base)
+        while position in loop:
+            if position in seen or not isinstance(ops[position], SetLocal | Branch | Jump):
+                return False
+            seen.add(position)
+            position = evaluator.run[position](vector, sleeper.base)
     except StepFailure:
         return False
+    return True

@@ -18,6 +18,7 @@ from quiesce.explorer.native.jit import kernel
 from quiesce.explorer.native.pointers import pointer
 from quiesce.explorer.native.stored import Vector, load_state
 from quiesce.explorer.native.tables import Compiled, machine_pointers
+from quiesce.explorer.waiting import used_by_others
 
 _STEP = 3
 
@@ -27,7 +28,7 @@ class LoopTable(NamedTuple):
 
     :param first: for each g (``tables.py``), where its steps begin in *steps*; one more for the end.
     :param steps: for each step: the location that it leads to, its depth, 1 if that loop has no exit.
-    :param foreign: for each (thread, word), the bits that are not the thread's own.
+    :param foreign: for each (thread, word), the bits that other threads use.
     """
 
     first: Vector
@@ -51,11 +52,12 @@ def loop_table(compiled: Compiled) -> LoopTable:
                 steps += [b, depth, _lives_in(kind, location, depth)]
             first.append(len(steps))
     foreign = []
-    for thread in program.threads:
-        own = [0] * compiled.words
-        for field in compiled.packing.fields[thread.base : thread.base + thread.kind.block]:
-            own[field.word] |= field.mask << field.shift
-        foreign += [~bits for bits in own]
+    for number in range(len(program.threads)):
+        used = [0] * compiled.words
+        for place in used_by_others(program, number):
+            field = compiled.packing.fields[place]
+            used[field.word] |= field.mask << field.shift
+        foreign += used
     return LoopTable(
         np.array(first, np.int64), np.array([*steps, 0], np.int64),
         np.array([_signed(x) for x in foreign], np.int64),

@@ -216,12 +216,13 @@ def what_can_ever_be(
 
 @kernel
 def who_is_stuck(
-    first_: Any, targets_: Any, movers_: Any, order_: Any, bounds_: Any, found: int, stuck_: Any,
-    ahead_: Any, not_daemons: int, component_: Any, beyond_: Any,
+    first_: Any, targets_: Any, movers_: Any, order_: Any, bounds_: Any, found: int, enabled_: Any,
+    stuck_: Any, ahead_: Any, everyone: int, not_daemons: int, component_: Any, beyond_: Any,
 ) -> None:  # fmt: skip
     """For each state, write what can be said of the threads that are stuck in it, as bits of *beyond*.
 
     :param order_: from :func:`components` with *every*.
+    :param enabled_: the threads that can take a step in each state.
     :param stuck_: the threads that are stuck in each state, daemons among them.
     :param ahead_: the threads that take a step in some state that each state leads to.
     :param component_: room for a number for each state.
@@ -232,16 +233,17 @@ def who_is_stuck(
         pointer(first_), pointer(targets_), pointer(movers_), pointer(order_),
     )  # fmt: skip
     bounds, stuck, ahead = pointer(bounds_), pointer(stuck_), pointer(ahead_)
-    component, beyond = pointer(component_), pointer(beyond_)
-    mine = np.uint64(not_daemons)
+    enabled, component, beyond = pointer(enabled_), pointer(component_), pointer(beyond_)
+    mine, all_threads = np.uint64(not_daemons), np.uint64(everyone)
     for c in range(found):
         for k in range(bounds[c], bounds[c + 1]):
             component[order[k]] = c + 1
     for c in range(found):
-        inside = _NONE
+        inside = waits = _NONE
         flags = 0
         for k in range(bounds[c], bounds[c + 1]):
             s = np.int64(order[k])
+            waits |= ~enabled[s]
             for e in range(first[s], first[s + 1]):
                 if movers[e] & FAILURE:
                     continue
@@ -251,7 +253,9 @@ def who_is_stuck(
                     flags |= beyond[targets[e]] & (STUCK_ALONE | STUCK_TOGETHER)
         here = stuck[order[bounds[c]]]
         threads = here & mine
-        if inside & ~here and threads != 0:
+        # A run that stays here forever is weakly fair if each thread moves, or cannot somewhere.
+        weakly_fair = all_threads & ~(inside | waits) == 0
+        if weakly_fair and inside & ~here and threads != 0:
             flags |= STUCK_ALONE if threads & (threads - _ONE) == 0 else STUCK_TOGETHER
         for k in range(bounds[c], bounds[c + 1]):
             s = np.int64(order[k])

@@ -155,8 +155,8 @@ class StepGraph:
         not_daemons = sum(1 << i for i, t in enumerate(self.program.threads) if not t.daemon)
         beyond = np.zeros(self.count, np.uint8)
         kernels.who_is_stuck(
-            self.first, self.targets, self.movers, self._order, self._bounds, found, stuck, ahead,
-            not_daemons, np.zeros(self.count, np.uint32), beyond,
+            self.first, self.targets, self.movers, self._order, self._bounds, found, self.enabled,
+            stuck, ahead, self.everyone, not_daemons, np.zeros(self.count, np.uint32), beyond,
         )  # fmt: skip
         return StuckStates(stuck & np.uint64(not_daemons), beyond)
 
