@@ -4,7 +4,17 @@
 from __future__ import annotations
 
 from quiesce.primitives import SpinLock
-from quiesce.protocol import Array, Bool, Protocol, Scenario, atomic, choose, thread, wait_until
+from quiesce.protocol import (
+    Array,
+    Bool,
+    Protocol,
+    Scenario,
+    atomic,
+    choose,
+    sometimes,
+    thread,
+    wait_until,
+)
 
 
 class TasLock(Protocol):
@@ -203,6 +213,10 @@ class Backoff(Scenario):
     def pause(self) -> None:
         self.act = not self.act
 
+    @sometimes
+    def paused(self) -> bool:
+        return self.act
+
     @thread()
     def owner(self) -> None:
         self.lock.lock()
@@ -233,6 +247,10 @@ class Worker(Scenario):
     @atomic
     def step(self) -> None:
         self.work = not self.work
+
+    @sometimes
+    def worked(self) -> bool:
+        return self.work
 
     @thread()
     def worker(self) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from quiesce.compiler.ir import Branch, Jump, SetLocal
+from quiesce.compiler.atomic_steps import expression_cells
+from quiesce.compiler.ir import Branch, Jump, SetLocal, operands
 from quiesce.compiler.loops import SourceLoop
 from quiesce.compiler.program import Program
 from quiesce.explorer.components import strongly_connected
@@ -117,8 +118,14 @@ class Questions:
 
 
 def used_by_others(program: Program, thread: int) -> list[int]:
-    """Return the places in a state that threads other than *thread* read or write."""
-    used: set[int] = set()
+    """Return the places in a state that threads other than *thread*, or properties, read or write."""
+    used = {
+        cell
+        for prop in program.properties
+        for op in prop.code.ops
+        for expr in operands(op)
+        for cell in expression_cells(expr)
+    }
     for number, other in enumerate(program.threads):
         if number != thread:
             used.update(range(other.base, other.base + other.kind.block))
