@@ -53,10 +53,10 @@ def run(folder: Folder, names: list[str] | None, jobs: int, orders: Orders) -> N
     modules = wanted(folder, names)
     if not modules:
         return
-    # Each process enters a directory of its own.
+    # Each process enters a directory of its own; all end when this one is interrupted.
     workers = [
         multiprocessing.get_context("spawn").Process(
-            target=run_folder, args=(folder, modules[number::jobs], number, orders)
+            target=run_folder, args=(folder, modules[number::jobs], number, orders), daemon=True
         )
         for number in range(min(jobs, len(modules)))
     ]

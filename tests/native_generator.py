@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from quiesce.protocol import Scenario
 
 _HEAD = """
+from quiesce.primitives import RwSem, SpinLock
 from quiesce.protocol import *
 
 
 class Generated(Scenario):
+    lock = SpinLock()
+    sem = RwSem()
     a = Int(0, low=-1, high=3)
     b = Bool(False)
     owner = TaskRef()
@@ -75,6 +78,7 @@ def protocol_sources(draw: st.DrawFn) -> str:
     actions = draw(st.integers(2, 4))
     for i in range(actions):
         lines += _action(draw, i)
+    lines += _spin(draw, _CONDITIONS, _EFFECTS)
     count = draw(st.integers(2, 3))
     lines += _thread(draw, "many", f"count={count}", actions)
     if draw(st.booleans()):
@@ -122,9 +126,13 @@ def _thread(draw: st.DrawFn, name: str, options: str, actions: int) -> list[str]
 
 def _statement(draw: st.DrawFn, actions: int) -> list[str]:
     act = f"self.act{draw(st.integers(0, actions - 1))}()"
-    match draw(st.integers(0, 6)):
+    match draw(st.integers(0, 8)):
         case 0 | 1:
             return [act]
+        case 7:
+            return _locked(draw, [act])
+        case 8:
+            return _looping(draw, act)
         case 2:
             return [f"if {act}:", f"    self.act{draw(st.integers(0, actions - 1))}()"]
         case 3:
@@ -134,6 +142,100 @@ def _statement(draw: st.DrawFn, actions: int) -> list[str]:
         case 5:
             return [draw(st.sampled_from(_PLAIN))]
     return ["if x == 1 and t is not None:", f"    {act}"]
+
+
+def _spin(draw: st.DrawFn, conditions: list[str], effects: list[str]) -> list[str]:
+    """Draw the condition of a loop without a body: it succeeds, or changes nothing."""
+    return [
+        "    @atomic", "    def spin(self) -> bool:",
+        f"        if {draw(st.sampled_from(conditions))}:",
+        f"            {draw(st.sampled_from(effects))}",
+        "            return True", "        return False", "",
+    ]  # fmt: skip
+
+
+def _locked(draw: st.DrawFn, body: list[str]) -> list[str]:
+    """Draw a critical section of a spinlock, or of a semaphore for reading or writing."""
+    match draw(st.integers(0, 2)):
+        case 0:
+            return ["with self.lock:", *(f"    {line}" for line in body)]
+        case 1:
+            return ["self.sem.down_read()", *body, "self.sem.up_read()"]
+    return ["self.sem.down_write()", *body, "self.sem.up_write()"]
+
+
+def _looping(draw: st.DrawFn, act: str) -> list[str]:
+    """Draw a loop that stays as long as it likes, or spins until it may leave."""
+    if draw(st.booleans()):
+        return ["while choose(True, False):", f"    {act}"]
+    # Between two times that it spins the thread is elsewhere.
+    return ["while not self.spin():", "    pass", act]
+
+
+_FAIR_HEAD = """
+from quiesce.primitives import RwSem, SpinLock
+from quiesce.protocol import *
+
+
+class Generated(Scenario):
+    lock = SpinLock()
+    sem = RwSem()
+    place = Int(0, high=2)
+    flag = Bool()
+"""
+
+_FAIR_CONDITIONS = [
+    "self.place == 0", "self.place != 1", "self.place == 2", "self.flag", "not self.flag",
+    "self.place < 2 and self.flag",
+]  # fmt: skip
+
+_FAIR_EFFECTS = [
+    "self.place = (self.place + 1) % 3", "self.place = choose(0, 1, 2)", "self.place = choose(0, 1)",
+    "self.place = 0", "self.flag = not self.flag", "self.flag = choose(True, False)",
+    "self.flag = self.flag",
+]  # fmt: skip
+
+
+@st.composite
+def fair_sources(draw: st.DrawFn) -> str:
+    """Draw the source of a small protocol that is about waiting, spinning and going on forever."""
+    lines = [_FAIR_HEAD]
+    for number in range(3):
+        lines += [
+            f"    @atomic(queued={draw(st.booleans())})",
+            f"    def act{number}(self) -> None:",
+        ]
+        if draw(st.booleans()):
+            lines.append(f"        wait_until({draw(st.sampled_from(_FAIR_CONDITIONS))})")
+        lines += [f"        {draw(st.sampled_from(_FAIR_EFFECTS))}", ""]
+    lines += _spin(draw, _FAIR_CONDITIONS, _FAIR_EFFECTS)
+    lines += _fair_thread(draw, "many", f"count={draw(st.integers(1, 2))}")
+    lines += _fair_thread(draw, "other", draw(st.sampled_from(["", "", "daemon=True"])))
+    for kind in draw(st.sampled_from([[], ["eventually()"]])):
+        lines += [f"    @{kind}", "    def again(self) -> bool:"]
+        lines += [f"        return {draw(st.sampled_from(_FAIR_CONDITIONS))}", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _fair_thread(draw: st.DrawFn, name: str, options: str) -> list[str]:
+    lines = [f"    @thread({options})", f"    def {name}(self) -> None:"]
+    indent = "        "
+    if draw(st.booleans()):
+        lines.append(f"{indent}while True:")
+        indent += "    "
+    for _ in range(draw(st.integers(1, 2))):
+        act = f"self.act{draw(st.integers(0, 2))}()"
+        match draw(st.integers(0, 3)):
+            case 0:
+                body = [act]
+            case 1:
+                body = _looping(draw, act)
+            case 2:
+                body = _locked(draw, [act])
+            case _:
+                body = _locked(draw, _looping(draw, act))
+        lines += [indent + line for line in body]
+    return [*lines, ""]
 
 
 def build(source: str, folder: Path) -> Scenario:
