@@ -39,7 +39,7 @@ mutants: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[native]' hypothesis mypy pytest ruff
+		--editable '.[native]' hatchling hypothesis mypy pytest ruff
 	@touch $@
 
 clean:

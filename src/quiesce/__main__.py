@@ -41,6 +41,10 @@ def program() -> int:
     except KeyboardInterrupt:
         _leave(_signal.SIGINT, None)
         raise
+    except (MemoryError, OSError) as error:
+        # Not even the command line could be loaded: too little memory, too few files.
+        os.write(2, f"quiesce: cannot start: {type(error).__name__}: {error}\n".encode())
+        return 2
     # The answer is out. What is left is the interpreter's end, and threads that the file has started.
     _handle(lambda _number, _frame: os._exit(code))
     return code

@@ -49,6 +49,8 @@ def _guarded(argv: Sequence[str] | None, answer: Answer) -> int:
     except OSError as error:
         return _told(f"the system refused: {error}", EXIT_USAGE)
     except Exception as error:
+        if _NO_THREAD in str(error):
+            return _told("the system refused another thread", EXIT_USAGE)
         if os.environ.get("QUIESCE_DEBUG"):
             traceback.print_exc()
         return _told(
@@ -56,6 +58,10 @@ def _guarded(argv: Sequence[str] | None, answer: Answer) -> int:
             "  help: please report it, with the command; QUIESCE_DEBUG=1 shows where it happened",
             Verdict.ERROR.exit_code,
         )
+
+
+_NO_THREAD = "can't start new thread"
+"""The text of the ``RuntimeError`` for which Python has no class."""
 
 
 def _command(argv: Sequence[str] | None, answer: Answer) -> int:

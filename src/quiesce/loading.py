@@ -197,17 +197,17 @@ def _import(file: str, text: bytes) -> list[type[Scenario]]:
     name = f"quiesce_protocol_{next(_imports)}_{path.stem}"
     module = ModuleType(name)
     module.__file__ = str(path.resolve())
-    folder = str(path.parent.resolve())
     sys.modules[name] = module
-    sys.path.insert(0, folder)
+    path_before, kept = sys.path, list(sys.path)
+    sys.path.insert(0, str(path.parent.resolve()))
     try:
         with _users_code(file):
             exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise SourceErrors([_syntax_diagnostic(file, error)]) from error
     finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
+        sys.path = path_before
+        sys.path[:] = kept
     return [
         value
         for value in vars(module).values()

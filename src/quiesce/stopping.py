@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -74,7 +75,9 @@ def orderly(*signals: int) -> Iterator[None]:
     if _state.handlers or not _on_main_thread():
         yield
         return
+    hook = sys.unraisablehook
     try:
+        sys.unraisablehook = lambda lost: None if _is_in(lost) else hook(lost)
         for number in signals or REASONS:
             before = signal.getsignal(number)
             if before is not signal.SIG_IGN and before is not None:
@@ -82,10 +85,19 @@ def orderly(*signals: int) -> Iterator[None]:
                 signal.signal(number, _arrived)
         yield
     finally:
+        sys.unraisablehook = hook
         for number, before in _state.handlers.items():
             signal.signal(number, before)
         _state.handlers.clear()
         _state.reason = ""
+
+
+def _is_in(lost: sys.UnraisableHookArgs) -> bool:
+    """Tell whether a request was raised where nothing can be raised, in a finalizer.
+
+    Nothing has to be said then: it is noted as well, and acted on at the next occasion.
+    """
+    return isinstance(lost.exc_value, Stopped)
 
 
 @contextlib.contextmanager

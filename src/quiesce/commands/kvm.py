@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
+from quiesce import stopping
 from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenario_settings
 from quiesce.commands.lockdep import LockdepResult, lockdep_of, print_reports
 from quiesce.commands.options import native_options, search_bounds, search_options
@@ -19,7 +20,6 @@ from quiesce.report.check_json import check_to_json, other_counterexamples
 from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
 from quiesce.report.table import render_table
-from quiesce.stopping import noted
 from quiesce.verdict import worst
 
 SMALL = 120_000
@@ -73,7 +73,7 @@ def kvm_check_command(args: argparse.Namespace) -> int:
     if args.html is not None:
         require_writable("--html", args.html, [args.checkpoint])
     # From here on Ctrl-C leaves something to tell: what was found so far.
-    with noted():
+    with stopping.noted():
         results = [check_design(design, settings, args, bounds) for design in designs]
         _print(results, args.json)
         if args.html is not None:
@@ -106,7 +106,11 @@ def check_design(
         result = check(program, options, native_options(args, SMALL))
     finally:
         progress.clear()
-    lockdep = design_lockdep(design, settings, bounds)
+    lockdep = (
+        LockdepResult(None, stopping.reason())
+        if stopping.reason()
+        else design_lockdep(design, settings, bounds)
+    )
     if lockdep.cut_short:
         result.notes += lockdep.notes
     return DesignResult(design, settings, result, lockdep)

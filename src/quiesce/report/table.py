@@ -68,6 +68,9 @@ def _other_findings(rows: Sequence[Row]) -> list[str]:
         for p in result.properties:
             if p.finding is not None and p.name not in OTHERS and not p.informational:
                 lines.append(f"{design}: {p.finding.kind}: {p.finding.message}")
+    for reason in dict.fromkeys(r.incomplete for _, r, _ in rows if r.incomplete):
+        which = [design for design, r, _ in rows if r.incomplete == reason]
+        lines.append(f"not the whole space, {reason}: {', '.join(which)}")
     information = sorted(
         {p.name for _, r, _ in rows for p in r.properties if p.informational and p.finding}
     )
