@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from native_generator import build, protocol_sources
 from native_protocols import Everything, LockPair, Racy
+from protocols.spinning import Backoff, Flag, Polite, TwoLocks, Unfair, Worker
 from test_explorer_findings import (
     Circle,
     Counters,
@@ -36,10 +37,11 @@ from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
 from quiesce.explorer import Bounds, CheckResult, Finding, Options, check, check_reference
 from quiesce.explorer.prove_again import Proof, prove_again
+from quiesce.explorer.reference import Stepper
 from quiesce.explorer.replay import Move, Origin, Token, make_token, read_token
 from quiesce.explorer.walk import walk
 from quiesce.kvm import MemslotUpdates
-from quiesce.protocol import Scenario
+from quiesce.protocol import Bool, Scenario, choose, thread
 
 ORIGIN = Origin("/home/idea.py", 1, "0" * 64, "Example", ("rounds=2",))
 
@@ -77,7 +79,10 @@ SCENARIOS: list[Scenario] = [
     Circle(), Circle(3), Forgotten(told=False), Master(), Sleep(early=False), NeverTold(), Races("plain"),
     Counters("assert"), Counters("index"), Counters("always"), Counters("property"), Counters(turns=2),
     Silent("assert"), Silent("endless"), Invalidations(), Turns(queued=False), Roles(), Idle(), Ends(1),
-    Everything(loops=1), LockPair(crossed=True), LockPair(threads=3), Racy(),
+    Everything(loops=1), LockPair(crossed=True), LockPair(threads=3), Racy(), TwoLocks(spins=True),
+    TwoLocks(spins=True, third="ends"), TwoLocks(spins=True, third="lives"), Unfair(spins=True),
+    Flag(spins=True), Flag(spins=True, others="live"), Polite(both=True), Backoff(given_back=False),
+    Worker(exits=True),
 ]  # fmt: skip
 
 
@@ -96,13 +101,15 @@ def test_the_scenarios_show_every_kind() -> None:
         kinds |= {f.kind for f in findings(result)}
     assert kinds >= {
         "deadlock", "stuck thread", "lost wakeup", "data race", "broken invariant", "failed assert",
-        "out of range", "endless step", "starvation",
+        "out of range", "endless step", "livelock", "starvation",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("design", ["elide_unguarded", "rwsem", "count"])
-def test_what_the_kvm_designs_show_is_proved_again(design: str) -> None:
-    program = compile_scenario(MemslotUpdates(design=design))
+@pytest.mark.parametrize(
+    ("design", "notifiers"), [("elide_unguarded", 1), ("rwsem", 2), ("count", 2)]
+)
+def test_what_the_kvm_designs_show_is_proved_again(design: str, notifiers: int) -> None:
+    program = compile_scenario(MemslotUpdates(design=design, notifiers=notifiers))
     assert check_all_again(program, check(program, Options(True)))
 
 
@@ -201,9 +208,9 @@ def test_a_loop_must_be_fair() -> None:
 
 def test_only_the_thread_that_starves_starves(starving: tuple[Program, Token]) -> None:
     program, token = starving
-    for thread in program.threads:
-        proof = proved(program, replace(token, thread=thread.name))
-        if thread.name != token.thread:
+    for other in program.threads:
+        proof = proved(program, replace(token, thread=other.name))
+        if other.name != token.thread:
             assert "does not wait" in proof.why or "gets on" in proof.why
     assert "no thread" in proved(program, replace(token, thread="updater/9")).why
 
@@ -216,6 +223,48 @@ def test_a_stuck_thread_does_not_starve() -> None:
         ORIGIN, True, program.digest, "strong", "no_starvation", "waiter/0", 0, (turn, turn), 1
     )
     assert "stuck" in proved(program, claim).why
+
+
+class Spins(Scenario):
+    """A thread that spins; each time round, its own choice may take it out of the loop, or fail."""
+
+    done = Bool(marked=True)
+
+    def __init__(self, way_out: str) -> None:
+        self.way_out = way_out
+
+    @thread()
+    def spinner(self) -> None:
+        while not self.done:
+            out = choose(True, False)
+            if self.way_out == "fails":
+                assert not out
+            if out:
+                if self.way_out == "leaves":
+                    break
+                if self.way_out == "sets":
+                    self.done = True
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("way_out", ["leaves", "fails", "sets", "none"])
+def test_a_thread_that_could_choose_to_leave_does_not_spin(way_out: str, fuse: bool) -> None:
+    """A loop of a token that never takes the way out: but its choices are fair."""
+    program = compile_scenario(Spins(way_out), fuse=fuse)
+    result = check_reference(program, Options(True))
+    assert (result.property("no_livelock").finding is None) == (way_out != "none")
+    stepper = Stepper(program)
+    moves, states = [], stepper.initial_states()
+    while states[-1] not in states[:-1]:
+        # The last option of a choice, False, stays in the loop.
+        steps = stepper.steps_of(states[-1], 0)
+        moves.append(Move("spinner/0", len(steps) - 1))
+        states.append(steps[-1].target)
+    start = states.index(states[-1])
+    claim = Token(ORIGIN, fuse, program.digest, "strong", "no_livelock", "", 0, tuple(moves), start)
+    proof = proved(program, claim)
+    assert proof.finding is None
+    assert proof.why == "a thread gets on in its loop"
 
 
 def test_what_is_not_known_is_not_said() -> None:

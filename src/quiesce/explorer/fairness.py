@@ -58,6 +58,8 @@ class LeftOut:
 
 
 NONE_LEFT_OUT = LeftOut()
+FAILS = -1
+"""Stands for the edges of steps that fail, which are not in the graph."""
 
 
 class FairCycles:
@@ -239,14 +241,18 @@ class FairCycles:
         return best
 
     def untaken(self, loop: Sequence[int], left_out: LeftOut) -> set[int]:
-        """Return the options that *loop* is offered and never takes, of threads whose choices are fair."""
+        """Return the options that *loop* is offered and never takes, of threads whose choices are fair.
+
+        One that fails has no edge: it is :data:`FAILS`. No loop takes it.
+        """
         graph, taken = self.graph, set(loop)
         options: set[int] = set()
         for edge in taken:
-            thread = graph.threads[edge]
+            thread, source = graph.threads[edge], self._source(edge)
             if left_out.progress >> thread & 1:
-                edges = graph.edges(self._source(edge))
-                options.update(e for e in edges if graph.threads[e] == thread)
+                options.update(e for e in graph.edges(source) if graph.threads[e] == thread)
+                if (source, thread) in self._failing:
+                    options.add(FAILS)
         return options - taken
 
     def _detour(
