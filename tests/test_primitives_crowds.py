@@ -114,9 +114,9 @@ def test_every_design_has_room_for_all_invalidations(
     assert scenario.kvm.mmu.mmu_invalidate_in_progress == 2 * notifiers
     for task in tasks:
         become(task)
-        for ticket, locked in tickets[task]:
-            mm.mmu_notifier.invalidate_range_end(0, ticket, locked)
-        mm.mmap_read_unlock(0)
+        for ticket in tickets[task]:
+            mm.mmu_notifier.invalidate_range_end(0, ticket)
+        mm.mmap_lock.up_read()
     assert scenario.kvm.mmu.mmu_invalidate_in_progress == 0
 
 

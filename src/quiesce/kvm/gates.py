@@ -1,39 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gates: how memslot updates are kept away from the time between a start and its end.
 
-``mmu_lock`` need not be taken for an invalidation that no memslot covers. But start and end decide that
-separately, each by looking at the memslots, and start raises what end lowers. If an update is
-published between the two, they decide differently. So it has to be held up, or its effect has to be
-kept from the notifier: five ways to do it, each as its commit does.
+``mmu_lock`` need not be taken for an invalidation that no memslot covers. But start and end each look at
+the memslots, and start increments a counter that end decrements. If an update is published between
+the two, they decide differently. So the update must wait, or its effect must be kept from the
+notifier: five ways to do it, each as its commit does.
 
-A gate is entered first thing in start and left last thing in end, whatever the range and whether or
-not the caller may block. What :meth:`Gate.enter` returns, the *ticket*, travels to the matching
-:meth:`Gate.leave`. ``docs/kvm.md`` compares the designs.
+An invalidation enters the gate first thing in start and leaves it last thing in end, whatever the range
+and whether or not the caller may block. What :meth:`Gate.enter` returns, the *ticket*, travels to the
+matching :meth:`Gate.leave`. ``docs/kvm.md`` compares the designs.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from quiesce.kvm.memslots import AddressSpace, Memslots
 from quiesce.kvm.mmu_notifier import MOST_NESTED
 from quiesce.primitives import RcuWait, RwSem, SpinLock, schedule, set_current_state
 from quiesce.protocol import (
     TASK_UNINTERRUPTIBLE,
     THREADS,
     Array,
-    Bool,
     Int,
     Protocol,
-    atomic,
+    Ref,
+    shared,
 )
-
-if TYPE_CHECKING:
-    from quiesce.kvm.memslots import AddressSpace, MemslotSet
-    from quiesce.kvm.vm import Kvm
 
 
 class Gate(Protocol):
     """What every design answers: how an invalidation enters and leaves, and how an update is published."""
+
+    def attach(self, spaces: tuple[AddressSpace, ...]) -> None:
+        """Prepare for the address spaces of a VM, before anything runs."""
 
     def enter(self, blockable: bool) -> int:
         """An invalidation starts.
@@ -47,14 +45,14 @@ class Gate(Protocol):
         """The same invalidation ends."""
 
     def must_lock(self, blockable: bool) -> bool:
-        """Whether start and end take ``mmu_lock`` without looking at the memslots."""
+        """Return whether start and end take ``mmu_lock`` without looking at the memslots."""
         return False
 
-    def covers(self, kvm: Kvm, ticket: int, hva: int) -> bool:
-        """Whether a memslot backs guest memory with *hva*, as the notifier with *ticket* sees it."""
-        return kvm.any_memslot_covers(hva)
+    def memslots(self, space: AddressSpace, ticket: int) -> Memslots:
+        """Return the memslots of *space* that the invalidation with *ticket* looks at."""
+        return space.active
 
-    def publish(self, kvm: Kvm, space: AddressSpace, new: MemslotSet) -> None:
+    def publish(self, space: AddressSpace, new: Memslots) -> None:
         """Make *new* the active set of *space* as soon as that is safe.
 
         Called with ``slots_lock`` held, so by one updater at a time.
@@ -98,7 +96,7 @@ class RwsemGate(Gate):
     def must_lock(self, blockable: bool) -> bool:
         return not blockable
 
-    def publish(self, kvm: Kvm, space: AddressSpace, new: MemslotSet) -> None:
+    def publish(self, space: AddressSpace, new: Memslots) -> None:
         self.mmu_notifier_slots_lock.down_write()
         space.rcu_assign_pointer(new)
         self.mmu_notifier_slots_lock.up_write()
@@ -123,6 +121,7 @@ class CountGate(Gate):
 
     def leave(self, ticket: int, blockable: bool) -> None:
         with self.mn_invalidate_lock:
+            # Since d489ec956583 the kernel warns here and leaves the count alone.
             assert self.mn_active_invalidate_count > 0, "mn_active_invalidate_count is unbalanced"
             self.mn_active_invalidate_count -= 1
             wake = self.mn_active_invalidate_count == 0
@@ -130,7 +129,7 @@ class CountGate(Gate):
         if wake:
             self.mn_memslots_update_rcuwait.wake_up()
 
-    def publish(self, kvm: Kvm, space: AddressSpace, new: MemslotSet) -> None:
+    def publish(self, space: AddressSpace, new: Memslots) -> None:
         with self.mn_invalidate_lock:
             self.wait_until_quiet()
             space.rcu_assign_pointer(new)
@@ -146,23 +145,39 @@ class CountGate(Gate):
         self.mn_memslots_update_rcuwait.finish_rcuwait()
 
 
+class View(Protocol):
+    """What the invalidations of one phase see of one address space."""
+
+    def __init__(self, sets: tuple[Memslots, ...]) -> None:
+        self.mn_memslots = shared(Ref(sets, 0))
+
+
+class Views(Protocol):
+    """The views of both phases of one address space."""
+
+    def __init__(self, sets: tuple[Memslots, ...]) -> None:
+        self.of_phase = shared(Array(View(sets), 2))
+
+
 class PhasedGate(Gate):
     """Beyond the series: an update waits only for the invalidations that began before it.
 
     An invalidation belongs to the phase in which it started, and its end decides as its start did, by
-    that phase's view of the memslots. An update gives the other phase a view that covers the old
-    and the new memslots, makes it the current one, and waits until nobody is left in the phase before.
-    From then on every invalidation under way takes notice of the new memslots too, so they can be
-    published. New invalidations never prolong the wait: nobody can join a phase that was left.
+    the memslots that this phase looks at. An update gives the other phase the new memslots, makes it
+    the current one, and waits until no invalidation is left in the phase before. From then on every
+    invalidation under way has looked at the new memslots, so they can be published to the vCPUs. New
+    invalidations never prolong the wait: none can join a phase that was left.
     """
 
     mn_invalidate_lock = SpinLock("&kvm->mn_invalidate_lock")
     phase = Int(0, high=1)
     active = Array[int](Int(0, high=MOST_NESTED * THREADS), 2)
     """How many invalidations belong to each phase."""
-    slot_in_view = Array[bool](Bool(), 2)
-    """Each phase's view: whether the slot's hvas count as covered."""
     mn_memslots_update_rcuwait = RcuWait("&kvm->mn_memslots_update_rcuwait")
+    views: tuple[Views, ...]
+
+    def attach(self, spaces: tuple[AddressSpace, ...]) -> None:
+        self.views = tuple(Views(space.sets) for space in spaces)
 
     def enter(self, blockable: bool) -> int:
         with self.mn_invalidate_lock:
@@ -178,21 +193,23 @@ class PhasedGate(Gate):
         if wake:
             self.mn_memslots_update_rcuwait.wake_up()
 
-    @atomic(label="covered_in_phase")
-    def covers(self, kvm: Kvm, ticket: int, hva: int) -> bool:
+    def memslots(self, space: AddressSpace, ticket: int) -> Memslots:
         # No lock: a view is only written while its phase is empty.
-        return self.slot_in_view[ticket] and hva < kvm.pages
+        return self.views[space.as_id].of_phase[ticket].mn_memslots
 
-    def publish(self, kvm: Kvm, space: AddressSpace, new: MemslotSet) -> None:
+    def publish(self, space: AddressSpace, new: Memslots) -> None:
+        views = self.views[space.as_id]
         with self.mn_invalidate_lock:
             left = self.phase
-            self.slot_in_view[1 - left] = kvm.any_slot(new)
+            views.of_phase[1 - left].mn_memslots = new
             self.phase = 1 - left
             self.wait_until_left(left)
+            # The old set is about to be reused, and the phase that was left is the next to come.
+            views.of_phase[left].mn_memslots = new
         space.rcu_assign_pointer(new)
 
     def wait_until_left(self, left: int) -> None:
-        """Sleep until nobody belongs to the phase *left* any more."""
+        """Sleep until no invalidation belongs to the phase *left* any more."""
         self.mn_memslots_update_rcuwait.prepare_to_rcuwait()
         while self.active[left]:
             set_current_state(TASK_UNINTERRUPTIBLE)

@@ -2,13 +2,13 @@
 """The primary MMU: the host's page tables for one process, and what changes them.
 
 Every change of a mapped page is bracketed by ``mmu_notifier_invalidate_range_start()`` and ``_end()``, so
-that secondary MMUs let go of the old page. The operations differ in the locks around the brackets,
-between them, and in whether they may wait:
+that secondary MMUs drop their mappings of the old page. The operations differ in the locks around the
+brackets, between them, and in whether they may wait (Linux 6.12):
 
 =================  =====================================================================
 copy on write      a write fault: ``mmap_lock`` for reading (``wp_page_copy()``)
-zap                ``madvise(MADV_DONTNEED)``: the same locks (``zap_page_range()``). A huge page in the
-                   way is split, with brackets of its own *inside* (``zap_pmd_range()`` calls
+zap                ``madvise(MADV_DONTNEED)``: the same locks (``zap_page_range_single()``). A huge page in
+                   the way is split, with brackets of its own *inside* (``zap_pmd_range()`` calls
                    ``__split_huge_pmd()``): nested invalidations
 remap              ``mremap()``: ``mmap_lock`` for writing (``move_page_tables()``)
 migrate            ``i_mmap_rwsem`` for reading *around* the brackets (``try_to_migrate()``)
@@ -24,7 +24,7 @@ import enum
 
 from quiesce.kvm.mmu_notifier import MmuNotifier
 from quiesce.primitives import RwSem
-from quiesce.protocol import THREADS, Int, Protocol, Version, atomic, choose, known_as
+from quiesce.protocol import Protocol, Version, atomic, choose, known_as
 
 
 class Operation(enum.Enum):
@@ -46,8 +46,6 @@ class Pte(Protocol):
 
     page = Version()
     """Which physical page is mapped: another one after each change."""
-    changing = Int(0, high=THREADS)
-    """How many invalidations have changed it and have not ended. For the properties only."""
 
     def __init__(self, hva: int = 0) -> None:
         self.hva = hva
@@ -75,64 +73,62 @@ class Mm(Protocol):
         """Give the writing task a copy of the page (``wp_page_copy()``)."""
         self.mmap_lock.down_read()
         self._invalidate_and_change(hva)
-        self.mmap_read_unlock(hva)
+        self.mmap_lock.up_read()
 
     @known_as("do_madvise")
     def zap(self, hva: int) -> None:
         """Unmap the page; if it is in the middle of a huge one, that is split on the way."""
         self.mmap_lock.down_read()
-        ticket, locked = self.mmu_notifier.invalidate_range_start(hva)
+        ticket = self.mmu_notifier.invalidate_range_start(hva)
         if choose(False, True):
-            inner_ticket, inner_locked = self.mmu_notifier.invalidate_range_start(hva)
-            self.mmu_notifier.invalidate_range_end(hva, inner_ticket, inner_locked)
+            inner = self.mmu_notifier.invalidate_range_start(hva)
+            self.mmu_notifier.invalidate_range_end(hva, inner)
         self.set_pte(hva)
-        self.mmu_notifier.invalidate_range_end(hva, ticket, locked)
-        self.mmap_read_unlock(hva)
+        self.mmu_notifier.invalidate_range_end(hva, ticket)
+        self.mmap_lock.up_read()
 
     @known_as("mremap_to")
     def remap(self, hva: int) -> None:
         """Move the page to another address (``move_page_tables()``)."""
         self.mmap_lock.down_write()
         self._invalidate_and_change(hva)
-        self.mmap_write_unlock(hva)
+        self.mmap_lock.up_write()
 
     @known_as("rmap_walk_file")
     def migrate(self, hva: int) -> None:
         """Move the contents to another page; an rmap lock is held around (``try_to_migrate()``)."""
         self.i_mmap_rwsem.down_read()
         self._invalidate_and_change(hva)
-        self.i_mmap_unlock_read(hva)
+        self.i_mmap_rwsem.up_read()
 
     @known_as("do_mprotect_pkey")
     def protect_hugetlb(self, hva: int) -> None:
         """Change a huge page's protection; an rmap lock is taken inside."""
         self.mmap_lock.down_read()
-        ticket, locked = self.mmu_notifier.invalidate_range_start(hva)
+        ticket = self.mmu_notifier.invalidate_range_start(hva)
         self.i_mmap_rwsem.down_write()
         self.set_pte(hva)
         self.i_mmap_rwsem.up_write()
-        self.mmu_notifier.invalidate_range_end(hva, ticket, locked)
-        self.mmap_read_unlock(hva)
+        self.mmu_notifier.invalidate_range_end(hva, ticket)
+        self.mmap_lock.up_read()
 
     @known_as("__oom_reap_task_mm")
     def reap(self, hva: int) -> None:
-        """Unmap the page without waiting for anybody; give up where that is not possible."""
+        """Unmap the page without waiting; give up where that is not possible."""
         if not self.mmap_lock.down_read_trylock():
             return
-        ok, ticket, locked = self.mmu_notifier.invalidate_range_start_nonblock(hva)
+        ok, ticket = self.mmu_notifier.invalidate_range_start_nonblock(hva)
         if ok:
             self.set_pte(hva)
-            self.mmu_notifier.invalidate_range_end_nonblock(hva, ticket, locked)
-            self.mmap_read_unlock(hva)
-        else:
-            self.mmap_lock.up_read()
+            self.mmu_notifier.invalidate_range_end_nonblock(hva, ticket)
+        self.mmap_lock.up_read()
 
     # --- Parts ------------------------------------------------------------------------------------
 
     def _invalidate_and_change(self, hva: int) -> None:
-        ticket, locked = self.mmu_notifier.invalidate_range_start(hva)
+        ticket = self.mmu_notifier.invalidate_range_start(hva)
         self.set_pte(hva)
-        self.mmu_notifier.invalidate_range_end(hva, ticket, locked)
+        self.mmu_notifier.invalidate_range_end(hva, ticket)
 
     @atomic(label="set_pte")
     def set_pte(self, hva: int) -> None:
@@ -140,32 +136,8 @@ class Mm(Protocol):
         for pte in self.ptes:
             if pte.hva == hva:
                 pte.page += 1
-                pte.changing += 1
-
-    @atomic(label="mmap_read_unlock")
-    def mmap_read_unlock(self, hva: int) -> None:
-        """Release ``mmap_lock``; the invalidation of *hva* has ended."""
-        self._ended(hva)
-        self.mmap_lock.up_read()
-
-    @atomic(label="mmap_write_unlock")
-    def mmap_write_unlock(self, hva: int) -> None:
-        """Release ``mmap_lock``; the invalidation of *hva* has ended."""
-        self._ended(hva)
-        self.mmap_lock.up_write()
-
-    @atomic(label="i_mmap_unlock_read")
-    def i_mmap_unlock_read(self, hva: int) -> None:
-        """Release ``i_mmap_rwsem``; the invalidation of *hva* has ended."""
-        self._ended(hva)
-        self.i_mmap_rwsem.up_read()
-
-    def _ended(self, hva: int) -> None:
-        for pte in self.ptes:
-            if pte.hva == hva:
-                pte.changing -= 1
 
     @atomic(label="get_user_pages_fast")
     def get_user_pages_fast(self, pte: Pte) -> int:
-        """Return the page that *pte* maps now. It takes no lock, so it may be another one at once."""
+        """Return the page that *pte* maps now. It takes no lock, so the next moment it may be another one."""
         return pte.page

@@ -5,10 +5,10 @@ Two things here make the story of the series.
 
 *The pseudo-lock.* ``mmu_notifier_invalidate_range_start`` is a lockdep map. It is taken around the start
 callbacks and again around the end callbacks, and never between (Linux commit 23b68395c7c7 "mm/mmu_notifiers:
-add a lockdep map for invalidate_range_start/end"). It is no lock and nobody ever waits for it. A lock
-that is taken in start and released in end is therefore taken inside the map, and holds it
-inside: the cycle that lockdep reported for the rwsem. ``pseudo_lock_waits`` turns the map into a mutex,
-to see what the report would mean if it were one.
+add a lockdep map for invalidate_range_start/end"). It is an annotation, and no task ever waits for it. A
+lock that is acquired in start and released in end is acquired inside the map, and the map is then entered
+with the lock held: the cycle that lockdep reported for the rwsem. ``pseudo_lock_waits`` turns the map
+into a mutex, to see what the report would mean if it were one.
 
 *Failing.* A start that may not block can fail, and then its caller neither changes page tables nor
 calls end. All subscribers are called even after one failed, so for those that succeeded the core
@@ -46,40 +46,40 @@ class MmuNotifier(Protocol):
         self.other_may_fail = other_may_fail
 
     @known_as("__mmu_notifier_invalidate_range_start")
-    def invalidate_range_start(self, hva: int) -> tuple[int, bool]:
+    def invalidate_range_start(self, hva: int) -> int:
         """Tell the subscribers that *hva* is about to change, and wait until they are ready.
 
-        Returns what belongs to the matching end: KVM's ticket, and whether KVM took notice.
+        Returns KVM's ticket for the matching end.
         """
         with self.invalidate_range_start_map:
             return self.kvm.invalidate_range_start(hva, True)
 
     @known_as("__mmu_notifier_invalidate_range_end")
-    def invalidate_range_end(self, hva: int, ticket: int, locked: bool) -> None:
+    def invalidate_range_end(self, hva: int, ticket: int) -> None:
         """Tell the subscribers that *hva* has changed."""
         with self.invalidate_range_start_map:
-            self.kvm.invalidate_range_end(hva, True, ticket, locked)
+            self.kvm.invalidate_range_end(hva, True, ticket)
 
     @known_as("__mmu_notifier_invalidate_range_start")
-    def invalidate_range_start_nonblock(self, hva: int) -> tuple[bool, int, bool]:
+    def invalidate_range_start_nonblock(self, hva: int) -> tuple[bool, int]:
         """The same without waiting; the first value tells whether it succeeded."""
         with self.invalidate_range_start_map:
             non_block_start()
-            ticket, locked = self.kvm.invalidate_range_start(hva, False)
+            ticket = self.kvm.invalidate_range_start(hva, False)
             non_block_end()
             ok = choose(True, False) if self.other_may_fail else True
             if not ok:
-                self.undo_start(hva, ticket, locked)
-        return ok, ticket, locked
+                self.undo_start(hva, ticket)
+        return ok, ticket
 
-    def undo_start(self, hva: int, ticket: int, locked: bool) -> None:
+    def undo_start(self, hva: int, ticket: int) -> None:
         """Another subscriber failed: the ones that did not are told that nothing will happen."""
-        self.kvm.invalidate_range_end(hva, False, ticket, locked)
+        self.kvm.invalidate_range_end(hva, False, ticket)
 
     @known_as("__mmu_notifier_invalidate_range_end")
-    def invalidate_range_end_nonblock(self, hva: int, ticket: int, locked: bool) -> None:
+    def invalidate_range_end_nonblock(self, hva: int, ticket: int) -> None:
         """The end that belongs to a non-blockable start."""
         with self.invalidate_range_start_map:
             non_block_start()
-            self.kvm.invalidate_range_end(hva, False, ticket, locked)
+            self.kvm.invalidate_range_end(hva, False, ticket)
             non_block_end()

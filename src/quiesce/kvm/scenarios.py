@@ -7,24 +7,48 @@ scenario in which every design comes out as it should and every planted bug is f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from quiesce.errors import UsageError
-from quiesce.kvm.bugs import BUGS, Bug
-from quiesce.kvm.gates import GATES
-from quiesce.kvm.memslots import AddressSpace, Change
-from quiesce.kvm.mm import Operation
-from quiesce.kvm.mmu_notifier import MOST_NESTED
+from quiesce.kvm.gates import GATES, Gate
+from quiesce.kvm.memslots import NULL, AddressSpace, Change
+from quiesce.kvm.mm import Mm, Operation
+from quiesce.kvm.mmio import MmioCache, MmioSpte
+from quiesce.kvm.mmu import Mmu, spte_array
+from quiesce.kvm.mmu_notifier import MOST_NESTED, MmuNotifier
+from quiesce.kvm.vm import Kvm
 from quiesce.primitives import configure_preempt_rt
-from quiesce.protocol import Scenario, always, choose, eventually, sometimes, thread
+from quiesce.protocol import (
+    Scenario,
+    always,
+    atomic,
+    choose,
+    eventually,
+    known_as,
+    sometimes,
+    thread,
+)
 
 OPERATIONS = tuple(operation.value for operation in Operation)
 CHANGES = ("delete", "move", "flags")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The classes that a scenario is built of."""
+
+    gate: type[Gate]
+    kvm: type[Kvm] = Kvm
+    mmu: type[Mmu] = Mmu
+    mmio_spte: type[MmioSpte] = MmioSpte
+    mm: type[Mm] = Mm
+    mmu_notifier: type[MmuNotifier] = MmuNotifier
 
 
 class MemslotUpdates(Scenario):
     """Memslot updates against MMU notifiers.
 
     :param design: the gate, one of ``GATES``.
-    :param bug: a planted bug, one of ``BUGS``, or empty. It brings its own gate if it is one of a gate.
     :param rounds: how many invalidations each notifier makes; 0: it never stops.
     :param notifiers: tasks of the process that invalidate pages.
     :param updaters: tasks that change memslots.
@@ -34,10 +58,12 @@ class MemslotUpdates(Scenario):
     :param operations: what notifiers do to pages of the slot, of ``OPERATIONS``, with commas.
     :param unrelated: what they do to a page that no slot covers; may be empty.
     :param changes: what updaters do to the slot where there is one, of ``CHANGES``, with commas;
-        where there is none they create it.
+        where there is none they create it. Where they change flags, they switch dirty logging.
     :param pseudo_lock_waits: treat the notifier's lockdep map as a lock.
     :param other_may_fail: another subscriber refuses non-blockable starts now and then.
     :param rt: a kernel built with PREEMPT_RT: spinlock_t sleeps.
+    :param mmio: vCPUs use frames that no memslot covers, too, and KVM caches that.
+    :param shadow_roots: the guest needs shadow page tables.
     """
 
     comm = "qemu-system-x86"
@@ -58,12 +84,11 @@ class MemslotUpdates(Scenario):
         other_may_fail: bool = False,
         rt: bool = False,
         rounds: int = 0,
-        bug: str = "",
+        mmio: bool = False,
+        shadow_roots: bool = False,
     ) -> None:
         if design not in GATES:
             raise UsageError(f"there is no design `{design}`", f"one of {', '.join(GATES)}")
-        if bug and bug not in BUGS:
-            raise UsageError(f"there is no planted bug `{bug}`", f"one of {', '.join(BUGS)}")
         _require(notifiers >= 1, f"notifiers={notifiers}", "1 or more")
         _require(updaters >= 1, f"updaters={updaters}", "1 or more")
         _require(vcpus >= 0, f"vcpus={vcpus}", "0 or more")
@@ -72,8 +97,6 @@ class MemslotUpdates(Scenario):
         _require(rounds >= 0, f"rounds={rounds}", "0 or more")
         _require(bool(operations or unrelated), "no operations at all", "choose some")
         _require(bool(changes), "no changes at all", "choose some")
-        planted = BUGS[bug] if bug else Bug("", ())
-        gate = planted.gate or GATES[design]
         self.rounds = rounds
         self.notifiers = notifiers
         self.updaters = updaters
@@ -81,10 +104,9 @@ class MemslotUpdates(Scenario):
         self.related = tuple(Operation(o) for o in _chosen(operations, OPERATIONS))
         self.unrelated = tuple(Operation(o) for o in _chosen(unrelated, OPERATIONS))
         self.changes = tuple(Change(c) for c in _chosen(changes, CHANGES))
-        self.mm = planted.mm(pages, planted.mmu_notifier(pseudo_lock_waits, other_may_fail))
-        places = 2 if Change.MOVE in self.changes else 1
-        self.kvm = planted.kvm(self.mm, gate(), MOST_NESTED * notifiers, places, spaces)
-        self.mm.mmu_notifier.kvm = self.kvm
+        self.mmio = mmio
+        self.shadow_roots = shadow_roots
+        self._build(self.parts(design), pages, spaces, pseudo_lock_waits, other_may_fail)
         if rt:
             configure_preempt_rt(self)
         self.hvas = tuple(range(pages)) if self.related else ()
@@ -92,6 +114,28 @@ class MemslotUpdates(Scenario):
             self.hvas += (pages,)
         self.used = tuple(spte.number for spte in self.kvm.mmu.sptes)
         self.as_ids = tuple(range(spaces))
+
+    def parts(self, design: str) -> Parts:
+        """Return the classes to build the scenario of."""
+        return Parts(gate=GATES[design])
+
+    def _build(
+        self, parts: Parts, pages: int, spaces: int, pseudo_lock_waits: bool, other_may_fail: bool
+    ) -> None:
+        self.mm = parts.mm(pages, parts.mmu_notifier(pseudo_lock_waits, other_may_fail))
+        address_spaces = tuple(AddressSpace(as_id, pages) for as_id in range(spaces))
+        places = 2 if Change.MOVE in self.changes else 1
+        sptes = spte_array(address_spaces, places, self.mm.ptes)
+        self.kvm = parts.kvm(
+            self.mm,
+            parts.gate(),
+            address_spaces,
+            parts.mmu(sptes, MOST_NESTED * self.notifiers),
+            log_dirty=Change.FLAGS_ONLY in self.changes,
+            mmio=MmioCache(sptes, parts.mmio_spte) if self.mmio else None,
+            shadow_roots=self.shadow_roots,
+        )
+        self.mm.mmu_notifier.kvm = self.kvm
 
     # --- Threads ----------------------------------------------------------------------------------
 
@@ -141,14 +185,37 @@ class MemslotUpdates(Scenario):
                 if space.as_id == as_id:
                     self.update(space, change)
 
+    @known_as("kvm_vm_ioctl_set_memory_region")
     def update(self, space: AddressSpace, wanted: Change) -> None:
         """``ioctl(KVM_SET_USER_MEMORY_REGION)``"""
-        if self.kvm.lock_slots(space):
+        if self.lock_slots(space):
             for change in self.changes:
                 if wanted == change:
-                    self.kvm.set_memslot(space, change)
+                    self.request(space, change)
         else:
-            self.kvm.set_memslot(space, Change.CREATE)
+            self.request(space, Change.CREATE)
+
+    @atomic(label="mutex_lock(&kvm->slots_lock)", queued=True)
+    def lock_slots(self, space: AddressSpace) -> bool:
+        """Take ``slots_lock``; return whether *space* has the slot."""
+        self.kvm.slots_lock.lock()
+        return space.active.slot != NULL
+
+    def request(self, space: AddressSpace, change: Change) -> None:
+        """Make one change and return to the VMM."""
+        if self.kvm.dirty_log is None:
+            self.kvm.set_memslot(space, change, False)
+            self.kvm.slots_lock.unlock()
+        else:
+            on = self.kvm.dirty_log.request(space, change)
+            self.kvm.set_memslot(space, change, on)
+            self.return_to_vmm(space, on)
+
+    @atomic(label="mutex_unlock(&kvm->slots_lock)")
+    def return_to_vmm(self, space: AddressSpace, on: bool) -> None:
+        """Release ``slots_lock``. The VMM relies on the log from now on, if it has asked for it."""
+        assert self.kvm.dirty_log is not None
+        self.kvm.dirty_log.switched_on[space.as_id] = on
         self.kvm.slots_lock.unlock()
 
     @thread("vcpus", daemon=True)
@@ -158,26 +225,30 @@ class MemslotUpdates(Scenario):
             number = choose(*self.used)
             for spte in self.kvm.mmu.sptes:
                 if spte.number == number:
-                    self.kvm.page_fault(spte)
+                    if self.kvm.mmio is not None and choose(False, True):
+                        self.kvm.mmio_access(self.kvm.mmio.mmio_sptes[spte.number])
+                    else:
+                        self.kvm.page_fault(spte)
 
     # --- Properties -------------------------------------------------------------------------------
 
     @always
     def balanced(self) -> bool:
         """mmu_invalidate_in_progress is what the invalidations under way have raised it to."""
-        return self.kvm.mmu.mmu_invalidate_in_progress == self.kvm.mmu.expected_in_progress
+        return self.kvm.mmu.mmu_invalidate_in_progress == self.kvm.ledger.took_lock
 
     @always
     def start_and_end_agree(self) -> bool:
         """An end takes mmu_lock exactly if its start did."""
-        return self.kvm.decisions_agree
+        return self.kvm.ledger.decisions_agree
 
     @always
     def no_stale_translation(self) -> bool:
         """No vCPU keeps a translation of a page that was taken away, once that invalidation has ended."""
         for spte in self.kvm.mmu.sptes:
-            if spte.present and spte.pte.changing == 0 and spte.pte.page != spte.page:
-                return False
+            if spte.present and spte.pte.page != spte.page:
+                if self.kvm.ledger.under_way[spte.pte.hva] == 0:
+                    return False
         return True
 
     @always
@@ -210,16 +281,6 @@ class MemslotUpdates(Scenario):
     def updates_finish(self) -> bool:
         """Every memslot update ends; slots_lock is held for as long as it takes."""
         return self.kvm.slots_lock.owner is None
-
-
-def planted(name: str) -> MemslotUpdates:
-    """Return the scenario with the planted bug *name*."""
-    return MemslotUpdates(**{**BUGS[name].settings, "bug": name})  # type: ignore[arg-type]
-
-
-def twin(name: str) -> MemslotUpdates:
-    """Return the scenario of the bug *name* without it: everything in it holds."""
-    return MemslotUpdates(**{**BUGS[name].settings, **BUGS[name].twin})  # type: ignore[arg-type]
 
 
 def _require(condition: bool, what: str, accepted: str) -> None:
