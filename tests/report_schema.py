@@ -249,6 +249,11 @@ LOCK_NOTE = {
 }  # fmt: skip
 PROOF_VERDICT = OneOf(("blocks", "does-not-block", "not_modelled", "incomplete"))
 EXPLAIN_VERDICT = OneOf(("hangs", "hangs-if", "cannot-hang", "undecided", "hung", "misuse", "off"))
+OTHER_KINDS = (
+    "hung-task", "blocked-tasks", "soft-lockup", "hard-lockup", "rcu-stall", "sleeping-while-atomic",
+    "dept", "witness",
+)  # fmt: skip
+"""Kinds of reports that are not lockdep's."""
 ANSWER = {
     "verdict": EXPLAIN_VERDICT,
     "text": str,
@@ -280,7 +285,7 @@ EXPLAINED = {
     "schema": int,
     "reports": [
         {
-            "kind": OneOf(tuple(LOCKDEP_BY_KIND)),
+            "kind": OneOf((*LOCKDEP_BY_KIND, *OTHER_KINDS)),
             "title": str,
             "kernel": str,
             "task": str,
@@ -334,6 +339,7 @@ EXPLAINED = {
         }
     ],
     "unread": int,
+    "others": [{"name": str, "what": str, "line": int}],
 }  # fmt: skip
 OUTCOME = {
     "name": str,

@@ -49,6 +49,11 @@ LINKS_ERR = {
     "648": 3,
 }
 RATE_REACHED = 1.0
+NOT_IN_THE_INDEX = (
+    "hung-task", "blocked-tasks", "soft-lockup", "hard-lockup", "rcu-stall", "sleeping-while-atomic",
+    "dept", "witness",
+)  # fmt: skip
+"""Kinds of which the index does not know."""
 
 GOLDEN = (
     "kvm-mmu_notifier_slots_lock-5.12.txt",
@@ -133,7 +138,7 @@ def test_kinds_kernels_and_links_are_those_of_the_index(reference: Path) -> None
     entries = list(_entries(reference))
     for entry in entries:
         name = entry.path.name
-        reports = _read(entry.path).reports
+        reports = [r for r in _read(entry.path).reports if r.kind not in NOT_IN_THE_INDEX]
         kinds = INDEX_ERRS.get(name, entry.kinds)
         links = LINKS_ERR.get(name, entry.links)
         found = [report.kind for report in reports]
@@ -175,7 +180,7 @@ def test_every_report_of_the_corpus_is_explained(reference: Path) -> None:
         for one in explain_text(text).reports:
             answer = one.explanation.answer
             assert answer.text.endswith((".", "?")), entry.path.name
-            assert answer.fixes, entry.path.name
+            assert answer.fixes or one.report.kind in NOT_IN_THE_INDEX, entry.path.name
 
 
 def _lock(lock: Lock | None) -> str:

@@ -269,6 +269,18 @@ def essence(report: Report) -> dict[str, object]:
             (_lock(b.lock), [(u.state, _frames(u.frames)) for u in b.usages], _frames(b.acquired))
             for b in report.blocks
         ],
+        "tasks": [
+            (
+                t.name,
+                t.state,
+                t.seconds,
+                t.owner,
+                t.work,
+                _frames(t.frames),
+                [_lock(x) for x in t.held],
+            )
+            for t in report.tasks
+        ],
         "missing": [m.what for m in report.missing],
     }
 

@@ -84,7 +84,7 @@ def explain_command(
     if model is not None:
         _write_model(log, model)
     if not log.reports:
-        print("no lockdep report found in this log", file=err)
+        print(f"no report about waiting found in this log{_but(log)}", file=err)
     elif not json:
         _tell_missing(log, err)
     return log.exit_code
@@ -121,6 +121,11 @@ def _write_model(log: ExplainedLog, path: Path) -> None:
     raise UsageError(
         "there is no report in this log that a model can be made of", "leave --model out"
     )
+
+
+def _but(log: ExplainedLog) -> str:
+    """Return what the log has instead, if that is known."""
+    return "" if not log.others else f"; it has {len(log.others)} of another kind"
 
 
 def _tell_missing(log: ExplainedLog, err: TextIO) -> None:

@@ -13,7 +13,7 @@ from quiesce.explain.judge.fingerprint import digest
 from quiesce.explain.judge.kind import Shape
 from quiesce.explain.judge.kinds import judge_of
 from quiesce.explain.prove.proof import ProofResult, prove
-from quiesce.explain.read.model import ReadLog, Report
+from quiesce.explain.read.model import Other, ReadLog, Report
 from quiesce.explain.read.read_log import read_stream, read_text
 
 EXIT_COMPLETE = 0
@@ -59,16 +59,22 @@ class ExplainedLog:
     """All reports of a log, in the order of their headlines.
 
     :param unread: how many more there were than are read of one log.
+    :param others: what is known but not about waiting.
     """
 
     reports: tuple[Explained, ...]
     unread: int = 0
+    others: tuple[Other, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 when every report was read whole, 3 when something was missing."""
+        """0 if every report was read completely, 3 if something was missing or nothing was explained.
+
+        A log without anything that is known is read completely.
+        """
         whole = not self.unread and all(one.report.complete for one in self.reports)
-        return EXIT_COMPLETE if whole else EXIT_MISSING
+        nothing = bool(self.others) and not self.reports
+        return EXIT_COMPLETE if whole and not nothing else EXIT_MISSING
 
     @property
     def problems(self) -> tuple[Explained, ...]:
@@ -125,4 +131,4 @@ def _explain(log: ReadLog) -> ExplainedLog:
         explained.append(
             Explained(report, explain_report(report), name, counts[name], same_as, to_prove)
         )
-    return ExplainedLog(tuple(explained), log.unread)
+    return ExplainedLog(tuple(explained), log.unread, log.others)

@@ -98,7 +98,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         ),
     ),
     (
-        r"\(work_completion\).*|\(?\(&.*work\)?(?:->work)?\)+|\(\(.*\)\.work\)",
+        r"\(work_completion\).*|\(?\(&.*work\)?(?:->work)?\)+|\(\(.*\)\.work\)|\(\w*work\w*\)",
         Note(
             Nature.WAIT,
             "the execution of that work item",

@@ -21,7 +21,7 @@ _WRAPPERS = re.compile(
     r"(?:_*\w*_)?(?:i?lock|rdlock|wrlock)(?:_nested|_killable|_interruptible|_shared|_exclusive|_all"
     r"|_bh|_irq|_irqsave|_slow|_slowpath|_fast|_common|_nowait|_internal|_two|_get)*\d?"
     r"|\w*_(?:down|up)_(?:read|write)\w*|\w*_(?:read|write)_(?:lock|trylock)\w*|_*lock_\w+"
-    r"|\w+_unlock\w*|(?:up|down)(?:_read|_write|_interruptible|_killable|_timeout|_trylock|_nested|_nest_lock|_non_owner)*"
+    r"|\w+_unlock\w*|(?:up|__down|down)(?:_common|_read|_write|_interruptible|_killable|_timeout|_trylock|_nested|_nest_lock|_non_owner)*"
     r"|\w*trylock\w*|xfs_ilock\w*|xfs_iunlock\w*|mutex_\w+|rtnl_lock\w*|i_mmap_lock_\w+"
     r"|btrfs_(?:try_)?tree_(?:read_)?(?:un)?lock\w*|btrfs_lock_root_node|btrfs_read_lock_root_node"
     r"|__?sb_start_\w+|sb_start_\w+|mnt_want_write\w*|file_start_write|percpu_\w+|cpus_read_lock"
@@ -31,6 +31,8 @@ _WRAPPERS = re.compile(
     r"|get_online_cpus|__wait_event\w*|wait_event\w*|do_wait_\w+|lockref_\w+|bit_spin_lock"
     r"|(?:__)?flush_(?:work|workqueue|delayed_work)|start_flush_work|touch_w\w+_lockdep_map"
     r"|(?:__)?cancel_\w*work\w*|drain_workqueue|destroy_workqueue|timer_delete\w*|del_(?:singleshot_)?timer_sync"
+    r"|lockmgr\w*|_*vn_lock\w*|null_lock|vop_lock\w*|VOP_LOCK\w*|vget\w*|r?rw_enter\w*|mtx_enter\w*"
+    r"|_*mtx_\w*lock\w*|_*sx_\w*lock\w*|_*rw_\w+lock\w*"
     r"|kernfs_drain|_*kernfs_remove\w*|sysfs_deactivate|sysfs_addrm_finish"
     r"|might_fault|__might_fault|fs_reclaim_acquire|__fs_reclaim_acquire|might_alloc\w*"
 )

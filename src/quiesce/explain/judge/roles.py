@@ -38,7 +38,7 @@ _ROLES: tuple[tuple[str, Role], ...] = (
      Role("in a notifier", "enters a notifier")),
     (r"\(wq_completion\).*",
      Role("runs an item of workqueue {}", "runs an item of workqueue {}", "", "flushes workqueue {}")),
-    (r"\(work_completion\).*|\(?\(&.*work\)?(?:->work)?\)+|\(\(.*\)\.work\)",
+    (r"\(work_completion\).*|\(?\(&.*work\)?(?:->work)?\)+|\(\(.*\)\.work\)|\(\w*work\w*\)",
      Role("runs work item {}", "runs work item {}", "", "waits for work item {}")),
     (r"\(?\(&.*timer.*\)|\(timer\)|\(\(.*timer.*\)\)",
      Role("runs timer {}", "runs timer {}", "", "waits for timer {}")),

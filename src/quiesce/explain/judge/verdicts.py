@@ -188,7 +188,7 @@ def _notes(case: Case, excuses: tuple[Excuse, ...], verdict: Verdict) -> Iterato
     if verdict in (Verdict.UNDECIDED, Verdict.CANNOT_HANG):
         yield from excuses[0].notes
     for missing in case.report.missing:
-        if "link #0" in missing.what:
+        if "link #0" in missing.what and not missing.what.startswith("the stack"):
             yield "The stack of row 1 is not in this text: its lock and function are those of the header."
         elif "stack of link" in missing.what:
             yield f"Not in this text: {missing.what}."

@@ -136,6 +136,8 @@ def object_of(lock: Lock) -> str:
     A class of which nothing is known but that its name leads over a pointer is "NAME object".
     """
     base = lock.base
+    if lock.detail.startswith("witness"):  # each class of WITNESS stands for the locks of one type
+        return "vnode" if lock.detail.endswith("lockmgr") else f"{short_name(base)}"
     for noun, pattern in _OBJECT_TABLE:
         if pattern.fullmatch(base):
             return noun

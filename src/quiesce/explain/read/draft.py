@@ -30,6 +30,7 @@ class Draft:
     :param title: the headline; its kind is empty while a headless report has not shown it.
     :param lines: the clean lines from the headline on, foreign ones left out.
     :param proved: True once a line has shown that this is a report and not a quoted headline.
+    :param titles: the texts of all headlines in it; kinds with several have more than one.
     :param cut: True when the draft was ended because it was too long.
     """
 
@@ -45,6 +46,7 @@ class Draft:
     traced: bool = False
     lead: re.Pattern[str] | None = None
     usages: int = field(default=0)
+    titles: list[str] = field(default_factory=list)
 
     @property
     def last(self) -> LogLine:

@@ -20,6 +20,8 @@ from quiesce.explain.read.draft import Draft, Title
 from quiesce.explain.read.kind import kind_named
 from quiesce.explain.read.lock_text import find_usage
 from quiesce.explain.read.log_lines import LogLine, clean_line, is_rule
+from quiesce.explain.read.model import Other
+from quiesce.explain.read.others import MOST, find_others
 from quiesce.explain.read.reflow import reflow
 from quiesce.explain.read.titles import HEADLESS, lead_pattern, parse_title, triggers
 
@@ -63,9 +65,10 @@ _TERMINATORS = (
 )
 
 
-def find_drafts(blocks: Iterable[str]) -> Iterator[Draft]:
+def find_drafts(blocks: Iterable[str], others: list[Other] | None = None) -> Iterator[Draft]:
     """Yield what may be a report, in the order in which they end.
 
+    :param others: takes up what is known but not about waiting.
     :param blocks: the log in pieces of any size; only whole lines are handed on, so a piece may end
         anywhere.
     """
@@ -80,10 +83,17 @@ def find_drafts(blocks: Iterable[str]) -> Iterator[Draft]:
             continue
         cut = cut or len(text)
         rest, text = text[cut:], text[:cut]
+        _note_others(text, number, others)
         number = yield from collector.block(text, number)
     if rest:
+        _note_others(rest, number, others)
         yield from collector.block(rest, number)
     yield from collector.finish()
+
+
+def _note_others(text: str, number: int, others: list[Other] | None) -> None:
+    if others is not None and len(others) < MOST:
+        others += find_others(text, number)
 
 
 def read_blocks(stream: io.TextIOBase) -> Iterator[str]:
@@ -200,10 +210,16 @@ class _Collector:
         self._append(draft, line)
 
     def _begin(self, line: LogLine, title: Title) -> None:
+        last = self._owner(line)
+        if last is not None and _goes_on(last, title):
+            last.lines.append(line)
+            last.titles.append(title.text)
+            last.idle, last.traced = 0, False
+            return
         for draft in self.open:
             if draft.caller == line.caller or not draft.caller or not line.caller:
                 draft.closed = True
-        draft = Draft(title, [line], line.caller, line.depth)
+        draft = Draft(title, [line], line.caller, line.depth, titles=[title.text])
         if title.lead:
             draft.lead = lead_pattern(title.lead)
         near_rule = 0 < line.number - self.rule_at <= 3
@@ -224,7 +240,7 @@ class _Collector:
             text = text[match.end() :]
             line = LogLine(line.number, text, line.depth, line.caller, True)
         stripped = text.strip()
-        if stripped.startswith(_TERMINATORS) and not _contains_others(draft):
+        if stripped.startswith(_TERMINATORS) and not _contains(draft, stripped):
             draft.closed = True
             return
         like = any(mark in text for mark in _REPORT_LIKE)
@@ -234,12 +250,17 @@ class _Collector:
         else:
             draft.lines.append(line)
         if not draft.proved and len(draft.lines) <= _PROOF_LINES:
-            draft.proved = _PROOFS.match(stripped) is not None
+            draft.proved = _proofs(draft).match(stripped) is not None
         if like and find_usage(text) is not None:
             draft.usages += 1
         draft.traced = draft.traced or stripped == "</TASK>"
-        patience = _IDLE_AFTER_TRACE if draft.traced else _IDLE_LINES
-        if len(draft.lines) >= MAX_REPORT_LINES:
+        patience, longest = _IDLE_LINES, MAX_REPORT_LINES
+        if not draft.headless:
+            kind = kind_named(draft.title.kind)
+            patience, longest = kind.patience, kind.longest
+            if draft.traced and kind.same_report is None:
+                patience = _IDLE_AFTER_TRACE
+        if len(draft.lines) >= longest:
             draft.cut = draft.closed = True
         elif draft.idle > patience or (
             not draft.proved and not draft.headless and len(draft.lines) > _PROOF_LINES
@@ -247,18 +268,41 @@ class _Collector:
             draft.closed = True
 
 
-def _contains_others(draft: Draft) -> bool:
-    return not draft.headless and kind_named(draft.title.kind).contains_others
+def _contains(draft: Draft, text: str) -> bool:
+    """Whether *text*, the first line of something else, is still a part of *draft*."""
+    if draft.headless:
+        return False
+    kind = kind_named(draft.title.kind)
+    return kind.contains_others or text.startswith(kind.goes_on_at)
+
+
+def _proofs(draft: Draft) -> re.Pattern[str]:
+    own = None if draft.headless else kind_named(draft.title.kind).proof_pattern
+    return own or _PROOFS
+
+
+def _goes_on(draft: Draft, title: Title) -> bool:
+    """Whether the headline *title* belongs to the report that *draft* is already."""
+    if draft.headless or draft.title.kind != title.kind:
+        return False
+    same = kind_named(title.kind).same_report
+    return same is not None and all(same(earlier, title.text) for earlier in draft.titles)
 
 
 def _belongs(draft: Draft, line: LogLine, like: bool) -> bool:
     """Whether a line of another quotation depth is the wrapped end of a line of the report."""
     if line.depth > draft.depth:
         return False
-    previous = draft.last.text.rstrip()
+    previous = draft.last.text.strip()
     text = line.text.strip()
     if previous.endswith(("at:", ",", ">]", "=", "-->")) or text.startswith(("at:", "[")):
         return like or len(text) < 100
+    if previous.startswith(("INFO: task ", "1st 0x", "2nd 0x", "3rd 0x")):
+        return (
+            len(text) < 100
+            and previous.endswith(("@", " task", " by"))
+            and " " not in text.strip(" ")
+        )
     if like and text.startswith("("):
         return find_usage(text) is not None or "+0x" in text
     return like and len(text) < 200 and " " not in text.split(" [")[0]

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from quiesce.explain.read.draft import Draft
+from quiesce.explain.read.log_lines import LogLine
+from quiesce.explain.read.model import Report
 from quiesce.explain.read.reader import Handler, Reader
 
-_TAG = r"(?:WARNING: |\[? ?(?:INFO|BUG): )"
+_TAG = r"(?:(?:NMI )?watchdog: |rcu: )?(?:WARNING: |\[? ?(?:INFO|BUG): )"
 _END = r"[.!]?(?: ?\])?$"
 
 
@@ -41,9 +44,18 @@ class Kind:
     :param lists_held: False if the held locks are not printed for it.
     :param has_backtrace: False if no backtrace is printed for it.
     :param title_names_task: True if the headline begins with the name of the task.
+    :param release_optional: True if the kernel release is not printed on a line of its own.
     :param proved_by: text in the headline which only the kernel prints; empty if there is none.
     :param contains_others: True if the first line of another report does not end it.
     :param headless: phrases by which it is recognized without a headline.
+    :param untagged: headlines, as regular expressions of the complete line, that have no tag.
+    :param proof: a regular expression of lines that only the kernel prints after such a headline.
+    :param same_report: of two headlines of this kind, whether the second is still in the report of
+        the first; None if each headline begins a report.
+    :param goes_on_at: beginnings of lines that end other reports and not this one.
+    :param patience: how many lines in a row may be of no report before it ends.
+    :param longest: how many lines are read of one report.
+    :param read: makes the report of a draft, where the common reader does not fit.
     :param headless_otherwise: True for the kind of a report without a headline that has no such
         phrase either.
     """
@@ -61,10 +73,29 @@ class Kind:
     lists_held: bool = True
     has_backtrace: bool = True
     title_names_task: bool = False
+    release_optional: bool = False
     proved_by: str = ""
     contains_others: bool = False
     headless: tuple[str, ...] = ()
     headless_otherwise: bool = False
+    untagged: tuple[str, ...] = ()
+    proof: str = ""
+    same_report: Callable[[str, str], bool] | None = None
+    goes_on_at: tuple[str, ...] = ()
+    patience: int = 120
+    longest: int = 6000
+    read: Callable[[Draft, list[LogLine]], Report] | None = None
+
+    @cached_property
+    def untagged_patterns(self) -> tuple[re.Pattern[str], ...]:
+        """The headlines without a tag, compiled."""
+        named = (rf"(?P<lead>.{{0,120}}?)(?P<text>{pattern})" for pattern in self.untagged)
+        return tuple(re.compile(pattern) for pattern in named)
+
+    @cached_property
+    def proof_pattern(self) -> re.Pattern[str] | None:
+        """What proves a draft of this kind, compiled; None for the common proofs."""
+        return re.compile(self.proof) if self.proof else None
 
     @cached_property
     def patterns(self) -> tuple[re.Pattern[str], ...]:

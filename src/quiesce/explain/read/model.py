@@ -131,6 +131,33 @@ class ClassBlock:
 
 
 @dataclass(frozen=True)
+class StuckTask:
+    """One task of a dump.
+
+    :param name: ``comm/pid``.
+    :param state: ``D``, ``S``, ``R``, ...; empty when not printed.
+    :param seconds: for how long the hung task detector says that it is blocked, 0 if it does not.
+    :param frames: its stack, innermost first.
+    :param held: what "N locks held by" lists for it, outermost first; the last one may be what it
+        waits for.
+    :param owner: the task that is said to own what it waits for, ``comm/pid``; *owned*: what that is.
+    :param work: the function of the work item that it runs.
+    :param lists_held: True if the dump has such a list for it, or one of all locks without it.
+    """
+
+    name: str
+    state: str = ""
+    seconds: int = 0
+    frames: tuple[Frame, ...] = ()
+    held: tuple[Lock, ...] = ()
+    owner: str = ""
+    owned: str = ""
+    work: str = ""
+    line: int = 0
+    lists_held: bool = False
+
+
+@dataclass(frozen=True)
 class Missing:
     """A part that the report should have and that could not be read.
 
@@ -146,15 +173,33 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class Other:
+    """Something in the log that is known but not about waiting.
+
+    :param name: "KASAN", "oops"; *what*: the rest of its headline.
+    :param line: 1-based line of the log.
+    """
+
+    name: str
+    what: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.what} (line {self.line})"
+
+
+@dataclass(frozen=True)
 class ReadLog:
     """All reports of a log.
 
     :param reports: in the order of their headlines.
     :param unread: how many more there were than are read of one log.
+    :param others: what is known but not about waiting, in the order of the log.
     """
 
     reports: tuple[Report, ...]
     unread: int = 0
+    others: tuple[Other, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,6 +222,7 @@ class Report:
     :param facts: what only some kinds print, by a fixed name; see ``docs/reading_splats.md``.
     :param traces: further named traces of those kinds.
     :param blocks: the dependency trees of the irq kinds.
+    :param tasks: of a dump of tasks that are stuck.
     :param missing: what could not be read; a whole report has none.
     """
 
@@ -198,6 +244,7 @@ class Report:
     traces: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
     subjects: dict[str, Lock] = field(default_factory=dict)
     blocks: tuple[ClassBlock, ...] = ()
+    tasks: tuple[StuckTask, ...] = ()
     missing: tuple[Missing, ...] = ()
 
     @property

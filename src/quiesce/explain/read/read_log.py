@@ -12,8 +12,10 @@ from quiesce.explain.read.find_reports import find_drafts, read_blocks, text_blo
 from quiesce.explain.read.frames import parse_frame
 from quiesce.explain.read.kind import Kind, all_kinds, kind_named
 from quiesce.explain.read.log_lines import is_rule
-from quiesce.explain.read.model import ReadLog, Report
+from quiesce.explain.read.model import Other, ReadLog, Report
+from quiesce.explain.read.others import MOST
 from quiesce.explain.read.reader import COMMON, Reader
+from quiesce.explain.read.titles import parse_title
 from quiesce.explain.read.unwrap import join_wrapped
 
 MAX_REPORTS = 2000
@@ -34,19 +36,27 @@ def read_stream(stream: io.TextIOBase) -> ReadLog:
 
 def _read(blocks: Iterable[str]) -> ReadLog:
     reports: list[Report] = []
+    others: list[Other] = []
     unread = 0
-    for draft in find_drafts(blocks):
+    for draft in find_drafts(blocks, others):
         if len(reports) < MAX_REPORTS:
             reports.append(read_draft(draft))
         else:
             unread += 1
-    return ReadLog(tuple(sorted(reports, key=lambda report: report.line)), unread)
+    ordered = tuple(sorted(reports, key=lambda report: report.line))
+    others.sort(key=lambda other: other.line)
+    return ReadLog(ordered, unread, tuple(others[:MOST]))
 
 
 def read_draft(draft: Draft) -> Report:
     """Return the report that *draft* holds; what is not there is in its ``missing``."""
     lines = join_wrapped(draft.lines)
+    joined = None if draft.headless else parse_title(lines[0].text)
+    if joined is not None and joined.kind == draft.title.kind:
+        draft.title = joined  # its end was on the next line
     kind = kind_named(draft.title.kind) if draft.title.kind else _headless_kind(draft)
+    if kind.read is not None:
+        return kind.read(draft, lines)
     reader = Reader(draft, {**kind.phrases, **COMMON})
     reader.read(lines)
     reader.finish()
@@ -59,7 +69,7 @@ def read_draft(draft: Draft) -> Report:
     elif kind.title_names_task:
         reader.task_line(title, draft.lines[0].number)
     early = _early_layout(draft)
-    if not reader.kernel and not early:
+    if not reader.kernel and not early and not kind.release_optional:
         reader.lack("the kernel release")
     if early:
         reader.facts["layout"] = "early"

@@ -36,11 +36,16 @@ def parse_title(text: str) -> Title | None:
     text = text.strip()
     if len(text) > 300:
         return None
+    load_kinds()
+    for kind in all_kinds():
+        for pattern in kind.untagged_patterns:
+            match = pattern.fullmatch(text)
+            if match is not None and (not match["lead"] or _is_lead(match["lead"])):
+                return Title(kind.name, match["text"], match["lead"])
     start = _tag_position(text)
     if start is None:
         return None
     lead, body = text[:start], text[start:]
-    load_kinds()
     for kind in all_kinds():
         for pattern in kind.patterns:
             match = pattern.match(body)
@@ -50,7 +55,16 @@ def parse_title(text: str) -> Title | None:
 
 
 def _tag_position(text: str) -> int | None:
-    for tag in ("WARNING: ", "[ INFO: ", "[ BUG: ", "INFO: ", "BUG: "):
+    for tag in (
+        "watchdog: BUG: ",
+        "NMI watchdog: BUG: ",
+        "rcu: INFO: ",
+        "WARNING: ",
+        "[ INFO: ",
+        "[ BUG: ",
+        "INFO: ",
+        "BUG: ",
+    ):
         position = text.find(tag)
         if position < 0:
             continue

@@ -42,6 +42,9 @@ _PHRASE_HEADS = (
     "but task is already holding",
     " is trying to release",
     " is trying to release lock",
+    "called from invalid",
+    "called from invalid context",
+    "called from invalid context at",
     " just changed the",
     " just changed the state",
     " just changed the state of",
@@ -53,6 +56,8 @@ _FRAME_HEAD = re.compile(r"[\w.$]{1,200}\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?")
 _SOURCE_END = re.compile(r"(?:\[inline\]|\.[chS]:\d{1,7})$")
 _SYMBOL = re.compile(r"(?:\? )?[A-Za-z_.$][\w.$]{0,200}$|.{1,400}, at: [A-Za-z_.$][\w.$]{0,200}$")
 _RELEASE = re.compile(r"#\d")
+_WITNESS_HEAD = re.compile(r"(?:1st|2nd|3rd) 0x[0-9a-f]{4,16} .{1,200} @$")
+_TASK_END = re.compile(r"(?:[\w<>\"/.:-]+ ){0,12}(?:seconds|\"?.{1,64}\"?:\d{1,8})\.$")
 _PHRASE_END = re.compile(r" is trying| is already| just changed")
 _BARE_SYMBOL = re.compile(r"(?:\? )?[A-Za-z_][\w.]{2,200}$")
 _DECODED = re.compile(r"\(?[\w./+-]{3,200}\.(?:[chsS]|rs):\d{1,7}")
@@ -132,6 +137,10 @@ def _is_open(text: str) -> bool:
         return True
     if bare == "?" or _soft_break(bare) or bare.endswith(_PHRASE_HEADS):
         return True
+    if bare.startswith("INFO: task ") and not bare.endswith("."):
+        return True
+    if _WITNESS_HEAD.match(bare):
+        return True
     if bare.startswith(("CPU: ", "Pid: ")) and ("omm:" in bare or "PID" in bare):
         return _RELEASE.search(bare) is None
     if not _START.match(bare):
@@ -191,6 +200,10 @@ def _continues(text: str, following: LogLine, prefixed: bool) -> bool:
         return bare.startswith((",", "at:", "-", "{", ":", "[<")) or not following.prefixed
     if open_text == "?" or _ADDRESS.match(open_text) or open_text.endswith(_PHRASE_HEADS):
         return True
+    if open_text.startswith("INFO: task "):
+        return not following.prefixed and bool(_TASK_END.match(bare))
+    if _WITNESS_HEAD.match(open_text):
+        return not following.prefixed
     if open_text.startswith(("CPU: ", "Pid: ")):
         return not following.prefixed or not prefixed
     return find_usage(bare) is not None or len(bare) < 120

@@ -30,6 +30,7 @@ def to_dict(log: ExplainedLog) -> dict[str, Any]:
         "schema": SCHEMA,
         "reports": [_report(one) for one in log.reports],
         "unread": log.unread,
+        "others": [asdict(other) for other in log.others],
     }
 
 

@@ -20,6 +20,8 @@ def render(log: ExplainedLog, *, quiet: bool = False, verbose: bool = False) -> 
     :param verbose: after each answer, all that stands behind it.
     """
     parts = ["\n".join(_report(one, log, quiet, verbose)) for one in log.problems]
+    if log.others:
+        parts.append("\n".join(_others(log)))
     return "\n\n".join(parts) + "\n" if parts else ""
 
 
@@ -36,6 +38,16 @@ def _report(one: Explained, log: ExplainedLog, quiet: bool, verbose: bool) -> It
     for section in _sections(one):
         yield ""
         yield from (line.rstrip() for line in section)
+
+
+_MOST_OTHERS = 6
+
+
+def _others(log: ExplainedLog) -> list[str]:
+    """Return one line for each thing that is known but not about waiting."""
+    shown = [f"Not about waiting: {other}" for other in log.others[:_MOST_OTHERS]]
+    rest = len(log.others) - len(shown)
+    return [*shown, *([f"Not about waiting: {rest} more"] if rest else [])]
 
 
 def _headline(one: Explained, log: ExplainedLog) -> Iterator[str]:

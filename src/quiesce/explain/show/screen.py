@@ -99,6 +99,8 @@ def row_lines(row: Row, width: int = WIDTH) -> list[str]:
     number = f"{row.number}-{row.last}" if row.last else f"{row.number}"
     lines = list(wrap(row.who, f"{number:>3}  "))
     text = "; ".join([*row.holds, row.waits]) if row.waits else "; ".join(row.holds)
+    if not text and not row.arrow:
+        return lines
     room = width - len(_INDENT) - len(row.arrow) - 1
     if len(text) <= room:
         return [*lines, _arrow(f"{_INDENT}{text}", row.arrow, width)]
