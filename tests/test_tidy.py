@@ -109,6 +109,53 @@ def _is_overload(node: ast.FunctionDef | ast.ClassDef) -> bool:
     return any(isinstance(d, ast.Name) and d.id == "overload" for d in decorators)
 
 
+# --- What goes out goes through one place -------------------------------------------------------------
+
+WRITES = {
+    "outputs.py": "the one place for files that a user asks for",
+    "explain/prove/check.py": "a temporary file with the source of a scenario, which is then loaded",
+    "explorer/native/checkpoint.py": "a checkpoint: bytes",
+    "explorer/native/kernel_cache.py": "tries whether a directory can be written",
+}
+"""Files of ours that write files, and why."""
+
+MAKES_JSON = {
+    "harmless.py": "the one place for JSON that is printed",
+    "report/html.py": "the data of a page, made harmless",
+    "explorer/replay.py": "inside a token",
+    "explorer/native/checkpoint_header.py": "inside a checkpoint",
+    "explain/prove/source.py": "literals of a scenario's source, written by outputs.py",
+}
+"""Files of ours that spell JSON, and why."""
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[str, list[object]]]:
+    """Yield the name of everything that is called, with the constants it is called with."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else ""
+            name = function.id if isinstance(function, ast.Name) else name
+            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+            yield name, [a.value for a in arguments if isinstance(a, ast.Constant)]
+
+
+def test_outside_text_goes_out_through_one_place(trees: dict[str, ast.Module]) -> None:
+    """Else a name could reach a file or a terminal that would obey it, and half a file could be left."""
+    writing, spelling = set(), set()
+    for name, tree in trees.items():
+        for called, constants in calls(tree):
+            modes = {str(c) for c in constants if str(c).strip("bt") in ("w", "x", "a", "r+", "w+")}
+            if called in ("write_text", "write_bytes") or (called in ("open", "fdopen") and modes):
+                writing.add(name)
+            elif called in ("NamedTemporaryFile", "TemporaryFile"):
+                writing.add(name)
+            elif called == "dumps":
+                spelling.add(name)
+    assert writing == WRITES.keys()
+    assert spelling == MAKES_JSON.keys()
+
+
 # --- Imports follow the data --------------------------------------------------------------------------
 
 BELOW: dict[str, set[str]] = {

@@ -8,6 +8,7 @@ this file imports at its head only what the interpreter has already; even ``sign
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import atexit
 import os
 import sys
 
@@ -34,6 +35,8 @@ def program() -> int:
     A signal that is ignored, as ``nohup`` does it, stays ignored.
     """
     _handle(_leave)
+    # At its very end the interpreter takes handlers away, and a signal would change the exit code.
+    atexit.register(_handle, _signal.SIG_IGN)
     try:
         from quiesce.cli import main
 
@@ -50,7 +53,7 @@ def program() -> int:
     return code
 
 
-def _handle(handler: Callable[[int, object], None]) -> None:
+def _handle(handler: Callable[[int, object], None] | int) -> None:
     for number in _REASONS:
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, handler)

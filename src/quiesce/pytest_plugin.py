@@ -50,7 +50,9 @@ class _LockdepHooks:
         yield
         assert self._watch is not None
         if self._watch.reports:
-            texts = [f"{report.text()}{report.note}" for report in self._watch.reports]
+            from quiesce.harmless import harmless
+
+            texts = [f"{report.text()}{harmless(report.note)}" for report in self._watch.reports]
             pytest.fail("\n".join(texts), pytrace=False)
 
     @pytest.hookimpl(wrapper=True, trylast=True)

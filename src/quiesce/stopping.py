@@ -13,12 +13,13 @@ main thread: Python runs them nowhere else.
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """For each signal that asks for an early end, the word for it."""
@@ -57,7 +58,32 @@ def _arrived(number: int, _frame: object) -> None:
     again = bool(_state.reason)
     _state.reason = _state.reason or REASONS[signal.Signals(number)]
     if again or not _state.noting:
-        raise Stopped(_state.reason)
+        _stop()
+
+
+def _stop() -> NoReturn:
+    _say_nothing_of_what_is_left()
+    raise Stopped(_state.reason)
+
+
+_LEFT_HALF_DONE = ("numba", "llvmlite")
+"""Packages that a request may leave in the middle: some of their objects are then half made."""
+
+
+@functools.cache
+def _say_nothing_of_what_is_left() -> None:
+    """Drop what Python says about a request that was raised in a finalizer, or about half made objects.
+
+    The request is noted as well, and acted on at the next occasion.
+    """
+    before = sys.unraisablehook
+
+    def say(lost: sys.UnraisableHookArgs) -> None:
+        package = str(getattr(lost.object, "__module__", "")).partition(".")[0]
+        if not isinstance(lost.exc_value, Stopped) and package not in _LEFT_HALF_DONE:
+            before(lost)
+
+    sys.unraisablehook = say
 
 
 def _on_main_thread() -> bool:
@@ -75,9 +101,7 @@ def orderly(*signals: int) -> Iterator[None]:
     if _state.handlers or not _on_main_thread():
         yield
         return
-    hook = sys.unraisablehook
     try:
-        sys.unraisablehook = lambda lost: None if _is_in(lost) else hook(lost)
         for number in signals or REASONS:
             before = signal.getsignal(number)
             if before is not signal.SIG_IGN and before is not None:
@@ -85,19 +109,10 @@ def orderly(*signals: int) -> Iterator[None]:
                 signal.signal(number, _arrived)
         yield
     finally:
-        sys.unraisablehook = hook
         for number, before in _state.handlers.items():
             signal.signal(number, before)
         _state.handlers.clear()
         _state.reason = ""
-
-
-def _is_in(lost: sys.UnraisableHookArgs) -> bool:
-    """Tell whether a request was raised where nothing can be raised, in a finalizer.
-
-    Nothing has to be said then: it is noted as well, and acted on at the next occasion.
-    """
-    return isinstance(lost.exc_value, Stopped)
 
 
 @contextlib.contextmanager
@@ -118,7 +133,7 @@ def immediately() -> Iterator[None]:
     """
     with _noting(False):
         if _state.reason and _on_main_thread():
-            raise Stopped(_state.reason)
+            _stop()
         yield
 
 
@@ -151,7 +166,7 @@ def time_limit(deadline: float | None, why: str) -> Iterator[None]:
     def over(_number: int, _frame: object) -> None:
         _state.reason = _state.reason or why
         if not _state.noting:
-            raise Stopped(_state.reason)
+            _stop()
 
     before = signal.signal(signal.SIGALRM, over)
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from weakref import WeakKeyDictionary
 
+from quiesce.harmless import harmless
 from quiesce.lockdep.classes import LockdepMap, LockType
 from quiesce.lockdep.frames import Frame
 from quiesce.lockdep.held import Task
@@ -177,7 +178,7 @@ class Watch:
             report = replace(report, earlier=self._earlier)
         self.reports.append(report)
         if not self._quiet:
-            sys.stderr.write(f"\n{report.text()}{report.note}\n")
+            sys.stderr.write(f"\n{report.text()}{harmless(report.note)}\n")
 
     def _compare(self, held: LockdepMap, wanted: LockdepMap) -> int:
         """Allow locks of one class to nest in an order that never turns round."""
