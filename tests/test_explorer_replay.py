@@ -41,7 +41,7 @@ from quiesce.explorer.reference import Stepper
 from quiesce.explorer.replay import Move, Origin, Token, make_token, read_token
 from quiesce.explorer.walk import walk
 from quiesce.kvm import MemslotUpdates
-from quiesce.protocol import Bool, Scenario, choose, thread
+from quiesce.protocol import Bool, Scenario, choose, thread, wait_until
 
 ORIGIN = Origin("/home/idea.py", 1, "0" * 64, "Example", ("rounds=2",))
 
@@ -223,6 +223,40 @@ def test_a_stuck_thread_does_not_starve() -> None:
         ORIGIN, True, program.digest, "strong", "no_starvation", "waiter/0", 0, (turn, turn), 1
     )
     assert "stuck" in proved(program, claim).why
+
+
+class Idles(Scenario):
+    """A thread that waits, or spins, for what comes now and then, or a daemon that does."""
+
+    busy = Bool(marked=True)
+
+    def __init__(self, daemon: bool) -> None:
+        self.daemons, self.others = int(daemon), int(not daemon)
+
+    @thread(count="daemons", daemon=True)
+    def daemon(self) -> None:
+        wait_until(lambda: self.busy)
+
+    @thread(count="others")
+    def other(self) -> None:
+        wait_until(lambda: self.busy)
+
+    @thread()
+    def worker(self) -> None:
+        while True:
+            self.busy = True
+            self.busy = False
+
+
+def test_a_daemon_does_not_starve() -> None:
+    for daemon in (False, True):
+        program = compile_scenario(Idles(daemon))
+        found = check_reference(program, Options(True)).property("no_starvation").finding
+        assert (found is None) == daemon
+        if found is not None:
+            token = token_of(program, found)
+    claim = replace(token, thread="daemon/0", program=program.digest)
+    assert "daemon" in proved(program, claim).why
 
 
 class Spins(Scenario):

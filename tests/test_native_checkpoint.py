@@ -29,6 +29,7 @@ from quiesce.verdict import Verdict
 pytest.importorskip("numba", reason="the native explorer needs numba")
 
 from quiesce.explorer.native import checkpoint as native_checkpoint
+from quiesce.explorer.native import checkpoint_header
 from quiesce.explorer.native.check import check_native
 from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.options import NativeOptions
@@ -337,7 +338,7 @@ def test_what_is_not_a_checkpoint_is_refused(
 
 def test_a_header_without_an_end_is_refused(small: Program, tmp_path: Path) -> None:
     path = tmp_path / "search"
-    beginning = b'{"format": "quiesce checkpoint 3", "levels": '
+    beginning = checkpoint_header._BEGINNING + b'"levels": '
     nested = beginning + b"[" * 100_000 + b"\n"
     path.write_bytes(nested + hashlib.sha256(nested).hexdigest().encode() + b"\n")
     refused(small, path, "damaged")

@@ -150,6 +150,8 @@ class _Prover:
             return self._nothing(f"there is no thread {self.thread}")
         number = names.index(self.thread)
         thread = self.program.threads[number]
+        if thread.daemon:
+            return self._nothing(f"{thread.name} is a daemon, which may wait forever")
         spins = number in movers
         waits = [at.waits for at in thread.kind.locations]
         if spins and not self._spin(1 << number):
