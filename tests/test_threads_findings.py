@@ -80,7 +80,7 @@ def test_a_deadlock_is_recognised_at_once_with_its_holders() -> None:
     assert result.verdict is Verdict.VIOLATION
     (finding,) = result.findings
     assert finding.kind == "deadlock"
-    assert finding.message == "no thread can move: forth/0 and back/0 wait for ever"
+    assert finding.message == "no thread can run: forth/0 and back/0 wait forever"
     forth, back = finding.threads
     assert (forth.lock, forth.step, forth.held_by[0].thread) == ("b", "spin_lock", "back/0")
     assert (back.lock, back.held_by[0].thread) == ("a", "forth/0")
@@ -103,7 +103,7 @@ def test_a_fixed_order_does_not_deadlock() -> None:
 def test_threads_that_wait_for_each_other_are_found_while_others_run_on() -> None:
     result = run(TwoLocks(bystanders=1), LONG, patience=0.2)
     (finding,) = result.findings
-    assert finding.kind == "stuck thread"
+    assert finding.kind == "deadlock"
     assert finding.message.startswith("forth/0 and back/0 wait for each other")
     assert [report.name for report in finding.threads] == ["forth/0", "back/0", "bystander/0"]
 
@@ -146,10 +146,10 @@ class NestedReaders(Scenario):
         self.tick = not self.tick
 
 
-def test_a_reader_behind_the_writer_that_waits_for_it_is_stuck() -> None:
+def test_a_reader_behind_the_writer_that_waits_for_it_is_a_deadlock() -> None:
     result = run(NestedReaders(), LONG, patience=0.2)
     (finding,) = result.findings
-    assert finding.kind == "stuck thread"
+    assert finding.kind == "deadlock"
     assert "reader/0 and writer/0 wait for each other" in finding.message
     reader, writer, _ = finding.threads
     assert (reader.mode, writer.mode) == ("shared", "exclusive")

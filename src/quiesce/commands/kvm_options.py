@@ -36,5 +36,5 @@ def scenario_settings(args: argparse.Namespace) -> tuple[str, ...]:
     named = {"notifiers": args.notifiers, "updaters": args.updaters, "vcpus": args.vcpus}
     for name, value in named.items():
         if value is not None and value < 0:
-            raise UsageError(f"--{name} {value}: there cannot be fewer than none", f"--{name} 1")
+            raise UsageError(f"--{name} {value}: must be 0 or more", f"--{name} 1")
     return (*args.set, *(f"{n}={v}" for n, v in named.items() if v is not None))

@@ -87,7 +87,7 @@ class Mmu(Protocol):
         self.sptes = sptes
         self.gfns = 1 + max(spte.gfn for spte in sptes)
         self.mmu_invalidate_in_progress = shared(Int(0, low=-1, high=invalidations))
-        """Below 0 KVM_BUG_ON() fires in the kernel. Here the run goes on, so that what follows is seen,
+        """Below 0 KVM_BUG_ON() fires in the kernel. Here the run continues, so that what follows is seen,
         until the count leaves its range."""
         self.mmu_invalidate_range_start = shared(Int(0, high=self.gfns))
         self.mmu_invalidate_range_end = shared(Int(0, high=self.gfns))

@@ -47,7 +47,7 @@ class MmuNotifier(Protocol):
 
     @known_as("__mmu_notifier_invalidate_range_start")
     def invalidate_range_start(self, hva: int) -> int:
-        """Tell the subscribers that *hva* is about to change, and wait until they are ready.
+        """Notify the subscribers that *hva* is about to change, and wait until they are ready.
 
         Returns KVM's ticket for the matching end.
         """
@@ -73,7 +73,7 @@ class MmuNotifier(Protocol):
         return ok, ticket
 
     def undo_start(self, hva: int, ticket: int) -> None:
-        """Another subscriber failed: the ones that did not are told that nothing will happen."""
+        """Another subscriber failed: call end for those that did not."""
         self.kvm.invalidate_range_end(hva, False, ticket)
 
     @known_as("__mmu_notifier_invalidate_range_end")

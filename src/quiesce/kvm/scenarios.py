@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is checked: notifiers, memslot updaters and vCPUs, and what must be true of every run.
 
-All threads go round for ever, so that starvation can be told from slowness. The default is the smallest
+All threads loop forever, so that starvation can be told from slowness. The default is the smallest
 scenario in which every design comes out as it should and every planted bug is found.
 """
 
@@ -95,8 +95,12 @@ class MemslotUpdates(Scenario):
         _require(1 <= pages <= 8, f"pages={pages}", "from 1 to 8")
         _require(1 <= spaces <= 2, f"spaces={spaces}", "1 or 2")
         _require(rounds >= 0, f"rounds={rounds}", "0 or more")
-        _require(bool(operations or unrelated), "no operations at all", "choose some")
-        _require(bool(changes), "no changes at all", "choose some")
+        _require(
+            bool(operations or unrelated),
+            "operations= and unrelated= are both empty",
+            "name operations in one of them",
+        )
+        _require(bool(changes), "changes= is empty", f"one or more of {', '.join(CHANGES)}")
         self.rounds = rounds
         self.notifiers = notifiers
         self.updaters = updaters
@@ -285,7 +289,7 @@ class MemslotUpdates(Scenario):
 
 def _require(condition: bool, what: str, accepted: str) -> None:
     if not condition:
-        raise UsageError(f"{what} makes no scenario", f"accepted: {accepted}")
+        raise UsageError(f"invalid value: {what}", f"must be {accepted}")
 
 
 def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who holds which lock, and who can therefore never move again.
+"""Which thread holds which lock, and which threads can therefore never move again.
 
 A protocol's locks are ordinary variables; what makes one a lock is that its methods declare
-``acquires`` and ``releases``. From these declarations, and from nothing else, this file knows who
-waits for whom.
+``acquires`` and ``releases``. From these declarations alone this file knows which thread waits for which.
 """
 
 from __future__ import annotations
@@ -71,8 +70,8 @@ def hopeless(wants: Iterable[Want], holdings: Holdings) -> list[Want]:
 
     A lock is taken to be given back by its holder only, as lockdep takes it. A thread then waits
     for every holder whose mode conflicts with its own; a reader that conflicts with no holder waits
-    behind a writer that is queued. What is left after striking out, again and again, whoever waits
-    for somebody outside the set, is a set of threads that wait for each other.
+    behind a writer that is queued. Repeatedly remove threads that wait for a thread outside the set. The
+    remaining threads wait for each other.
     """
     left = list(wants)
     while True:

@@ -41,7 +41,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Holder:
-    """A thread that holds a lock, how, and where it took it."""
+    """A thread that holds a lock, in which mode, and where it acquired it."""
 
     thread: str
     mode: str
@@ -59,7 +59,7 @@ class ThreadReport:
     :param mode: how it wants that lock: ``exclusive``, ``shared`` or ``shared recursive``.
     :param seconds: for how long.
     :param site: the source line that it is at.
-    :param held_by: who holds that lock.
+    :param held_by: the threads that hold that lock.
     :param holds: what the thread itself holds: (path of the lock, where it was taken).
     """
 

@@ -152,7 +152,7 @@ class ThreadRunner:
         self._lock_event(_LockEvent(lock, mode, trylock))
 
     def releases(self, lock: Protocol) -> None:
-        """Note that the step lets go of *lock*."""
+        """Note that the step releases *lock*."""
         self._lock_event(_LockEvent(lock, None, False))
 
     # One step.
@@ -168,15 +168,15 @@ class ThreadRunner:
             time.sleep(NAP)
 
     def _leave(self) -> None:
-        """Go on to plain statements after a protocol action."""
+        """Continue with plain statements after a protocol action."""
         if self.world.stopping or self._yield_random() < SLOW_MOTION:
             self._begin_slow_motion()
 
     def goes_on(self, look: int) -> bool:
-        """Whether to go on to the next point at which it could stop, though the world is to stop.
+        """Return whether to continue to the next point at which it could stop, though it must stop soon.
 
-        Nearly always a thread is on its way to a protocol action when it is told to stop. If it
-        stopped there, the invariants would never see what lies behind.
+        Nearly always a thread is about to start a protocol action when the world is to stop. If it
+        always stopped there, the invariants would never see the states after it.
         """
         if self._look != look:
             self._look = look
@@ -390,7 +390,7 @@ def _raise(error: Exception) -> None:
 
 
 def _finding(name: str, error: Exception) -> Finding:
-    """Return what an exception in thread *name* means: a violation, told with its place."""
+    """Return what an exception in thread *name* means: a violation, with its place."""
     assert error.__traceback__ is not None
     at = site(place.of_traceback(error.__traceback__))
     text = str(error).partition("\n")[0]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watches one round of a scenario: invariants, hangs, and when it is over.
 
-Three kinds of hang are told apart. A *deadlock* is exact and recognised at once (see ``world.py``).
-Threads that *wait for each other* while others run on are recognised by who holds which lock, once
+Three kinds of hang are told apart. A *deadlock* is exact and recognized immediately (see ``world.py``).
+Threads that *wait for each other* while others run are recognized by the locks that they hold, once
 they have not moved for ``patience`` seconds. A thread that merely has not moved for that long is
 noted: it may be starved, or stuck for a reason that only an exhaustive check can know. Such a run
 decides nothing (see ``result.py``).
@@ -34,7 +34,7 @@ from quiesce.threads.runner import ThreadRunner, site
 from quiesce.threads.world import EndlessStep, World
 
 TICK = 0.02
-"""Seconds between two looks at the clock and at who has moved."""
+"""Seconds between two looks at the clock and at which threads have moved."""
 
 LOOK_SHARE = 10
 """The world stands still for at most one part in this many of the time."""
@@ -43,7 +43,7 @@ LOOK_PATIENCE = 0.1
 """Seconds until a look is given up, because a thread runs on without any protocol action."""
 
 ENDLESS = 2.0
-"""Seconds, at least, after which a step that goes on counts as one that does not end."""
+"""Seconds, at least, after which a step that continues counts as one that does not end."""
 
 DAEMON_GRACE = 0.05
 """Seconds for which daemons may run on after all other threads have finished."""
@@ -184,7 +184,7 @@ class Watch:
             reports = tuple(self._describe(r) for r in left)
             who = _enumerate([r.spec.name for r in waiting])
             verb = "waits" if len(waiting) == 1 else "wait"
-            message = f"no thread can move: {who} {verb} for ever"
+            message = f"no thread can run: {who} {verb} forever"
             world.report(Finding(DEADLOCK, message, reports))
             return End.FINISHED
         if self._waiting_for_each_other(left) or self._standing_still(left):
@@ -206,9 +206,10 @@ class Watch:
             return False
         who = _enumerate([r.spec.name for r in stuck])
         verb = "waits for itself" if len(stuck) == 1 else "wait for each other"
-        message = f"{who} {verb} and can never move, while others run on"
+        message = f"{who} {verb} and can never run again, while others run"
+        kind = STUCK if len(stuck) == 1 else DEADLOCK
         reports = tuple(self._describe(r) for r in [*stuck, *(r for r in left if r not in stuck)])
-        self.world.report(Finding(STUCK, message, reports))
+        self.world.report(Finding(kind, message, reports))
         return True
 
     def _standing_still(self, left: list[ThreadRunner]) -> bool:

@@ -1,32 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the threads of a running scenario share: one lock, who waits, and how to hold still.
+"""What the threads of a running scenario share: one lock, the waiting threads, and how to hold still.
 
 **Steps.** One lock per scenario makes atomic methods atomic. A thread whose step cannot be taken
-sleeps on ``changed`` and tries again whenever another thread has completed a step. A plain store
-wakes nobody, since Python does not tell us of it; for its sake every waiter also looks again after
-``RECHECK`` seconds, and at once when the last running thread has gone to wait.
+sleeps on ``changed`` and tries again whenever another thread has completed a step. A plain store wakes
+no thread, since Python does not report it; so every waiter also tries again after ``RECHECK`` seconds,
+and when the last running thread begins to wait.
 
-**Deadlock** is recognised exactly. Let *changes* count completed steps, threads that finished, and
+**Deadlock** is recognized exactly. Let *changes* count completed steps, threads that finished, and
 threads that stopped running and began to wait (their plain stores lie before that). When every
 thread that has not finished waits, and each has failed to take its step since the last change, then
-no thread will ever move: nobody is left who could change a variable.
+no thread will ever run: none is left that could change a variable.
 
 **Holding still.** An invariant holds in every state of the model, and there each statement is a
 step. Real threads have moments in between: a property that reads two variables one after the other
 may see an old value of the first and a new value of the second, a state that never was. So the
 invariants are evaluated only when every thread stands between two statements, or before a protocol
 action (an atomic method, a wait, a marked access), or has finished. What is seen then is a state of
-the model, and there are no false alarms. The explorers may let plain statements ride along with
-another step, but never one that writes what a property looks at; and where threads race, so
-that even their plain statements can be told apart, the race itself is a finding there.
+the model, and there are no false alarms. The explorers may merge plain statements with another step, but
+never one that writes what a property reads; and where threads race, so that even their plain
+statements can be told apart, the race itself is a finding there.
 
 **Queues.** Waiters for a *queued* step are promised it if it can be taken again and again, as a lock's
 waiters are that line up. Here the thread that has waited longest for a lock has its turn after
 ``TURN`` seconds: a thread that completes a step then takes that step for it, if it can be taken.
 
 Protocol actions are calls, so a thread can stop there at no cost. Between plain statements it can
-only if Python tells it of each new line, which is slow; so a thread is told of them now and then,
-until its next protocol action (*slow motion*, see ``runner.py``).
+only if Python reports each new line to it, which is slow; so this is switched on now and then, until
+the thread's next protocol action (*slow motion*, see ``runner.py``).
 """
 
 from __future__ import annotations
@@ -55,19 +55,20 @@ TURN = 0.05
 
 
 class Listener(Shape):
-    """Hears of every lock, in the order in which it happens: lockdep over real threads.
+    """Hears of every lock, in the order in which each thread takes it: lockdep over real threads.
 
-    Called on the thread concerned, under the scenario's lock: no other thread moves meanwhile.
+    Called on the thread concerned, under the scenario's lock: no other thread moves meanwhile. A step
+    that another thread took for a waiting one is reported when that one wakes up.
     """
 
     def waits(self, task: Task, lock: Protocol, mode: Mode) -> None:
-        """*task* wants *lock* and does not get it yet."""
+        """*task* has to wait for *lock*."""
 
     def acquires(self, task: Task, lock: Protocol, mode: Mode, trylock: bool) -> None:
         """*task* has got *lock*."""
 
     def releases(self, task: Task, lock: Protocol) -> None:
-        """*task* has let go of *lock*."""
+        """*task* has released *lock*."""
 
 
 class Stop(BaseException):
@@ -75,7 +76,7 @@ class Stop(BaseException):
 
 
 class EndlessStep(Exception):
-    """An atomic method does not end: it loops, and whoever loops in a step stops the world."""
+    """An atomic method does not end: a thread that loops in a step stops all others."""
 
 
 class World:
@@ -101,7 +102,7 @@ class World:
         self.findings: list[Finding] = []
 
     def pass_gate(self, runner: ThreadRunner) -> None:
-        """Let *runner* go on, later if the world is to hold still; :class:`Stop` at the end."""
+        """Let *runner* continue, later if the world must hold still; :class:`Stop` at the end."""
         while self.stopping and not self.over and not runner.goes_on(self.look):
             runner.parked = True
             self.attention.set()
@@ -133,7 +134,7 @@ class World:
         return sum(runner.steps for runner in self.runners)
 
     def step_taken(self) -> None:
-        """A step is complete: who waits may look again."""
+        """A step is complete: waiting threads may try again."""
         self.changes += 1
         if self.waiting:
             self.changed.notify_all()
@@ -194,7 +195,7 @@ class World:
         return all(r.finished or r.parked or r.wait is not None for r in self.runners)
 
     def resume(self) -> None:
-        """Let the threads go on after a look."""
+        """Let the threads continue after the invariants were evaluated."""
         self.stopping = False
         self.look += 1
         self.resumed.notify_all()

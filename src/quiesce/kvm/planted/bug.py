@@ -24,7 +24,7 @@ class Bug:
     :param caught_by: the properties that may be found violated first.
     :param settings: the parameters of the scenario in which it shows.
     :param twin: what is different in the twin; nothing but the bug by default.
-    :param gate: the class that has the bug, in place of the design's; likewise the others.
+    :param gate: the class that has the bug, in place of the design's. So are the others.
     """
 
     what: str
