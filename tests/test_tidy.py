@@ -167,7 +167,7 @@ BELOW: dict[str, set[str]] = {
     "primitives": {"protocol"},
     "compiler": {"errors", "protocol"},
     "stopping": set(),
-    "explorer": {"errors", "verdict", "protocol", "compiler", "stopping"},
+    "explorer": {"errors", "verdict", "protocol", "compiler", "stopping", "outputs"},
 }
 """For each part of the package, the parts that it may import from."""
 

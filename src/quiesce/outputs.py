@@ -12,7 +12,8 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import IO
 
 from quiesce.errors import UsageError
 from quiesce.harmless import harmless
@@ -63,25 +64,42 @@ def write_file(path: str, text: str) -> None:
 
     :raises UsageError: it cannot be written.
     """
-    target = _resolved(path)
-    beside = _beside(target)
     try:
-        try:
-            with open(beside, "x", encoding="utf-8") as file:
-                file.write(harmless(text))
-                file.flush()
-                os.fsync(file.fileno())
-            with contextlib.suppress(OSError):
-                os.chmod(beside, stat.S_IMODE(os.stat(target).st_mode))
-            os.replace(beside, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-            raise
+        with replacing(_resolved(path)) as file:
+            file.write(harmless(text).encode())
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be written: {_reason(error)}", "nothing of it was left behind"
         ) from None
+
+
+@contextlib.contextmanager
+def replacing(target: str, mode: int | None = None) -> Iterator[IO[bytes]]:
+    """Yield a new file that takes the name *target* when it is complete; if that fails, it is deleted.
+
+    Until then its name cannot be guessed, and no link is followed: in a directory that others can write to,
+    nothing that they prepared is opened.
+
+    :param mode: who may read and write it; None: as with the file that it replaces, or as is usual.
+    :raises OSError: it cannot be written.
+    """
+    beside = _beside(target)
+    try:
+        number = os.open(
+            beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode
+        )
+        with open(number, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(number)
+        if mode is None:
+            with contextlib.suppress(OSError):
+                os.chmod(beside, stat.S_IMODE(os.stat(target).st_mode))
+        os.replace(beside, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
 
 
 def _resolved(path: str) -> str:

@@ -9,7 +9,6 @@ refused and left as it is, so that it never yields a wrong verdict.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -37,6 +36,7 @@ from quiesce.explorer.native.checkpoint_header import (
 from quiesce.explorer.native.stored import STRIDE
 from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.worker import Worker
+from quiesce.outputs import replacing
 
 if TYPE_CHECKING:
     from quiesce.explorer.native.search import Search
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _OTHER_FILE = "give another file, or delete this one"
 
 
+_PRIVATE = 0o600
 SAVE_EVERY = 30.0
 """Seconds between two times that a checkpoint is written."""
 
@@ -102,7 +103,8 @@ def _save_file(search: Search, path: str) -> str:
         [zlib.crc32(v) for v in vectors],
     )
     try:
-        with _replacing(path) as file:
+        _require_regular(path)
+        with replacing(path, _PRIVATE) as file:
             file.write(header.to_bytes())
             for vector in vectors:
                 file.write(vector)
@@ -119,29 +121,6 @@ def _trouble_with(path: str) -> str:
             return ""
     except OSError as error:
         return error.strerror or str(error)
-
-
-@contextlib.contextmanager
-def _replacing(path: str) -> Iterator[IO[bytes]]:
-    """Yield a new file that takes the name *path* when it is complete.
-
-    Its name until then cannot be guessed, and no link is followed: in a directory that others can write to,
-    nothing that they prepared is opened.
-
-    :raises OSError: it cannot be written; it is then deleted.
-    """
-    _require_regular(path)
-    number, partial = tempfile.mkstemp(".partial", ".quiesce-", Path(path).parent)
-    try:
-        with open(number, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(number)
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
-        raise
 
 
 def _require_regular(path: str) -> None:
