@@ -8,6 +8,7 @@ run can be interrupted at any time and goes on where it was, and only modules th
 from __future__ import annotations
 
 import hashlib
+import resource
 import shlex
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def run_folder(folder: Folder, modules: list[Path], number: int, orders: Orders)
     enter(tree)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     command += ["--hypothesis-seed=0", *folder.test_paths(tree)]
-    limit = _time_limit(command)
+    command, limit = _limited(command)
     compiled = kernels()
     for module, path in sessions.items():
         with use_db(str(path), WorkDB.Mode.create) as session:
@@ -78,16 +79,22 @@ def run_folder(folder: Folder, modules: list[Path], number: int, orders: Orders)
                 _tell(module, index + 1, len(todo), result)
 
 
-def _time_limit(command: list[str]) -> float:
-    """Run the tests on the unchanged tree, which they must pass; return how long a mutant may take."""
+def _limited(command: list[str]) -> tuple[list[str], float]:
+    """Run the tests on the unchanged tree, which they must pass; return the command with its limits.
+
+    A mutant that loops is ended by the processor time that it takes, since the machine may be busy; one
+    that waits, by the time that passes.
+    """
     for _ in range(2):
         # Twice: the first time, kernels are compiled.
-        start = time.monotonic()
+        start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         if subprocess.run(command, check=False).returncode:
             raise SystemExit("the tests fail without any mutation; see above")
-        seconds = time.monotonic() - start
-    print(f"the tests take {seconds:.1f} s", flush=True)
-    return 3 * seconds + 60
+        after, passed = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"the tests take {used:.1f} s", flush=True)
+    limit = f'ulimit -t {3 * round(used) + 20}; exec "$@"'
+    return ["sh", "-c", limit, "sh", *command], 10 * (passed + 60)
 
 
 def _prepare(session: WorkDB, module: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from quiesce.explorer import CheckResult, Options, check
 from quiesce.primitives import (
+    Atomic,
     Lock,
     LockdepMap,
     Mutex,
@@ -186,15 +187,15 @@ class Readers(Scenario):
     """Readers for ever, and one writer for ever."""
 
     lock = RwSem()
-    reading = Int(0, high=2, marked=True)
+    reading = Atomic(high=2)
     writing = Bool(marked=True)
 
     @thread(2)
     def reader(self) -> None:
         while True:
             self.lock.down_read()
-            self.reading += 1
-            self.reading -= 1
+            self.reading.inc()
+            self.reading.dec()
             self.lock.up_read()
 
     @thread()
@@ -207,11 +208,11 @@ class Readers(Scenario):
 
     @always
     def readers_or_writer(self) -> bool:
-        return not (self.reading > 0 and self.writing)
+        return not (self.reading.counter > 0 and self.writing)
 
     @always
     def one_reader(self) -> bool:
-        return self.reading <= 1
+        return self.reading.counter <= 1
 
 
 def test_readers_share_and_a_fair_rwsem_starves_nobody() -> None:
