@@ -192,7 +192,7 @@ class MemslotUpdates(Scenario):
     @known_as("kvm_vm_ioctl_set_memory_region")
     def update(self, space: AddressSpace, wanted: Change) -> None:
         """``ioctl(KVM_SET_USER_MEMORY_REGION)``"""
-        if self.lock_slots(space):
+        if self.id_to_memslot(space):
             for change in self.changes:
                 if wanted == change:
                     self.request(space, change)
@@ -200,8 +200,8 @@ class MemslotUpdates(Scenario):
             self.request(space, Change.CREATE)
 
     @atomic(label="mutex_lock(&kvm->slots_lock)", queued=True)
-    def lock_slots(self, space: AddressSpace) -> bool:
-        """Take ``slots_lock``; return whether *space* has the slot."""
+    def id_to_memslot(self, space: AddressSpace) -> bool:
+        """Take ``slots_lock``, and return whether *space* has the slot: only the holder changes that."""
         self.kvm.slots_lock.lock()
         return space.active.slot != NULL
 
