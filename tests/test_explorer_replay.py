@@ -341,6 +341,30 @@ def test_nothing_is_walked_behind_a_failed_step() -> None:
     assert proved(program, replace(token, moves=(*token.moves, token.moves[0]))).finding is None
 
 
+class FailsOrHangs(Scenario):
+    """One choice fails a step; another leads to where the thread waits forever."""
+
+    ready = Bool(marked=True)
+
+    @thread()
+    def run(self) -> None:
+        self.ready = False
+        out = choose(True, False)
+        assert out
+        wait_until(lambda: self.ready)
+
+
+def test_nothing_else_is_proved_by_a_failed_step() -> None:
+    """Where a step fails the other choice can still deadlock; but not on a run through the failed step."""
+    program = compile_scenario(FailsOrHangs())
+    result = check_reference(program, Options(True))
+    failed, stuck = (result.property(n).finding for n in ("assertions", "no_deadlock"))
+    assert failed is not None and stuck is not None
+    for name in [p.name for p in result.properties]:
+        proof = proved(program, replace(token_of(program, failed), property=name))
+        assert (proof.finding is not None) == (name == "assertions")
+
+
 # --- Garbage ------------------------------------------------------------------------------------------
 
 
