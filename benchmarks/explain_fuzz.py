@@ -3,18 +3,25 @@
 
 The seeds are the reports of a folder of real ones where it is given or lies beside the checkout,
 and our own fixtures otherwise. Mutations: bytes changed, lines cut, lines swapped, repeated, glued,
-pieces of two logs interleaved.
+pieces of two logs interleaved, lines wrapped as the records of a daemon. Each tenth log is packed, and
+half of those are damaged after that: what cannot be unpacked must be refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
+import io
+import json
+import lzma
 import random
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
-from quiesce.explain.log import explain_text
+from quiesce.errors import UsageError
+from quiesce.explain.log import ExplainedLog, explain_bytes, explain_text
 from quiesce.explain.show import as_html, as_json, as_markdown, as_text
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +30,12 @@ CORPUS = ROOT.parent / "shared" / "reference" / "splats"
 MAX_SEED = 40_000
 LIMIT_SECONDS = 1.0
 _TOKENS = ("){", "}-{", "-> #0 (", " #1: ", "at:", "[<", ">]", "+0x1/0x2", "(", ")", "> ", "#012",
-           "=" * 54, "-" * 54, "lock(", "\x00", "\u00a0", "-> #9999 (a){....}:", "[ 1.0]")  # fmt: skip
+           "=" * 54, "-" * 54, "lock(", "\x00", "\u00a0", "-> #9999 (a){....}:", "[ 1.0]",
+           '{"MESSAGE": "', '"msg": "', "MESSAGE=", "4,1,2,-;", "4,1,2,-,caller=T1;", "_RNvCs1_3foo3bar",
+           "_ZN3foo3bar17h0123456789abcdefE", "INFO: task a:1 blocked for more than 9 seconds.",
+           "Showing all locks held in the system:", "1 lock held by a/1:", "DEPT: Circular dependency",
+           "1st 0x1 a (a, mutex) @ b.c:1", "rcu: INFO: rcu_sched self-detected stall on CPU",
+           "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [a:1]")  # fmt: skip
 
 
 def read_seeds(folder: Path | None = None) -> list[str]:
@@ -38,11 +50,13 @@ def read_seeds(folder: Path | None = None) -> list[str]:
 def mutate(text: str, other: str, rng: random.Random) -> str:
     """Return *text* damaged in one to four ways."""
     for _ in range(rng.randint(1, 4)):
-        choice = rng.randrange(7)
+        choice = rng.randrange(8)
         if choice == 0:
             text = _bytes(text, rng)
         elif choice == 1:
             text = _tokens(text, rng)
+        elif choice == 7:
+            text = _records(text.split("\n"), rng)
         else:
             lines = text.split("\n")
             text = "\n".join(_lines(lines, other.split("\n"), choice, rng))
@@ -83,6 +97,44 @@ def _lines(lines: list[str], other: list[str], choice: int, rng: random.Random) 
     return lines or [""]
 
 
+def _records(lines: list[str], rng: random.Random) -> str:
+    """Wrap all lines, or some, as records."""
+    wrap = rng.choice(_WRAPS)
+    share = rng.choice((1.0, 1.0, 0.9))
+    return "\n".join(wrap(line) if rng.random() < share else line for line in lines)
+
+
+_WRAPS: tuple[Callable[[str], str], ...] = (
+    lambda line: json.dumps({"MESSAGE": line, "_TRANSPORT": "kernel"}),
+    lambda line: json.dumps({"MESSAGE": list(line.encode())}),
+    lambda line: json.dumps({"log": line + "\n", "stream": "stdout"}),
+    lambda line: f'  "msg": {json.dumps(line)}',
+    lambda line: f"MESSAGE={line}\n_TRANSPORT=kernel\n",
+    lambda line: f"4,17,95314279,-,caller=T1;{line}",
+)
+
+_PACKERS: tuple[Callable[[bytes], bytes], ...] = (
+    gzip.compress,
+    lzma.compress,
+    lambda data: data.decode().encode("utf-16"),
+    lambda data: data.decode().encode("utf-16-le"),
+)
+
+
+def _explain_packed(text: str, rng: random.Random) -> ExplainedLog | None:
+    """Explain *text* as a packed file; None where that is refused."""
+    data = bytearray(rng.choice(_PACKERS)(text.encode("utf-8", "replace")))
+    if rng.random() < 0.5:
+        for _ in range(rng.randint(1, 8)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        if rng.random() < 0.3:
+            del data[rng.randrange(len(data)) :]
+    try:
+        return explain_bytes(io.BytesIO(bytes(data)), "a log")
+    except UsageError:
+        return None
+
+
 def _interleave(one: list[str], other: list[str], rng: random.Random) -> list[str]:
     """Merge the two in random runs, each keeping its order, as two CPUs print."""
     mixed: list[str] = []
@@ -101,12 +153,15 @@ def run(count: int, seed: int = 1, folder: Path | None = None) -> dict[str, floa
     seeds = read_seeds(folder)
     rng = random.Random(seed)
     worst = total = 0.0
-    failures = slow = reports = 0
+    failures = slow = reports = refused = 0
     for number in range(count):
         text = mutate(rng.choice(seeds), rng.choice(seeds), rng)
         start = time.perf_counter()
         try:
-            log = explain_text(text)
+            log = _explain_packed(text, rng) if number % 10 == 9 else explain_text(text)
+            if log is None:
+                refused += 1
+                continue
             reports += len(log.reports)
             if number % 50 == 0:
                 as_text.render(log)
@@ -124,6 +179,7 @@ def run(count: int, seed: int = 1, folder: Path | None = None) -> dict[str, floa
     return {
         "logs": count,
         "reports": reports,
+        "refused": refused,
         "exceptions": failures,
         "over one second": slow,
         "worst seconds": round(worst, 3),

@@ -7,12 +7,13 @@ They are read from the shared reference folder, not copied; what they test, our 
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
 from quiesce.explain.judge.answer import Answer, Verdict
-from quiesce.explain.log import Explained, explain_text
+from quiesce.explain.log import Explained, explain_bytes, explain_text
 from quiesce.explain.show.screen import render_answer
 
 
@@ -175,3 +176,33 @@ def test_hung_sd_remove(folder: Path) -> None:
     assert answer.fixes[0].startswith(
         "Take open_mutex before the queue is frozen, in del_gendisk()"
     )
+
+
+@pytest.mark.parametrize("name", ["kmsg.txt", "journald-json.txt", "log.txt.gz"])
+def test_sources(folder: Path, name: str) -> None:
+    with open(folder / name, "rb") as stream:
+        (one,) = explain_bytes(stream, name).problems
+    assert one.report.complete and len(one.report.links) == 3
+    assert one.report.task == "syz-executor.5/3699"
+    answer = one.explanation.answer
+    assert "holds wg->static_identity.lock" in answer.rows[0].holds
+    assert "wg->static_identity.lock -> workqueue" in answer.chains[0].what
+    assert answer.fixes[0].startswith("Flush or cancel workqueue wg-kex-wireguard1 after")
+
+
+def test_utf_16(folder: Path) -> None:
+    text = (folder / "rcu-wrapped-line.txt").read_text(encoding="utf-8")
+    (one,) = explain_bytes(io.BytesIO(text.encode("utf-16")), "a log").problems
+    assert one.explanation.answer == _answer(folder, "rcu-wrapped-line")
+
+
+def test_two_cpus_no_caller(folder: Path) -> None:
+    text = (folder / "two-cpus-no-caller.txt").read_text(encoding="utf-8")
+    log = explain_text(text)
+    assert log.exit_code == 3
+    for one in log.problems:
+        answer = one.explanation.answer
+        assert answer.verdict is Verdict.UNDECIDED and not one.report.complete
+        assert "two reports are mixed in lines 3-177" in answer.text
+        assert "CONFIG_PRINTK_CALLER" in answer.text
+        assert not one.report.links

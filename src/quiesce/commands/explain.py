@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from quiesce.errors import UsageError
-from quiesce.explain.log import ExplainedLog, explain_stream, explain_text
+from quiesce.explain.log import ExplainedLog, explain_bytes, explain_stream, explain_text
 from quiesce.explain.prove.proof import has_model, write_model
 from quiesce.explain.show import as_commit, as_html, as_json, as_markdown, as_text
 from quiesce.outputs import require_writable, write_file
@@ -96,16 +96,16 @@ def _read(text_or_path: str) -> ExplainedLog:
     if text_or_path == "-":
         if sys.stdin is None:
             raise UsageError("standard input is closed", "dmesg | quiesce explain, or give a file")
-        reconfigure = getattr(sys.stdin, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(encoding="utf-8", errors="replace")
+        binary = getattr(sys.stdin, "buffer", None)
         try:
-            return explain_stream(sys.stdin)  # type: ignore[arg-type]
+            if binary is None:
+                return explain_stream(sys.stdin)  # type: ignore[arg-type]
+            return explain_bytes(binary, "standard input")
         except OSError as error:
             raise UsageError(f"standard input cannot be read: {error.strerror}") from None
     try:
-        with open(text_or_path, encoding="utf-8", errors="replace", newline="\n") as stream:
-            return explain_stream(stream)
+        with open(text_or_path, "rb") as stream:
+            return explain_bytes(stream, text_or_path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(

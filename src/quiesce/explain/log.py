@@ -7,14 +7,16 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from typing import IO
 
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.fingerprint import digest
 from quiesce.explain.judge.kind import Shape
 from quiesce.explain.judge.kinds import judge_of
+from quiesce.explain.judge.missing import mixed, not_shown
 from quiesce.explain.prove.proof import ProofResult, prove
 from quiesce.explain.read.model import Other, ReadLog, Report
-from quiesce.explain.read.read_log import read_stream, read_text
+from quiesce.explain.read.read_log import read_bytes, read_stream, read_text
 
 EXIT_COMPLETE = 0
 """Every report was read whole; also when the log has none, which is said on standard error."""
@@ -107,8 +109,19 @@ def explain_stream(stream: io.TextIOBase) -> ExplainedLog:
     return _explain(read_stream(stream))
 
 
+def explain_bytes(stream: IO[bytes], name: str = "the log") -> ExplainedLog:
+    """Return every report in the log *stream*, which may be compressed and in any encoding.
+
+    :param name: what the log is called in a message.
+    :raises UsageError: it is not a log.
+    """
+    return _explain(read_bytes(stream, name))
+
+
 def explain_report(report: Report) -> Explanation:
     """Return the explanation of one *report*."""
+    if "mixed" in report.facts:
+        return Explanation(mixed(report), not_shown=tuple(not_shown(report)))
     return judge_of(report).explain(report)
 
 

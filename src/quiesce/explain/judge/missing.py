@@ -25,6 +25,18 @@ def partial(report: Report, what: str) -> Answer:
     )
 
 
+def mixed(report: Report) -> Answer:
+    """Return the answer to a report whose lines are mixed with those of another one."""
+    return Answer(
+        Verdict.UNDECIDED,
+        f"Undecided: two reports are mixed in lines {report.facts['mixed']}. They cannot be told apart "
+        "without CONFIG_PRINTK_CALLER.",
+        fixes=(
+            "Build the kernel with CONFIG_PRINTK_CALLER=y, which marks each line with its CPU or task.",
+        ),
+    )
+
+
 def _listed(report: Report) -> str:
     whats = [missing.what for missing in report.missing]
     return "; ".join(whats[:3]) + ("; ..." if len(whats) > 3 else "") if whats else "unknown"

@@ -31,6 +31,8 @@ class Draft:
     :param lines: the clean lines from the headline on, foreign ones left out.
     :param proved: True once a line has shown that this is a report and not a quoted headline.
     :param titles: the texts of all headlines in it; kinds with several have more than one.
+    :param interrupted: the draft that this one's headline ended before it was complete.
+    :param mixed: the lines in which those of two reports alternate, so that they cannot be told apart.
     :param cut: True when the draft was ended because it was too long.
     """
 
@@ -47,6 +49,8 @@ class Draft:
     lead: re.Pattern[str] | None = None
     usages: int = field(default=0)
     titles: list[str] = field(default_factory=list)
+    interrupted: Draft | None = None
+    mixed: tuple[int, int] | None = None
 
     @property
     def last(self) -> LogLine:

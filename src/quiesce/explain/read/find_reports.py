@@ -23,7 +23,7 @@ from quiesce.explain.read.log_lines import LogLine, clean_line, is_rule
 from quiesce.explain.read.model import Other
 from quiesce.explain.read.others import MOST, find_others
 from quiesce.explain.read.reflow import reflow
-from quiesce.explain.read.titles import HEADLESS, lead_pattern, parse_title, triggers
+from quiesce.explain.read.titles import HEADLESS, lead_pattern, nearly_title, parse_title, triggers
 
 MAX_REPORT_LINES = 6000
 """The longest report in the wild has about 1,500 lines; what is longer is cut and said to be."""
@@ -175,6 +175,11 @@ class _Collector:
         done = [d for d in self.open if d.closed]
         self.open = [d for d in self.open if not d.closed]
         for draft in done:
+            earlier = draft.interrupted
+            if earlier is not None:
+                _note_mixed(earlier, draft)
+                if earlier.proved:
+                    yield earlier
             if draft.proved or (draft.headless and draft.usages >= 2):
                 yield draft
 
@@ -194,7 +199,7 @@ class _Collector:
     def _feed(self, line: LogLine, triggered: bool) -> None:
         if line.foreign:
             return
-        title = parse_title(line.text) if triggered else None
+        title = (parse_title(line.text) or nearly_title(line.text)) if triggered else None
         if title is not None:
             self._begin(line, title)
             return
@@ -220,6 +225,9 @@ class _Collector:
             if draft.caller == line.caller or not draft.caller or not line.caller:
                 draft.closed = True
         draft = Draft(title, [line], line.caller, line.depth, titles=[title.text])
+        if last is not None and not line.caller and _is_incomplete(last):
+            draft.interrupted = last
+            self.open.remove(last)
         if title.lead:
             draft.lead = lead_pattern(title.lead)
         near_rule = 0 < line.number - self.rule_at <= 3
@@ -266,6 +274,29 @@ class _Collector:
             not draft.proved and not draft.headless and len(draft.lines) > _PROOF_LINES
         ):
             draft.closed = True
+
+
+_ONCE = ("other info that might help us", "stack backtrace:", "*** DEADLOCK ***", "locks held by ")
+"""What each report prints once."""
+
+
+def _is_incomplete(draft: Draft) -> bool:
+    """Whether *draft*, without caller ids, ends before its backtrace, as if another one came on top."""
+    if draft.caller or draft.headless or draft.traced or draft.interrupted is not None:
+        return False
+    return not any("stack backtrace" in line.text or "</TASK>" in line.text for line in draft.lines)
+
+
+def _note_mixed(earlier: Draft, later: Draft) -> None:
+    """Note if the lines of *later* are those of both: something stands in them twice."""
+    counts = [sum(mark in line.text for line in later.lines) for mark in _ONCE]
+    if max(counts) >= 2:
+        ends = [
+            line.number for line in later.lines if any(mark in line.text for mark in _REPORT_LIKE)
+        ]
+        span = (earlier.lines[0].number, max(ends, default=later.last.number))
+        earlier.mixed = later.mixed = span
+        earlier.proved = later.proved = True
 
 
 def _contains(draft: Draft, text: str) -> bool:

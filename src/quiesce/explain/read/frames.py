@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 
+from quiesce.explain.read.demangle import demangled
 from quiesce.explain.read.model import Frame
 
 # Anchored, without nested repetition: each is linear in the length of the line.
@@ -80,7 +81,7 @@ def _with_offset(text: str, inlined: bool, reliable: bool) -> Frame | None:
     if rest[:1] not in ("", " ", ")", "[", "\t"):
         return None
     return Frame(
-        function=match["fn"].lstrip("."),
+        function=demangled(match["fn"].lstrip(".")),
         offset=match["off"],
         module=_module(rest),
         source=_source(rest),
@@ -96,7 +97,7 @@ def _symbolised(text: str, inlined: bool, reliable: bool) -> Frame | None:
         close = rest.rfind(")")
         tail = rest[close + 1 :].strip(" []") if close >= 0 else ""
         source = decoded["src"].split()[-1]
-        return Frame(decoded["fn"].lstrip("."), "", tail, source, reliable, inlined)
+        return Frame(demangled(decoded["fn"].lstrip(".")), "", tail, source, reliable, inlined)
     match = _BARE.match(text)
     if (
         match is None
@@ -108,11 +109,11 @@ def _symbolised(text: str, inlined: bool, reliable: bool) -> Frame | None:
     if inlined or rest.startswith("at "):
         source = _source(rest)
         if source:
-            return Frame(match["fn"], "", "", source, reliable, inlined)
+            return Frame(demangled(match["fn"]), "", "", source, reliable, inlined)
     if rest.startswith("from ") and "+0x" in rest:  # arm since 5.16
-        return Frame(match["fn"], "", _module(rest), "", reliable, inlined)
+        return Frame(demangled(match["fn"]), "", _module(rest), "", reliable, inlined)
     if " " not in rest and (source := _source(rest)):
-        return Frame(match["fn"], "", "", source, reliable, inlined)
+        return Frame(demangled(match["fn"]), "", "", source, reliable, inlined)
     return None
 
 
@@ -123,7 +124,7 @@ def _raw(text: str, reliable: bool) -> Frame | None:
     if text.startswith("0x"):
         return Frame("", reliable=reliable)
     match = _BARE.fullmatch(text.split(" ")[0].rstrip(")"))
-    return Frame(match["fn"].lstrip("."), reliable=reliable) if match else None
+    return Frame(demangled(match["fn"].lstrip(".")), reliable=reliable) if match else None
 
 
 def _module(rest: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from quiesce.explain.read.records import unwrap_record
 from quiesce.harmless import one_line
 
 MAX_LINE = 16_000
@@ -75,6 +76,11 @@ def clean_line(number: int, raw: str) -> list[LogLine]:
     :param raw: the text, with or without its line end; beyond :data:`MAX_LINE` it is cut.
     """
     text = raw[:MAX_LINE].rstrip("\r\n \t\x00")
+    record = unwrap_record(text)
+    if record is not None:
+        text, other_program = record
+        if other_program:
+            return [LogLine(number, "", foreign=True)]
     if "\x1b" in text:
         text = _ESCAPE.sub("", text)
     if "\r" in text:
@@ -88,6 +94,7 @@ def clean_line(number: int, raw: str) -> list[LogLine]:
     text = one_line(text)
     depth, text = _strip_quotes(text)
     text, caller, prefixed, foreign = _strip_prefixes(text)
+    prefixed = prefixed or record is not None
     if "#012" not in text:
         return [LogLine(number, text, depth, caller, prefixed, foreign)]
     pieces = text.split("#012")

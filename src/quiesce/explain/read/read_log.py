@@ -6,15 +6,17 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
+from typing import IO
 
 from quiesce.explain.read.draft import Draft
 from quiesce.explain.read.find_reports import find_drafts, read_blocks, text_blocks
 from quiesce.explain.read.frames import parse_frame
 from quiesce.explain.read.kind import Kind, all_kinds, kind_named
 from quiesce.explain.read.log_lines import is_rule
-from quiesce.explain.read.model import Other, ReadLog, Report
+from quiesce.explain.read.model import Missing, Other, ReadLog, Report
 from quiesce.explain.read.others import MOST
 from quiesce.explain.read.reader import COMMON, Reader
+from quiesce.explain.read.sources import log_text
 from quiesce.explain.read.titles import parse_title
 from quiesce.explain.read.unwrap import join_wrapped
 
@@ -32,6 +34,15 @@ def read_text(text: str) -> ReadLog:
 def read_stream(stream: io.TextIOBase) -> ReadLog:
     """Return every report in *stream*, which is read in blocks and may be of any size."""
     return _read(read_blocks(stream))
+
+
+def read_bytes(stream: IO[bytes], name: str) -> ReadLog:
+    """Return every report in the log *stream*, which may be compressed and in any encoding.
+
+    :param name: what the log is called in a message.
+    :raises UsageError: it is not a log.
+    """
+    return _read(log_text(stream, name))
 
 
 def _read(blocks: Iterable[str]) -> ReadLog:
@@ -55,6 +66,8 @@ def read_draft(draft: Draft) -> Report:
     if joined is not None and joined.kind == draft.title.kind:
         draft.title = joined  # its end was on the next line
     kind = kind_named(draft.title.kind) if draft.title.kind else _headless_kind(draft)
+    if draft.mixed is not None:
+        return _mixed(draft, kind, draft.mixed)
     if kind.read is not None:
         return kind.read(draft, lines)
     reader = Reader(draft, {**kind.phrases, **COMMON})
@@ -95,6 +108,19 @@ def read_draft(draft: Draft) -> Report:
         subjects=reader.subjects,
         blocks=tuple(reader.blocks),
         missing=tuple(reader.missing),
+    )
+
+
+def _mixed(draft: Draft, kind: Kind, span: tuple[int, int]) -> Report:
+    """Return what is known of a report whose lines are mixed with another's: its headline."""
+    where = f"{span[0]}-{span[1]}"
+    return Report(
+        kind=kind.name,
+        title=draft.title.text,
+        line=draft.lines[0].number,
+        end_line=span[1],
+        facts={"mixed": where},
+        missing=(Missing(f"its own lines: two reports are mixed in lines {where}", span[0]),),
     )
 
 

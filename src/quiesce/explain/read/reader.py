@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from quiesce.explain.read.draft import Draft
 from quiesce.explain.read.frames import is_arm_pair, parse_caller, parse_frame
+from quiesce.explain.read.fuzzy import LEAST, nearest
 from quiesce.explain.read.lock_text import find_usage, mark_number, parse_lock
 from quiesce.explain.read.log_lines import LogLine, is_rule
 from quiesce.explain.read.model import (
@@ -61,6 +62,8 @@ _END_OF_TRACE = (
     "Modules linked",
 )
 _MAX_GAP = 12
+_MOST_GUESSES = 40
+"""Lines of one report that are compared with garbled phrases."""
 
 
 @dataclass
@@ -230,6 +233,8 @@ class Reader:
             handler, self._next_text = self._next_text, None
             handler(self, text, number)
             return True
+        if self._garbled_phrase(text, low, number):
+            return True
         if self._in_block and self._block_line(text):
             return True
         if text.endswith((");", ")")) or text.startswith("<"):
@@ -240,6 +245,18 @@ class Reader:
                 return True
         return self._release(text)
 
+    def _garbled_phrase(self, text: str, low: str, number: int) -> bool:
+        """A phrase of which a serial console has lost characters."""
+        if self._guesses >= _MOST_GUESSES or not LEAST <= len(low) <= 160:
+            return False
+        self._guesses += 1
+        phrase = nearest(low, self.phrases)
+        if not phrase:
+            return False
+        self.phrases[phrase](self, text, number)
+        return True
+
+    _guesses: int = 0
     _scenario_done: bool = False
 
     def _block_line(self, text: str) -> bool:

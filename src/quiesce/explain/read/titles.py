@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from quiesce.explain.read.draft import Title
+from quiesce.explain.read.fuzzy import contains_nearly
 from quiesce.explain.read.kind import all_kinds
 from quiesce.explain.read.kinds import load_kinds
 
@@ -20,11 +21,25 @@ _LEAD_PIECES = re.compile(r"\d+| +|[^\d ]+")
 HEADLESS = ("is trying to acquire lock", "existing dependency chain")
 """Phrases that start a report whose headline is lost."""
 
+_GARBLED = (
+    "dependency detected",
+    "locking detected",
+    "lock state",
+    "unlock balance",
+    "wait context",
+    "WARNING: possible",
+    "WARNING: inconsistent",
+    "WARNING: bad unlock",
+)
+"""Beginnings and ends of headlines, of which the rest may be garbled."""
+
 
 def triggers() -> tuple[str, ...]:
     """Return the phrases of which a line that starts a report contains one."""
     load_kinds()
-    return tuple(dict.fromkeys((*(t for kind in all_kinds() for t in kind.triggers), *HEADLESS)))
+    return tuple(
+        dict.fromkeys((*(t for kind in all_kinds() for t in kind.triggers), *HEADLESS, *_GARBLED))
+    )
 
 
 def parse_title(text: str) -> Title | None:
@@ -51,6 +66,24 @@ def parse_title(text: str) -> Title | None:
             match = pattern.match(body)
             if match is not None:
                 return Title(kind.name, kind.whole_title or match["text"], lead)
+    return None
+
+
+_PLAIN = re.compile(r"[A-Za-z ]{14,80}")
+
+
+def nearly_title(text: str) -> Title | None:
+    """Return the headline that *text* nearly is, of which some characters are lost or garbled."""
+    text = text.strip()
+    if not 20 <= len(text) <= 120 or not text.startswith(("W", "ARN")):
+        return None  # a patch or a quotation is not a damaged headline
+    load_kinds()
+    for kind in all_kinds():
+        for title in (kind.whole_title, *kind.titles):
+            headline = f"WARNING: {title}"
+            if _PLAIN.fullmatch(title) and abs(len(text) - len(headline)) <= 6:
+                if contains_nearly(text, headline):
+                    return Title(kind.name, title)
     return None
 
 
