@@ -216,6 +216,31 @@ def test_json(folder: Path, quiesce: Callable[..., Ran]) -> None:
     }  # fmt: skip
 
 
+def test_what_the_examples_show_is_repeated(
+    quiesce: Callable[..., Ran], reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours and those of the reference: the same counterexample, word for word, from another directory."""
+    root = Path(__file__).parent.parent
+    monkeypatch.chdir(reference)
+    files = [
+        *root.glob("examples/*.py"),
+        *reference.glob("inputs/*/*.py"),
+        *reference.glob("protocols/*.py"),
+    ]
+    repeated = 0
+    for file in sorted(files):
+        text = file.read_text(encoding="utf-8")
+        if "(Scenario)" not in text or file.parent.name == "watch":
+            continue
+        code, out, _ = quiesce("check", str(file), "--json", "--max-states", "20000")
+        if code == 1:
+            found = json.loads(out)
+            code, out, _ = quiesce("replay", found["replay"], "--json")
+            assert (code, json.loads(out)["counterexample"]) == (1, found["counterexample"]), file
+            repeated += 1
+    assert repeated > 10
+
+
 # --- After an edit ------------------------------------------------------------------------------------
 
 
