@@ -15,7 +15,11 @@ from quiesce.harmless import json_text
 from quiesce.loading import load_scenario, split_target
 from quiesce.lockdep import Report
 from quiesce.outputs import require_writable, write_file
-from quiesce.report.check_json import check_to_json, other_counterexamples
+from quiesce.report.check_json import (
+    check_to_json,
+    other_counterexamples,
+    sources_with_never_executed,
+)
 from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
 from quiesce.report.show_steps import render_steps
@@ -68,6 +72,7 @@ def _tell(
         from quiesce.report.html import render_html
 
         data["other_counterexamples"] = other_counterexamples(result, token_of)
+        data["sources"] = sources_with_never_executed(result)
         write_file(args.html, render_html([data]))
 
 

@@ -16,7 +16,11 @@ from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import Origin, make_token
 from quiesce.harmless import json_text
 from quiesce.outputs import require_writable, write_file
-from quiesce.report.check_json import check_to_json, other_counterexamples
+from quiesce.report.check_json import (
+    check_to_json,
+    other_counterexamples,
+    sources_with_never_executed,
+)
 from quiesce.report.check_text import render_check
 from quiesce.report.progress import ProgressLine
 from quiesce.report.table import render_table
@@ -59,7 +63,8 @@ class DesignResult:
     def to_page(self) -> dict[str, object]:
         """Return the result as the HTML page needs it: with every counterexample."""
         others = other_counterexamples(self.result, self.token_of)
-        return {**self.to_json(), "other_counterexamples": others}
+        sources = sources_with_never_executed(self.result)
+        return {**self.to_json(), "other_counterexamples": others, "sources": sources}
 
 
 def kvm_check_command(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import quiesce.primitives
-from quiesce.compiler.ir import Begin, Branch, Op, reachable, successors
+from quiesce.compiler.ir import Begin, Branch, Halt, Op, reachable, successors
 from quiesce.compiler.program import Program, ThreadKind
 from quiesce.errors import Loc
 from quiesce.explorer.evaluate import Record
@@ -110,8 +110,12 @@ class Coverage:
         executed: dict[Loc, bool] = {}
         outcomes: dict[Loc, set[bool]] = {}
         for kind, seen in zip(self._program.kinds, self._executed, strict=True):
+            in_flow = reachable(kind.code.ops)
             for position, op in enumerate(kind.code.ops):
-                if op.loc.file.startswith(_LIBRARY) or not op.loc.file:
+                if op.loc.file.startswith(_LIBRARY) or not op.loc.file or isinstance(op, Halt):
+                    continue
+                if not in_flow[position]:
+                    # It is excluded by a constant, or by a loop without an exit.
                     continue
                 executed[op.loc] = executed.get(op.loc, False) or (position, -1) in seen
                 if isinstance(op, Branch):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
+from quiesce.compiler.source import file_text
 from quiesce.errors import Loc
 from quiesce.explorer.findings import CheckResult, Finding
 from quiesce.explorer.spinning import Spinning, find_spinning
@@ -66,6 +67,12 @@ def never_executed_to_json(result: CheckResult) -> list[dict[str, object]] | Non
         {"file": one.loc.file, "line": one.loc.line, "kind": one.kind, "text": one.text}
         for one in result.never_executed
     ]
+
+
+def sources_with_never_executed(result: CheckResult) -> dict[str, str]:
+    """Return the text of each file of which something was never executed: for the HTML page."""
+    files = {one.loc.file for one in result.never_executed or []}
+    return {file: file_text(file) for file in sorted(files)}
 
 
 def other_counterexamples(

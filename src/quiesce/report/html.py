@@ -23,9 +23,9 @@ def render_html(results: Sequence[dict[str, object]]) -> str:
     """Return the page for *results*.
 
     :param results: objects as :func:`quiesce.report.check_json.check_to_json` makes them, one for each
-        design. Two keys are the page's own: ``lockdep``, the dictionary of a lockdep report, or None for
-        silence; and ``other_counterexamples``, a list of further counterexamples, each with its
-        ``replay``.
+        design. Three keys are the page's own: ``lockdep``, the dictionary of a lockdep report, or None for
+        silence; ``other_counterexamples``, a list of further counterexamples, each with its ``replay``;
+        and ``sources``, the text of the files of which something was never executed.
     """
     data = {"results": harmless_data(results), "fairness": FAIRNESS_TEXT}
     return Template(_part("html")).substitute(

@@ -130,6 +130,7 @@
       el("p", {}, `Fairness assumed: ${data.fairness[result.fairness] ?? result.fairness}.`));
     for (const note of result.notes ?? []) section.append(el("p", { class: "soft" }, `Note: ${note}.`));
     if (result.verdict === "holds") section.append(...proved(result));
+    if (result.never_executed?.length) section.append(...neverExecuted(result));
     counterexamples(result).forEach((found, i) => section.append(counterexample(result, found, i)));
     if (result.lockdep) section.append(lockdep(result.lockdep));
     return section;
@@ -155,6 +156,28 @@
     const seen = names(true);
     if (seen.length) parts.push(nameList("And not for want of trying: these states are reached", seen));
     return parts;
+  }
+
+  // What no reachable state executes: a list, and the source with these lines marked.
+  function neverExecuted(result) {
+    const items = result.never_executed.map((one) => el("li", {},
+      el("code", {}, place(one.file, one.line)), " ", ...(one.kind === "statement"
+        ? [el("code", {}, one.text)] : message(one.text))));
+    const parts = [el("h3", {}, "What never executed"),
+      el("p", {}, "No reachable state executes these. A proof says nothing about them."),
+      el("ul", { class: "never" }, ...items)];
+    for (const [file, text] of Object.entries(result.sources ?? {})) {
+      const lines = new Set(result.never_executed.filter((one) => one.file === file).map((one) => one.line));
+      parts.push(el("details", {}, el("summary", {}, el("code", {}, file)), markedSource(text, lines)));
+    }
+    return parts;
+  }
+
+  function markedSource(text, lines) {
+    const rows = text.split("\n").map((line, i) => el("span", lines.has(i + 1)
+      ? { class: "line never", title: "never executed" } : { class: "line" },
+    `${lines.has(i + 1) ? "-" : " "} ${String(i + 1).padStart(4)}  ${line}\n`));
+    return el("pre", { tabindex: "0", class: "source" }, ...rows);
   }
 
   function nameList(title, names) {
