@@ -205,8 +205,8 @@ def rows_of_protocols() -> list[tuple[str, str, str]]:
     return rows
 
 
-# The column is about safety. A reader of QRCU tries again as long as each try meets a flip, which a fair run can do
-# forever while the updaters live: starvation by spinning.
+# The column is about safety. A reader of QRCU tries again as long as each try meets a flip, which a
+# fair run can do forever while the updaters live: starvation by spinning.
 STARVES = {("qrcu", "default")}
 
 
