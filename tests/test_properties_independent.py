@@ -19,15 +19,18 @@ from quiesce.explorer import Bounds, check
 from quiesce.explorer.checker import Options
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.kvm import MemslotUpdates
-from quiesce.kvm.bugs import BUGS
 from quiesce.kvm.gates import GATES
-from quiesce.kvm.scenarios import planted
+from quiesce.kvm.planted import PLANTED, planted
 from quiesce.protocol import Scenario
 from quiesce.protocol.scenario import PropertySpec
 
 Cells = dict[str, tuple[str, str]]
 
 ALL = Scenario.properties
+
+
+MOST = 5000
+"""States of a planted bug's scenario that are compared."""
 
 
 class TooLarge(Exception):
@@ -91,16 +94,16 @@ def test_the_stale_translation_is_found_whatever_else_is_asked() -> None:
         assert left == {name: cell for name, cell in expected.items() if name != other}
 
 
-@pytest.mark.parametrize("name", BUGS)
-def test_of_the_planted_bugs(name: str) -> None:
-    """Without the property that the bug breaks, all others are as they were."""
+@pytest.mark.parametrize("name", ["phase_of_now", "count_not_awaited", "no_retry"])
+def test_of_planted_bugs(name: str) -> None:
+    """Without the property that a bug breaks, all others are as they were."""
     pytest.importorskip("numba", reason="the native explorer needs numba")
     expected = cells(planted(name), "", "native")
     declared = {p.name for p in ALL(started(planted(name)))}
     broken = [n for n, (verdict, _) in expected.items() if verdict == "violation" and n in declared]
     for prop in broken[:1]:
         left = cells(planted(name), prop, "native")
-        assert left == {name: cell for name, cell in expected.items() if name != prop}
+        assert left == {n: cell for n, cell in expected.items() if n != prop}
 
 
 def started(scenario: Scenario) -> Scenario:
