@@ -17,7 +17,7 @@ from quiesce.compiler.ir import (
     Expr,
     Jump,
     Label,
-    LoopSpan,
+    Marks,
     Op,
     SetLocal,
     Slot,
@@ -125,10 +125,12 @@ class Emitter:
         self.diagnostics = diagnostics
         self.ops: list[Op] = []
         self.slots: list[Slot] = []
-        self.loops: list[LoopSpan] = []
+        self.marks = Marks()
         self.frames: list[Frame] = []
         self.call_sites: list[Loc] = []
         self.statement = 0
+        self.emitted = 0
+        """How many operations there are, marks not counted."""
         self.atomic_depth = 0
         self.in_property = False
         self._statements = 0
@@ -157,6 +159,7 @@ class Emitter:
     def emit(self, op: Op) -> None:
         """Append *op*."""
         self.ops.append(op)
+        self.emitted += 1
         if isinstance(op, Jump | Branch) and self.reachable:
             self._jumped_to.add(op.target)
         if isinstance(op, Jump):

@@ -281,14 +281,44 @@ class LoopSpan:
     loc: Loc
 
 
+@dataclass(frozen=True, slots=True)
+class StatementMark:
+    """Where the operations of a statement of the source begin."""
+
+    start: Label
+    loc: Loc
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionSpan:
+    """The condition of an ``if``, a ``while`` or a ``for``, whose operations lie from *start* to *body*.
+
+    It is true if control comes from there to *body*, and false if it comes to *otherwise*.
+    """
+
+    start: Label
+    body: Label
+    otherwise: Label
+    loc: Loc
+
+
+@dataclass(slots=True)
+class Marks:
+    """What is known of the source of some operations."""
+
+    loops: list[LoopSpan] = field(default_factory=list)
+    statements: list[StatementMark] = field(default_factory=list)
+    conditions: list[ConditionSpan] = field(default_factory=list)
+
+
 @dataclass(slots=True)
 class Code:
-    """The operations of one thread kind or property, its local variables, and its loops."""
+    """The operations of one thread kind or property, its local variables, and marks of its source."""
 
     name: str
     ops: list[Op]
     slots: list[Slot] = field(default_factory=list)
-    loops: list[LoopSpan] = field(default_factory=list)
+    marks: Marks = field(default_factory=Marks)
 
 
 @dataclass(slots=True)

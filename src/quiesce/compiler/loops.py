@@ -46,7 +46,7 @@ class LoopNest:
         self._innermost: list[tuple[SourceLoop, ...]] = [()] * len(code.ops)
         inside, reached = inside_atomic(code.ops), reachable(code.ops)
         spans = sorted(
-            ((s.start.position, s.stop.position, s.loc) for s in code.loops),
+            ((s.start.position, s.stop.position, s.loc) for s in code.marks.loops),
             key=lambda span: (span[0], -span[1]),
         )
         for start, stop, loc in spans:

@@ -8,7 +8,8 @@ the names that it would have assigned are poisoned, so that one mistake gives on
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from quiesce.compiler.calls import atomic_mark, count_stores
 from quiesce.compiler.flow import FlowReader, names_bound
@@ -18,6 +19,7 @@ from quiesce.compiler.ir import (
     Branch,
     Check,
     Code,
+    ConditionSpan,
     Const,
     End,
     Expr,
@@ -27,6 +29,7 @@ from quiesce.compiler.ir import (
     Local,
     LoopSpan,
     SetLocal,
+    StatementMark,
 )
 from quiesce.compiler.language import REFUSED
 from quiesce.compiler.types import BoolType, IntType, RefType
@@ -65,7 +68,7 @@ class Reader(FlowReader):
                 self.emit(End(**self.at))
             self.frames.pop()
         self.emit(Halt(**self.at))
-        return Code(method.function.__name__, self.ops, self.slots, self.loops)
+        return Code(method.function.__name__, self.ops, self.slots, self.marks)
 
     def read_property(self, method: Method) -> Code:
         """Return the operations of a property: all atomic, the answer in slot 0, which is named."""
@@ -81,7 +84,7 @@ class Reader(FlowReader):
                 pass
             self.frames.pop()
         self.emit(Halt(**self.at))
-        return Code(method.function.__name__, self.ops, self.slots, self.loops)
+        return Code(method.function.__name__, self.ops, self.slots, self.marks)
 
     def _enter(self, method: Method) -> Frame | None:
         """Begin to read *method*, which is called by nobody; None if it cannot be."""
@@ -105,11 +108,22 @@ class Reader(FlowReader):
         for node in nodes:
             self.begin_statement(node)
             try:
-                self.statement_(node)
+                with self.marked(node):
+                    self.statement_(node)
             except Refused:
                 self.frame.refused = True
                 self._poison(node)
                 self._read_inside(node)
+
+    @contextmanager
+    def marked(self, node: ast.stmt) -> Iterator[None]:
+        """Mark where the operations of the statement *node* begin, if it has any."""
+        start = Label()
+        self.place_label(start)
+        before = self.emitted
+        yield
+        if self.emitted > before:
+            self.marks.statements.append(StatementMark(start, self.where(node)))
 
     def statement_(self, node: ast.stmt) -> None:
         """Read one statement."""
@@ -176,12 +190,16 @@ class Reader(FlowReader):
     # --- Control flow ---------------------------------------------------------------------------
 
     def _if_statement(self, node: ast.If) -> None:
+        start, body = Label(), Label()
+        self.place_label(start)
         condition = self.condition(node.test)
         if isinstance(condition, Static):
             self.statements(node.body if condition.object else node.orelse)
             return
         otherwise, end = Label(), Label()
         self.emit(Branch(condition.expr, otherwise, **self.at))
+        self.place_label(body)
+        self.marks.conditions.append(ConditionSpan(start, body, otherwise, self.where(node)))
         before = self.known()
         self.statements(node.body)
         ways = self.ways_here()
@@ -210,13 +228,16 @@ class Reader(FlowReader):
         if not isinstance(condition, Static):
             test = condition.expr if len(self.ops) == before else None
             self.emit(Branch(condition.expr, end, **self.at))
+            body = Label()
+            self.place_label(body)
+            self.marks.conditions.append(ConditionSpan(start, body, end, self.where(node)))
             ways = [self.known()]
         loop = Loop(start, end, test, len(self.frame.cleanups))
         self._loop_body(node.body, loop)
         self.next_round(slots, node)
         self.emit(Jump(start, **self.at))
         self.place_label(end)
-        self.loops.append(span)
+        self.marks.loops.append(span)
         self.join_ways([*ways, *loop.at_break])
 
     def _refuse_else(self, node: ast.While | ast.For) -> None:
@@ -294,6 +315,9 @@ class Reader(FlowReader):
         before = self.known()
         self.begin_statement(node)
         self.emit(Branch(Binary("<" if over.step > 0 else ">", here, stop), end, **self.at))
+        body = Label()
+        self.place_label(body)
+        self.marks.conditions.append(ConditionSpan(head, body, end, self.where(node)))
         self.assign_one(node.target, Dynamic(here, type_))
         loop = Loop(following, end, None, len(self.frame.cleanups))
         self._loop_body(node.body, loop)
@@ -304,7 +328,7 @@ class Reader(FlowReader):
         self.emit(SetLocal(counter, Binary("+", here, Const(over.step)), **self.at))
         self.emit(Jump(head, **self.at))
         self.place_label(end)
-        self.loops.append(LoopSpan(head, end, self.where(node)))
+        self.marks.loops.append(LoopSpan(head, end, self.where(node)))
         if isinstance(start, Const) and isinstance(stop, Const):
             if len(range(start.value, stop.value, over.step)):
                 self.join_ways([*round_, *loop.at_break])

@@ -12,11 +12,12 @@ steps of their own where plain accesses do not ride along.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 
 import quiesce.primitives
-from quiesce.compiler.ir import Begin, Branch, Halt, Op, reachable, successors
+from quiesce.compiler.ir import Begin, Branch, ConditionSpan, Op, reachable, successors
 from quiesce.compiler.program import Program, ThreadKind
 from quiesce.errors import Loc
 from quiesce.explorer.evaluate import Record
@@ -28,7 +29,7 @@ from quiesce.explorer.trace import statement_text
 _LIBRARY = str(Path(quiesce.primitives.__file__).parent)
 
 Item = tuple[int, int]
-"""An operation's position and -1, or a branch's position and that of the operation after it."""
+"""An operation's position and -1; or the positions of two operations, one after the other."""
 
 
 class Coverage:
@@ -77,8 +78,9 @@ class Coverage:
         self._seen.add(key)
         self._mark_steps(thread, self._stepper.steps_of(state, thread))
         for ops in self._stepper.blocked:
-            begins = [i for i, op in enumerate(ops) if isinstance(op, Begin)]
-            self._mark(thread, ops[: begins[-1]] if begins else ops, None)
+            # A region that waits has not happened; control stands before it.
+            begin = max(i for i, op in enumerate(ops) if isinstance(op, Begin))
+            self._mark(thread, ops[:begin], self._position[self._number[thread]][id(ops[begin])])
         executed = self._executed[self._number[thread]]
         self._open[self._number[thread]][location] -= executed
 
@@ -90,18 +92,17 @@ class Coverage:
     def _mark_steps(self, thread: int, steps: list[Step]) -> None:
         for step in steps:
             if step.record is not None:
-                self._mark(thread, step.record.ops, step.target if step.failure is None else None)
+                kind = self._program.threads[thread].kind
+                here = step.target[self._program.threads[thread].base]
+                end = kind.locations[here].position if step.failure is None else -1
+                self._mark(thread, step.record.ops, end)
 
-    def _mark(self, thread: int, ops: list[Op], target: State | None) -> None:
-        """Note that *ops* were executed in this order, up to the state *target* if it is known."""
-        declared = self._program.threads[thread]
+    def _mark(self, thread: int, ops: list[Op], end: int) -> None:
+        """Note that *ops* were executed in this order, and that control then came to position *end*."""
         positions = [self._position[self._number[thread]][id(op)] for op in ops]
         executed = self._executed[self._number[thread]]
         executed |= {(p, -1) for p in positions}
-        end = [] if target is None else [declared.kind.locations[target[declared.base]].position]
-        for here, after in zip(positions, [*positions[1:], *end], strict=False):
-            if isinstance(declared.kind.code.ops[here], Branch):
-                executed.add((here, after))
+        executed |= set(pairwise([*positions, end]))
 
     # --- The result -------------------------------------------------------------------------------
 
@@ -111,27 +112,21 @@ class Coverage:
         outcomes: dict[Loc, set[bool]] = {}
         for kind, seen in zip(self._program.kinds, self._executed, strict=True):
             in_flow = reachable(kind.code.ops)
-            for position, op in enumerate(kind.code.ops):
-                if op.loc.file.startswith(_LIBRARY) or not op.loc.file or isinstance(op, Halt):
-                    continue
-                if not in_flow[position]:
-                    # It is excluded by a constant, or by a loop without an exit.
-                    continue
-                executed[op.loc] = executed.get(op.loc, False) or (position, -1) in seen
-                if isinstance(op, Branch):
-                    found = outcomes.setdefault(op.loc, set())
-                    found |= {
-                        outcome
-                        for outcome, after in ((True, position + 1), (False, op.target.position))
-                        if (position, after) in seen
-                    }
+            for mark in kind.code.marks.statements:
+                start = mark.start.position
+                # What control cannot come to is excluded by a constant, or by a loop without an exit.
+                if in_flow[start] and _is_users(mark.loc):
+                    executed[mark.loc] = executed.get(mark.loc, False) or (start, -1) in seen
+            for span in kind.code.marks.conditions:
+                if in_flow[span.start.position] and _is_users(span.loc):
+                    outcomes.setdefault(span.loc, set()).update(_outcomes(span, seen))
         missing = [
             NeverExecuted(loc, "statement", statement_text(loc))
             for loc, done in executed.items()
             if not done
         ]
         for loc, found in outcomes.items():
-            if executed[loc]:
+            if executed.get(loc, False):
                 missing += [
                     NeverExecuted(loc, "branch", _branch_text(loc, outcome))
                     for outcome in (True, False)
@@ -173,6 +168,23 @@ def _items_of_step(kind: ThreadKind, start: int) -> set[Item]:
         if isinstance(ops[position], Branch):
             found |= {(position, a) for a in after}
         todo += after
+    return found
+
+
+def _is_users(loc: Loc) -> bool:
+    """Whether *loc* is not in the library of primitives."""
+    return bool(loc.file) and not loc.file.startswith(_LIBRARY)
+
+
+def _outcomes(span: ConditionSpan, seen: set[Item]) -> set[bool]:
+    """Return what the condition *span* was, in the executions that were *seen*."""
+    found: set[bool] = set()
+    body, otherwise = span.body.position, span.otherwise.position
+    for position in range(span.start.position, body):
+        if (position, body) in seen:
+            found.add(True)
+        if (position, otherwise) in seen:
+            found.add(False)
     return found
 
 
