@@ -56,6 +56,11 @@ FOLDERS = (
         without=("lockdep/watch*.py", "lockdep/explored.py", "lockdep/threads.py"),
     ),
     Folder(
+        "lockdep-of-runs",
+        ("lockdep/explored.py", "lockdep/threads.py"),
+        ("test_lockdep_explored.py",),
+    ),
+    Folder(
         "primitives",
         ("primitives/*.py",),
         (

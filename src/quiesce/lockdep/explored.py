@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 from quiesce.compiler.ir import LockEvent
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.explorer.evaluate import LockCall, Record
+from quiesce.explorer.footprint import places_of_step
 from quiesce.explorer.graph import Bounds, Graph, explore
 from quiesce.explorer.reference import State, Step, Stepper
 from quiesce.harmless import one_line
@@ -44,6 +46,8 @@ class _Entry:
 
 
 _Held = tuple[_Entry, ...]
+_Steps = dict[object, list[tuple[object, Step]]]
+"""By the values that steps depend on: what they leave there, and the steps."""
 
 
 class ExploredLockdep:
@@ -61,6 +65,13 @@ class ExploredLockdep:
         self._locks: dict[int, LockdepMap] = {}
         self._tasks: dict[int, Task] = {}
         self._seen: set[tuple[int, _Held, _Entry]] = set()
+        self._looks: list[list[tuple[Callable[[State], object], _Steps]]] = [
+            [
+                (itemgetter(*places_of_step(program, thread, location)), {})
+                for location in range(len(thread.kind.locations))
+            ]
+            for thread in program.threads
+        ]
         self._bounds = Bounds()
         self.cut_short = ""
 
@@ -106,14 +117,10 @@ class ExploredLockdep:
 
         What a thread holds in a state is what it took and did not release on the way there; it is the
         same on every way, since a thread's place in its code and the locks' owners are in the state.
-        Steps of one kind of thread between the same two locations with the same locks held are alike.
         """
         count = len(self.program.threads)
-        bases = [t.base for t in self.program.threads]
-        kinds = [id(t.kind) for t in self.program.threads]
         held: list[tuple[_Held, ...] | None] = [None] * len(graph.states)
         held[: graph.initial] = [((),) * count] * graph.initial
-        alike: dict[tuple[int, int, int, _Held], _Held] = {}
         for number in range(graph.expanded):
             if self._ends_now():
                 return
@@ -122,20 +129,28 @@ class ExploredLockdep:
             state = graph.states[number]
             for edge in graph.edges(number):
                 thread, target = graph.threads[edge], graph.targets[edge]
-                base = bases[thread]
-                arrives = graph.states[target][base]
-                key = kinds[thread], state[base], arrives, before[thread]
-                after = alike.get(key)
-                if after is None:
-                    step = self._recorded(state, thread, graph.states[target])
-                    after = alike[key] = self._feed(thread, before[thread], step)
+                after = before[thread]
+                for step in self._recorded(state, thread, graph.states[target]):
+                    after = self._feed(thread, before[thread], step)
                     if self.validator.report is not None:
                         return
                 if held[target] is None:
                     held[target] = (*before[:thread], after, *before[thread + 1 :])
 
-    def _recorded(self, state: State, thread: int, target: State) -> Step:
-        return next(s for s in self._stepper.steps_of(state, thread) if s.target == target)
+    def _recorded(self, state: State, thread: int, target: State) -> list[Step]:
+        """Return the steps of *thread* from *state* to *target*, with their lock events.
+
+        They depend on the values of what the step may touch, and are run once for each combination.
+        """
+        location = state[self.program.threads[thread].base]
+        look, known = self._looks[thread][location]
+        values = look(state)
+        if values not in known:
+            known[values] = [
+                (look(step.target), step) for step in self._stepper.steps_of(state, thread)
+            ]
+        arrives = look(target)
+        return [step for values_after, step in known[values] if values_after == arrives]
 
     def _feed(self, thread: int, held: _Held, step: Step) -> _Held:
         """Tell the validator what *step* takes and releases; return what is held after it."""
