@@ -7,7 +7,9 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,8 @@ from quiesce.explorer.native.options import NativeOptions
 from quiesce.loading import load_scenario
 from quiesce.lockdep import Validator
 from quiesce.lockdep.explored import ExploredLockdep
+from quiesce.primitives import Mutex
+from quiesce.protocol import Int, Scenario, choose, thread
 from quiesce.verdict import Verdict
 
 RWSEM = Path(__file__).parent.parent / "examples" / "rwsem_gate.py"
@@ -100,6 +104,35 @@ def test_kvm_check_has_time_for_all_designs_together(capsys: pytest.CaptureFixtu
     assert all("lockdep has not seen everything" in " ".join(d["notes"]) for d in designs)
     assert main(["kvm", "check", "--max-seconds", "0.000001"]) == 3
     assert "silent" not in capsys.readouterr().out
+
+
+class Choosers(Scenario):
+    """More ways to begin than can ever be counted: each thread chooses before its first step."""
+
+    lock = Mutex()
+    n = Int(0)
+
+    @thread(count=40)
+    def one(self) -> None:
+        amount = choose(0, 1)
+        with self.lock:
+            self.n += amount
+
+
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [
+        (Bounds(max_states=200), "the bound of 200 states was hit"),
+        (Bounds(max_seconds=1.0), "the bound of 1 s was hit"),
+    ],
+)
+def test_more_ways_to_begin_than_can_be_tried(bounds: Bounds, why: str, explorer: str) -> None:
+    bounds = replace(bounds, started=time.monotonic())
+    program = compile_scenario(Choosers())
+    result = check(program, Options(True, bounds=bounds), NativeOptions(explorer, small=50))
+    assert result.incomplete == why
+    assert result.verdict is Verdict.INCOMPLETE
+    assert ExploredLockdep(program, Validator()).run(bounds) is None
 
 
 # --- Signals --------------------------------------------------------------------------------------

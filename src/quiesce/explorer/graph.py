@@ -151,13 +151,17 @@ def explore(
     """Explore breadth-first from the initial states, until everything is seen or a bound is hit."""
     graph = Graph()
     started = time.monotonic()
-    for state in stepper.initial_states():
+    for number, state in enumerate(stepper.each_initial_state()):
         graph.add(state, -1, 0, 0)
+        if number % _CHECK_EVERY == 0:
+            graph.incomplete = _over(bounds) or _too_many(bounds, len(graph.states))
+            if graph.incomplete:
+                break
     graph.initial = len(graph.states)
     graph.first.append(0)
     stop_after: int | None = None
     current = 0
-    while current < len(graph.states):
+    while current < len(graph.states) and not graph.incomplete:
         depth = graph.depth[current]
         if stop_after is not None and depth > stop_after:
             graph.incomplete = "stopped at the first violation"
@@ -167,11 +171,9 @@ def explore(
                 seconds = time.monotonic() - started
                 queue = len(graph.states) - current
                 progress(Progress(len(graph.states), graph.transitions, depth, queue, seconds))
-            graph.incomplete = bounds.ends_now() or _memory_bound_hit(bounds)
-            if graph.incomplete:
-                break
-        if bounds.max_states is not None and len(graph.states) > bounds.max_states:
-            graph.incomplete = f"the bound of {bounds.max_states:,} states was hit"
+            graph.incomplete = _over(bounds)
+        graph.incomplete = graph.incomplete or _too_many(bounds, len(graph.states))
+        if graph.incomplete:
             break
         state = graph.states[current]
         steps = stepper.successors(state)
@@ -193,7 +195,14 @@ def expand_only(stepper: Stepper, states: list[State]) -> Graph:
     return graph
 
 
-def _memory_bound_hit(bounds: Bounds) -> str:
+def _over(bounds: Bounds) -> str:
+    """Return why a search ends here for its time or its memory; empty: it goes on."""
     if bounds.max_memory is not None and peak_memory() > bounds.max_memory:
         return f"the bound of {bounds.max_memory:,} bytes of memory was hit"
+    return bounds.ends_now()
+
+
+def _too_many(bounds: Bounds, states: int) -> str:
+    if bounds.max_states is not None and states > bounds.max_states:
+        return f"the bound of {bounds.max_states:,} states was hit"
     return ""

@@ -8,7 +8,7 @@ place in that list is what identifies a step in a counterexample.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -84,22 +84,38 @@ class Stepper:
         ]
 
     def initial_states(self) -> list[State]:
-        """Return the states that a run may begin in.
+        """Return the states that a run may begin in, each once."""
+        return list(dict.fromkeys(self.each_initial_state()))
+
+    def initial_state(self, number: int) -> State | None:
+        """Return one of :meth:`initial_states`, or None if there are not so many."""
+        seen: set[State] = set()
+        for state in self.each_initial_state():
+            seen.add(state)
+            if len(seen) > number:
+                return state
+        return None
+
+    def each_initial_state(self) -> Iterator[State]:
+        """Yield the states that a run may begin in; one may come more than once.
 
         Each thread has already run up to its first location; where it chooses on the way there are
-        several. A thread that can fail on the way has not begun yet: failing is its first step.
+        several, and with many threads more than anyone can wait for. A thread that can fail on the way has
+        not begun yet: failing is its first step.
         """
         if self.program.start:
-            return list(self.program.start)
-        states = [self.blank]
-        for thread in range(len(self.program.threads)):
-            reached = []
-            for state in states:
-                steps = self.steps_to_begin(state, thread)
-                failing = any(step.failure is not None for step in steps)
-                reached += [state] if failing else [step.target for step in steps]
-            states = reached
-        return list(dict.fromkeys(states))
+            yield from self.program.start
+            return
+        todo = [(self.blank, 0)]
+        while todo:
+            state, thread = todo.pop()
+            if thread == len(self.program.threads):
+                yield state
+                continue
+            steps = self.steps_to_begin(state, thread)
+            failing = any(step.failure is not None for step in steps)
+            begun = [state] if failing else [step.target for step in steps]
+            todo += [(one, thread + 1) for one in reversed(begun)]
 
     @property
     def blank(self) -> State:

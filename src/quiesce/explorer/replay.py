@@ -127,7 +127,8 @@ def make_token(origin: Origin, program: Program, finding: Finding, fairness: str
 def _moves(program: Program, finding: Finding) -> list[Move]:
     """Return the path of *finding*, which is one of *program*, as moves."""
     stepper = Stepper(program)
-    state = stepper.initial_states()[finding.path[0]]
+    state = stepper.initial_state(finding.path[0])
+    assert state is not None
     moves = []
     for action in finding.path[1:]:
         steps = stepper.successors(state)

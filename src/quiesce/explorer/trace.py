@@ -111,11 +111,10 @@ def follow(program: Program, finding: Finding) -> Trace:
     :raises StalePath: the path is not one of this program.
     """
     stepper = Stepper(program, Record())
-    initial_states = stepper.initial_states()
     path = finding.path or (0,)
-    if path[0] >= len(initial_states):
-        raise StalePath(f"there are {len(initial_states)} initial states, not {path[0] + 1}")
-    state = initial_states[path[0]]
+    state = stepper.initial_state(path[0])
+    if state is None:
+        raise StalePath(f"there are fewer than {path[0] + 1} initial states")
     trace = Trace(program, finding, state, [])
     told: dict[int, list[Held]] = {}
     for number, action in enumerate(path[1:], 1):

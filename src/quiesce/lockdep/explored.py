@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 
 from quiesce.compiler.ir import LockEvent
@@ -101,7 +102,7 @@ class ExploredLockdep:
 
     def _alone(self, thread: int) -> None:
         """Run *thread* by itself, through each of its choices, until it repeats itself or waits."""
-        for initial in self._stepper.initial_states():
+        for initial in self._beginnings(thread):
             seen: set[State] = {initial}
             todo: deque[tuple[State, _Held]] = deque([(initial, ())])
             while todo and not self._ends_now():
@@ -111,6 +112,20 @@ class ExploredLockdep:
                     if step.failure is None and step.target not in seen:
                         seen.add(step.target)
                         todo.append((step.target, after))
+
+    def _beginnings(self, thread: int) -> Iterator[State]:
+        """Yield the initial states that differ for *thread*: in shared variables, or in its own block."""
+        bases = sorted([*(t.base for t in self.program.threads), len(self._stepper.blank)])
+        begin = self.program.threads[thread].base
+        end = bases[bases.index(begin) + 1]
+        seen = set()
+        for initial in islice(self._stepper.each_initial_state(), self._bounds.max_states):
+            if self._ends_now():
+                return
+            key = initial[: bases[0]], initial[begin:end]
+            if key not in seen:
+                seen.add(key)
+                yield initial
 
     def add_graph(self, graph: Graph) -> None:
         """Feed what each step of *graph* takes, with what its thread holds there.

@@ -40,7 +40,7 @@ from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.tables import Compiled, Symmetry, ample_table
 from quiesce.explorer.native.visited import BLOCK, insert
 from quiesce.explorer.native.worker import Worker
-from quiesce.explorer.reference import Stepper
+from quiesce.explorer.reference import State, Stepper
 from quiesce.stopping import noted
 
 MOST_STATES = (1 << 32) - 2
@@ -49,6 +49,8 @@ CHUNK = 4096
 LEAST_CHUNK = 256
 SMALL_LEVEL = 2048
 """Levels of fewer states are not worth sharing."""
+_LOOK_EVERY = 1024
+"""Initial states between two looks at the bounds."""
 _SPARE = 4096
 """States that each core finds room for, at least, when room has been made."""
 
@@ -210,7 +212,7 @@ class Search:
 
     def _begin(self) -> None:
         first = self.workers[0]
-        packed = self.compiled.pack(Stepper(self.program).initial_states())
+        packed = self.compiled.pack(self._initial_states())
         first.boxed = len(packed) // first.words
         if len(first.sources) < first.boxed:
             first.new_box(first.boxed)
@@ -221,6 +223,17 @@ class Search:
             self._make_room()
             self._work(first)
         self._begin_level()
+
+    def _initial_states(self) -> list[State]:
+        """Return the initial states, or as many as a bound lets through."""
+        states: dict[State, None] = {}
+        for state in Stepper(self.program).each_initial_state():
+            states[state] = None
+            if len(states) % _LOOK_EVERY == 0:
+                self.incomplete = self._hit_bound(len(states), len(states) * 8 * len(state))
+                if self.incomplete:
+                    break
+        return list(states)
 
     def _begin_level(self) -> None:
         """Let the states that were discovered last be the ones to expand."""
@@ -376,20 +389,20 @@ class Search:
                 Progress(self.states, transitions, self.depth, queue, now - self.started)
             )
         if not self.incomplete:
-            self.incomplete = self._hit_bound()
+            self.incomplete = self._hit_bound(self.states, self._bytes_after_growth())
         if self.incomplete or (self.checkpoint is not None and self.checkpoint.due):
             self._pause = True
 
-    def _hit_bound(self) -> str:
-        """Return why the search cannot go on, or nothing."""
-        bounds, states = self.options.bounds, self.states
+    def _hit_bound(self, states: int, needed: int) -> str:
+        """Return why the search cannot go on with so many *states* and *needed* bytes, or nothing."""
+        bounds = self.options.bounds
         if any(w.found.results[OVERFLOWED] for w in self.workers):
             return "a step has more choices than there is room for"
         if bounds.max_states is not None and states > bounds.max_states:
             return f"the bound of {bounds.max_states:,} states was hit"
         if states > MOST_STATES:
             return f"there are more than {MOST_STATES:,} states, which cannot be numbered"
-        return bounds.ends_now() or self.out_of_memory(self._bytes_after_growth())
+        return bounds.ends_now() or self.out_of_memory(needed)
 
     def out_of_memory(self, needed: int) -> str:
         """Return why *needed* bytes are too many, or nothing."""
