@@ -124,7 +124,7 @@ _PACKERS: tuple[Callable[[bytes], bytes], ...] = (
 def _explain_packed(text: str, rng: random.Random) -> ExplainedLog | None:
     """Explain *text* as a packed file; None where that is refused."""
     data = bytearray(rng.choice(_PACKERS)(text.encode("utf-8", "replace")))
-    if rng.random() < 0.5:
+    if data and rng.random() < 0.5:
         for _ in range(rng.randint(1, 8)):
             data[rng.randrange(len(data))] = rng.randrange(256)
         if rng.random() < 0.3:

@@ -212,7 +212,7 @@ def test_imports_follow_the_data(trees: dict[str, ast.Module]) -> None:
     assert wrong == []
 
 
-EXPLAIN = ("read", "judge", "prove", "log", "show")
+EXPLAIN = ("read", "judge", "prove", "log", "batch", "show")
 """The parts of explain/ in the order of the data: each may import from those before it."""
 
 

@@ -196,11 +196,28 @@ def _add_thread_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    explain = commands.add_parser("explain", help="explain every lockdep report in a log")
-    explain.add_argument(
-        "file", metavar="FILE", nargs="?", default="-", help="a log; - is standard input"
+    from quiesce.commands.explain import FAIL_ON
+
+    explain = commands.add_parser(
+        "explain",
+        help="explain every report of a log, or of many logs, about locks and stuck tasks",
+        epilog="exit codes: 0 every report was read whole, or there is none; 1 what --fail-on names was "
+        "found, or --compare found two bugs; 2 not a log; 3 a part of a report is missing, or --compare "
+        "cannot tell",
     )
-    explain.add_argument("--json", action="store_true")
+    explain.add_argument(
+        "files",
+        metavar="FILE|DIR",
+        nargs="*",
+        default=["-"],
+        help="a log, packed or not; - is standard input; of several, or of a folder, a summary is printed",
+    )
+    explain.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of text"
+    )
+    explain.add_argument(
+        "--jsonl", action="store_true", help="print a line of JSON for each report, and a summary"
+    )
     explain.add_argument("--markdown", action="store_true", help="for a mail or an issue")
     explain.add_argument("--html", metavar="FILE", help="also write one HTML page")
     explain.add_argument(
@@ -208,6 +225,16 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     explain.add_argument(
         "--commit", action="store_true", help="print the paragraph that a changelog would have"
+    )
+    explain.add_argument(
+        "--compare", metavar="OTHER", help="say whether OTHER, a log, shows the same bug, and why"
+    )
+    explain.add_argument(
+        "--fail-on",
+        action="append",
+        choices=FAIL_ON,
+        default=[],
+        help="exit with 1 if such a report is found; can be given more than once",
     )
     explain.add_argument("--quiet", "-q", action="store_true", help="print only the verdicts")
     explain.add_argument(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``quiesce explain [FILE|-]``: explain every lockdep report in a log."""
+"""``quiesce explain [FILE|DIR|-]...``: explain every report in a log, or in many."""
 
 from __future__ import annotations
 
@@ -8,17 +8,44 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from quiesce.commands.explain_many import batch_command, compare_command
 from quiesce.errors import UsageError
-from quiesce.explain.log import ExplainedLog, explain_bytes, explain_stream, explain_text
+from quiesce.explain.judge.answer import Verdict
+from quiesce.explain.log import (
+    EXIT_FOUND,
+    ExplainedLog,
+    explain_bytes,
+    explain_stream,
+    explain_text,
+)
 from quiesce.explain.prove.proof import has_model, write_model
 from quiesce.explain.show import as_commit, as_html, as_json, as_markdown, as_text
 from quiesce.outputs import require_writable, write_file
 
+FAIL_ON: dict[str, frozenset[Verdict]] = {
+    "hangs": frozenset({Verdict.HANGS, Verdict.HANGS_IF, Verdict.HUNG}),
+    "undecided": frozenset({Verdict.UNDECIDED}),
+    "misuse": frozenset({Verdict.MISUSE}),
+    "any": frozenset(Verdict),
+}
+"""What ``--fail-on`` can name, and the verdicts that it means."""
+
 
 def explain(args: argparse.Namespace) -> int:
-    """Explain the reports of the log that ``args.file`` names."""
+    """Explain the reports of the logs that ``args.files`` names."""
+    files: list[str] = args.files
+    unwanted = frozenset(verdict for name in args.fail_on for verdict in FAIL_ON[name])
+    if args.compare is not None:
+        _exclude("--compare", args, "jsonl", "markdown", "html", "model", "commit")
+        return compare_command(files, args.compare, json=args.json, out=sys.stdout)
+    if args.jsonl or len(files) > 1 or (files[0] != "-" and Path(files[0]).is_dir()):
+        what = "--jsonl" if args.jsonl else "a summary of several logs"
+        _exclude(what, args, "json", "markdown", "html", "model", "commit")
+        return batch_command(
+            files, jsonl=args.jsonl, quiet=args.quiet, unwanted=unwanted, out=sys.stdout
+        )
     return explain_command(
-        args.file,
+        files[0],
         json=args.json,
         markdown=args.markdown,
         html=Path(args.html) if args.html is not None else None,
@@ -26,9 +53,16 @@ def explain(args: argparse.Namespace) -> int:
         verbose=args.verbose,
         commit=args.commit,
         model=Path(args.model) if args.model is not None else None,
+        unwanted=unwanted,
         out=sys.stdout,
         err=sys.stderr,
     )
+
+
+def _exclude(what: str, args: argparse.Namespace, *options: str) -> None:
+    given = [f"--{option}" for option in options if getattr(args, option)]
+    if given:
+        raise UsageError(f"{what} and {given[0]} exclude each other", "choose one")
 
 
 def explain_command(
@@ -41,6 +75,7 @@ def explain_command(
     verbose: bool = False,
     commit: bool = False,
     model: Path | None = None,
+    unwanted: frozenset[Verdict] = frozenset(),
     out: TextIO,
     err: TextIO,
 ) -> int:
@@ -53,8 +88,10 @@ def explain_command(
     :param quiet: print only the verdict of each report; *verbose*: print all that stands behind it.
     :param commit: print the paragraph about each report that a changelog would have.
     :param model: write the scenario of the first report that has one to this file.
-    :returns: 0 when every report was read whole, or when there is none (said on *err*); 3 when
-        something was missing. A deadlock that was explained is a success.
+    :param unwanted: verdicts that are a failure.
+    :returns: 1 when a report has an unwanted verdict; 0 when every report was read whole, or when there
+        is none (said on *err*); 3 when something was missing. Without unwanted verdicts a deadlock
+        that was explained is a success.
     :raises UsageError: the log cannot be read, or a file cannot be written.
     """
     chosen = [
@@ -87,6 +124,8 @@ def explain_command(
         print(f"no report about waiting found in this log{_but(log)}", file=err)
     elif not json:
         _tell_missing(log, err)
+    if any(one.explanation.answer.verdict in unwanted for one in log.reports):
+        return EXIT_FOUND
     return log.exit_code
 
 

@@ -21,6 +21,9 @@ from quiesce.explain.read.read_log import read_bytes, read_stream, read_text
 EXIT_COMPLETE = 0
 """Every report was read whole; also when the log has none, which is said on standard error."""
 
+EXIT_FOUND = 1
+"""A report has a verdict that the caller does not want, or two reports show two bugs."""
+
 EXIT_MISSING = 3
 """Something of a report was not in the text."""
 

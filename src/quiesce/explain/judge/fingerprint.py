@@ -4,15 +4,17 @@
 A cycle can be caught at any of its edges, and lockdep then prints it from there; the version numbers
 of classes (``#45``) depend on what was loaded before. So a cycle's name is made of its class names
 without versions, in the cyclic order that is first in the alphabet. Nesting levels (``/1``) stay:
-they are in the source.
+they are in the source. The name of a workqueue often has the number of a device (``hci0``): numbers in
+it do not count.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 
 from quiesce.explain.judge.modes import plain_name
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import Lock, Report
 
 _LOCKDEP = ("lockdep_", "dump_", "show_stack", "__dump", "print_", "debug_", "__warn", "panic")
 
@@ -23,13 +25,21 @@ def digest(kind: str, identity: tuple[str, ...]) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
+def stable_name(lock: Lock) -> str:
+    """Return the name of the class of *lock* that is the same on every machine."""
+    name = lock.class_name
+    return re.sub(r"\d+", "N", name) if name.startswith("(wq_completion)") else name
+
+
 def chain_of_names(report: Report) -> tuple[str, ...]:
     """Return the class names of the cycle, from whichever link it was printed."""
     size = report.chain_length
-    names = {link.number: link.lock.class_name for link in report.links}
+    names = {link.number: stable_name(link.lock) for link in report.links}
+    if report.wanted is not None:
+        names.setdefault(0, stable_name(report.wanted))
     if size >= 2 and len(names) == size:
         return canonical_rotation([names[number] for number in range(size)])
-    ends = [lock.class_name for lock in (report.wanted, report.holding) if lock is not None]
+    ends = [stable_name(lock) for lock in (report.wanted, report.holding) if lock is not None]
     return ("cut", str(size), *sorted(ends))
 
 
@@ -43,12 +53,12 @@ def named_locks(report: Report) -> tuple[str, ...]:
     """Return the classes of the locks that the report is about, else of those held."""
     slots = [report.wanted, report.holding]
     slots += [report.subjects.get(name) for name in ("safe", "unsafe", "other", "nest lock")]
-    names_ = [lock.class_name for lock in slots if lock is not None]
-    if names_:
+    names = [stable_name(lock) for lock in slots if lock is not None]
+    if names:
         usage = (report.facts.get("was", ""), report.facts.get("becomes", ""))
-        return (*names_, *sorted(usage))
+        return (*names, *sorted(usage))
     if report.held:
-        return tuple(lock.class_name for lock in report.held)
+        return tuple(stable_name(lock) for lock in report.held)
     return (report.title, _innermost(report))
 
 

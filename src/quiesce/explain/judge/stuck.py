@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from quiesce.explain.judge.answer import Answer, Chain, Row, Verdict
 from quiesce.explain.judge.call_path import chain
+from quiesce.explain.judge.missing import GET_IT
 from quiesce.explain.judge.modes import plain_name
 from quiesce.explain.judge.remedies import is_core
 from quiesce.explain.judge.triggers import trigger_of
@@ -18,6 +19,15 @@ _MOST_NAMES = 4
 _HOW_TO_SEE = (
     "To see who holds it: `echo d > /proc/sysrq-trigger` with lockdep, or `echo t` for all tasks."
 )
+
+
+def core_of(graph: WaitGraph) -> tuple[Node, ...]:
+    """Return the tasks of the deadlock, else the one at the root: what is the same in each dump of it."""
+    stuck = [index for index, node in enumerate(graph.nodes) if node.stuck]
+    if not stuck:
+        return ()
+    path, cycle = _main_path(graph, stuck)
+    return tuple(graph.nodes[index] for index in (path[cycle:] if cycle >= 0 else path[-1:]))
 
 
 def answer_stuck(report: Report) -> Answer:
@@ -113,6 +123,8 @@ def _root(nodes: Sequence[Node]) -> str:
     text = f"Hung: {root.name} {root.wanted.words}{place}"
     if len(nodes) > 1:
         text += f", and {_others(nodes[:-1])} for it"
+    if not root.wanted.function:
+        text += ". Its stack is not whole in this text"
     if event is None and root.wanted.words.startswith("waits for"):
         text += f". Which task holds {root.wanted.name or 'it'} is not shown"
     return text + "."
@@ -251,6 +263,8 @@ def _chains(nodes: Sequence[Node]) -> Iterator[Chain]:
 def _fixes(nodes: Sequence[Node], in_cycle: bool) -> tuple[str, ...]:
     root = nodes[-1]
     event = root.wanted.event
+    if not in_cycle and root.stuck and not root.wanted.function:
+        return (GET_IT,)
     if not in_cycle:
         return event.fixes if event is not None else ()
     frozen = [

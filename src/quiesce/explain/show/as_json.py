@@ -34,7 +34,8 @@ def to_dict(log: ExplainedLog) -> dict[str, Any]:
     }
 
 
-def _report(one: Explained) -> dict[str, Any]:
+def report_data(one: Explained) -> dict[str, Any]:
+    """Return one report as plain data, without the check of the drawn cycle, which takes long."""
     report = one.report
     return {
         "kind": report.kind,
@@ -52,12 +53,15 @@ def _report(one: Explained) -> dict[str, Any]:
         "verdict": one.explanation.answer.verdict.value,
         "verdict_reason": one.explanation.answer.text,
         "answer": _answer(one.explanation.answer),
-        "proof": _proof(one.proof),
         "fingerprint": one.fingerprint,
         "count": one.count,
         "same_as": one.same_as,
         "explanation": _explanation(one),
     }
+
+
+def _report(one: Explained) -> dict[str, Any]:
+    return {**report_data(one), "proof": _proof(one.proof)}
 
 
 def _proof(proof: ProofResult) -> dict[str, Any]:

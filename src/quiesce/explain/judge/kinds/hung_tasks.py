@@ -7,7 +7,7 @@ from quiesce.explain.judge.explanation import Explanation, LockNote
 from quiesce.explain.judge.kind import Judge, register
 from quiesce.explain.judge.lock_notes import lock_note
 from quiesce.explain.judge.missing import not_shown
-from quiesce.explain.judge.stuck import answer_stuck
+from quiesce.explain.judge.stuck import answer_stuck, core_of
 from quiesce.explain.judge.wait_graph import build_graph
 from quiesce.explain.read.model import Report
 
@@ -32,10 +32,13 @@ def _locks(report: Report) -> tuple[LockNote, ...]:
 
 
 def _identity(report: Report) -> tuple[str, ...]:
-    """The functions in which tasks are stuck and what they wait for, whatever their names."""
-    graph = build_graph(report.tasks)
-    stuck = [node for node in graph.nodes if node.stuck]
-    return tuple(sorted({f"{n.wanted.function} {n.wanted.name or n.wanted.words}" for n in stuck}))
+    """Where the tasks of the deadlock are stuck, else the one at the root, and what they wait for."""
+    core = core_of(build_graph(report.tasks))
+    if not any(
+        node.wanted.function for node in core
+    ):  # nothing says that two of these are the same
+        return ("cut", *(task.name for task in report.tasks))
+    return tuple(sorted({f"{n.wanted.function} {n.wanted.name or n.wanted.words}" for n in core}))
 
 
 register(Judge("hung-task", _explain, identity=_identity))

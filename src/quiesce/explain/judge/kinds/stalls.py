@@ -123,6 +123,12 @@ def _own(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
     return tuple(rest[start:])
 
 
-register(Judge("soft-lockup", _explain))
-register(Judge("hard-lockup", _explain))
-register(Judge("rcu-stall", _explain))
+def _identity(report: Report) -> tuple[str, ...]:
+    """The function that does not get on; without a stack nothing says that two are the same."""
+    frames = above_the_lock(_own(report.backtrace)) if report.backtrace else []
+    return (plain_name(frames[0].function),) if frames else ("cut", report.task, report.title)
+
+
+register(Judge("soft-lockup", _explain, identity=_identity))
+register(Judge("hard-lockup", _explain, identity=_identity))
+register(Judge("rcu-stall", _explain, identity=_identity))
