@@ -218,6 +218,7 @@
     view.panel = el("div", {
       class: "state", role: "region", tabindex: "0", "aria-label": `State, ${result.label}, ${found.property}`,
     });
+    trace.append(...(found.spinning ?? []).map(spins));
     trace.append(el("div", { class: "scroll" }, interleaving(view)), view.panel);
     view.box = box;
     views.push(view);
@@ -244,6 +245,14 @@
       box.remove();
     }
     say("The replay command is in the clipboard.");
+  }
+
+  // Where a thread spins, on what, and which thread set it so.
+  function spins(one) {
+    const items = one.on.map((watched) => el("li", {}, el("code", {}, watched.name), ` is ${shown(watched.value)}`,
+      watched.set_by ? ` since step ${watched.step}, by ${watched.set_by}` : ", which no thread has changed"));
+    return el("div", {}, el("p", {}, `${one.thread} spins at `, el("code", {}, place(one.file, one.line)), ": ",
+      el("code", {}, one.loop)), el("ul", { class: "never" }, ...items));
   }
 
   function interleaving(view) {
