@@ -306,8 +306,9 @@ def test_arrows_scroll_until_a_step_has_the_focus(browser: Browser, written: Wri
 
 
 def test_keys_move_between_counterexamples(browser: Browser, written: Written) -> None:
-    document = browser.look(written("check", RWSEM_GATE, "--all"), keys=["n", "n", "n", "p"])
-    first, second = "#NestedInvalidations/no_deadlock/3", "#NestedInvalidations/no_stuck_thread/2"
+    both = ("--set", "order=crossed", "--set", "limit=1")
+    document = browser.look(written("check", TWO_USERS, *both, "--all"), keys=["n", "n", "n", "p"])
+    first, second = "#TwoUsers/no_deadlock/2", "#TwoUsers/below_limit/3"
     assert browser.addresses(document) == [first, second, second, first]
     opened = document.all("details", **{"class": "counterexample"})
     assert ["open" in details.attributes for details in opened] == [True, True]
