@@ -31,7 +31,7 @@ from quiesce.explain.judge.ladder import (
     writer_words,
 )
 from quiesce.explain.judge.missing import partial
-from quiesce.explain.judge.modes import Mode, seen
+from quiesce.explain.judge.modes import Mode, plain_name, seen
 from quiesce.explain.judge.remedies import remedies
 from quiesce.explain.judge.roles import wants
 from quiesce.explain.judge.triggers import trigger_of
@@ -66,6 +66,9 @@ def _verdict(case: Case, ladder: Ladder, excuses: tuple[Excuse, ...]) -> tuple[V
             return Verdict.CANNOT_HANG, f"Cannot hang as reported: {excuse.text}"
         if excuse.weight is Weight.ASKS:
             return Verdict.UNDECIDED, f"Undecided: {excuse.text}"
+    question = _one_or_two(case)
+    if question:
+        return Verdict.UNDECIDED, f"Undecided: {question}"
     conditions = list(dict.fromkeys(_conditions(case, ladder)))
     if conditions:
         return Verdict.HANGS_IF, f"Hangs if {_joined(conditions)}."
@@ -145,13 +148,28 @@ def _contexts(cycle: Cycle, task: Task, names: Names) -> Iterator[str]:
             return
 
 
+def _one_or_two(case: Case) -> str:
+    """Return the question whether the lock that a task holds is the one it wants; empty if that is known."""
+    report, lock = case.report, case.cycle.paths[0].wants.lock
+    if not case.cycle.on_itself or addresses(report) is not None or not object_of(lock):
+        return ""
+    text = f"are both locks the same {case.names.of(lock)}? No address is printed."
+    one, other = (
+        party.where if party is not None else None for party in (report.holding, report.wanted)
+    )
+    if one is not None and other is not None and one.function == other.function:
+        if one.offset != other.offset:
+            text += (
+                f" {plain_name(one.function)}() takes the one and then the other: if they were the same, it "
+                "would hang each time."
+            )
+    return text
+
+
 def _same_objects(case: Case) -> Iterator[str]:
     """Yield that the rows must be about the same objects, where a class stands for many."""
     cycle = case.cycle
     if cycle.on_itself:
-        lock, pair = cycle.paths[0].wants.lock, addresses(case.report)
-        if pair is None and object_of(lock):
-            yield f"both locks are the same {case.names.of(lock)} (no address is printed)"
         return
     nouns: dict[str, list[str]] = {}
     for path in cycle.paths:
@@ -186,7 +204,7 @@ def _notes(case: Case, excuses: tuple[Excuse, ...], verdict: Verdict) -> Iterato
         if excuse.weight is Weight.NOTES:
             yield from excuse.notes
     if verdict in (Verdict.UNDECIDED, Verdict.CANNOT_HANG):
-        yield from excuses[0].notes
+        yield from excuses[0].notes if excuses else ()
     for missing in case.report.missing:
         if "link #0" in missing.what and not missing.what.startswith("the stack"):
             yield "The stack of row 1 is not in this text: its lock and function are those of the header."
@@ -251,7 +269,14 @@ def _fixes(
             return first.fixes[:2], first.refused
     if verdict is Verdict.CANNOT_HANG and case.cycle.on_itself:
         return _nesting(case), ""
-    return remedies(case.cycle, ladder, case.names)
+    usual, refused = remedies(case.cycle, ladder, case.names)
+    if verdict is Verdict.UNDECIDED and case.cycle.on_itself:
+        return tuple(
+            f"If they are {number}: {fix[:1].lower()}{fix[1:]}"
+            for number, fix in (("two", _nesting(case)[0]), ("one", usual[0] if usual else ""))
+            if fix
+        ), ""
+    return usual, refused
 
 
 def _nesting(case: Case) -> tuple[str, ...]:
