@@ -85,12 +85,10 @@ def _limited(command: list[str]) -> tuple[list[str], float]:
     A mutant that loops is ended by the processor time that it takes, since the machine may be busy; one
     that waits, by the time that passes.
     """
-    for _ in range(2):
-        # Twice: the first time, kernels are compiled.
-        start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        if subprocess.run(command, check=False).returncode:
-            raise SystemExit("the tests fail without any mutation; see above")
-        after, passed = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
+    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    if subprocess.run(command, check=False).returncode:
+        raise SystemExit("the tests fail without any mutation; see above")
+    after, passed = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - start
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(f"the tests take {used:.1f} s", flush=True)
     limit = f'ulimit -t {3 * round(used) + 20}; exec "$@"'

@@ -73,6 +73,7 @@ class ExploredLockdep:
             ]
             for thread in program.threads
         ]
+        self._begun: dict[tuple[int, State], _Held] = {}
         self._bounds = Bounds()
         self.cut_short = ""
 
@@ -104,7 +105,7 @@ class ExploredLockdep:
         """Run *thread* by itself, through each of its choices, until it repeats itself or waits."""
         for initial in self._beginnings(thread):
             seen: set[State] = {initial}
-            todo: deque[tuple[State, _Held]] = deque([(initial, ())])
+            todo: deque[tuple[State, _Held]] = deque([(initial, self._begins(initial, thread))])
             while todo and not self._ends_now():
                 state, held = todo.popleft()
                 for step in self._stepper.steps_of(state, thread):
@@ -127,15 +128,29 @@ class ExploredLockdep:
                 seen.add(key)
                 yield initial
 
+    def _begins(self, initial: State, thread: int) -> _Held:
+        """Feed what *thread* takes before its first step that others can see; return what it holds."""
+        base, stepper = self.program.threads[thread].base, self._stepper
+        block = slice(base, base + self.program.threads[thread].kind.block)
+        key = thread, initial[block]
+        if key not in self._begun:
+            self._begun[key] = ()
+            for step in stepper.steps_to_begin(stepper.blank, thread):
+                if step.failure is None and step.target[block] == initial[block]:
+                    self._begun[key] = self._feed(thread, (), step)
+                    break
+        return self._begun[key]
+
     def add_graph(self, graph: Graph) -> None:
         """Feed what each step of *graph* takes, with what its thread holds there.
 
         What a thread holds in a state is what it took and did not release on the way there; it is the
         same on every way, since a thread's place in its code and the locks' owners are in the state.
         """
-        count = len(self.program.threads)
         held: list[tuple[_Held, ...] | None] = [None] * len(graph.states)
-        held[: graph.initial] = [((),) * count] * graph.initial
+        for number, state in enumerate(graph.states[: graph.initial]):
+            threads = range(len(self.program.threads))
+            held[number] = tuple(self._begins(state, thread) for thread in threads)
         for number in range(graph.expanded):
             if self._ends_now():
                 return
