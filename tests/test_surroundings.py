@@ -604,6 +604,32 @@ def test_threads_that_cannot_be_started(
     said(err, "the system refused another thread")
 
 
+WITHOUT = """
+import sys
+for name in ("resource", "fcntl", "termios", "pwd", "grp", "mmap", "numba", "numpy"):
+    sys.modules[name] = None
+import signal
+for name in ("setitimer", "getitimer", "SIGALRM"):
+    delattr(signal, name)
+from quiesce.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_other_systems(folder: Path) -> None:
+    """Where modules of Unix are missing, as in a browser, small questions are answered all the same."""
+    for name in ("holds", "violation", "incomplete", "lockdep", "graph", "explain", "cases", "kvm"):
+        argv, code = COMMANDS[name]
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT, *argv], capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stderr
+    argv = ["check", "fine.py", "--max-memory", "1G"]
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *argv], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    said(done.stderr, "does not tell how much memory is used")
+
+
 @pytest.mark.parametrize("kilobytes", [20_000, 35_000])
 def test_too_little_memory(folder: Path, kilobytes: int) -> None:
     def limit() -> None:

@@ -51,6 +51,8 @@ def _guarded(argv: Sequence[str] | None, answer: Answer) -> int:
     except Exception as error:
         if _NO_THREAD in str(error):
             return _told("the system refused another thread", EXIT_USAGE)
+        if isinstance(error, ImportError) and (error.path or "").endswith(_COMPILED):
+            return _told(f"a part of Python cannot be loaded: {error}", EXIT_USAGE)
         if os.environ.get("QUIESCE_DEBUG"):
             traceback.print_exc()
         return _told(
@@ -62,6 +64,9 @@ def _guarded(argv: Sequence[str] | None, answer: Answer) -> int:
 
 _NO_THREAD = "can't start new thread"
 """The text of the ``RuntimeError`` for which Python has no class."""
+
+_COMPILED = (".so", ".dylib", ".pyd")
+"""Endings of compiled modules: with too little memory they cannot be mapped."""
 
 
 def _command(argv: Sequence[str] | None, answer: Answer) -> int:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from quiesce.errors import UsageError
+
 if TYPE_CHECKING:
     # Not at run time: `explain` reads these options' parser, too, and needs no explorer.
     from quiesce.explorer import Bounds, Options
@@ -88,9 +90,17 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
 
 
 def search_bounds(args: argparse.Namespace) -> Bounds:
-    """Return the bounds that *args* ask for; the time begins now."""
-    from quiesce.explorer import Bounds
+    """Return the bounds that *args* ask for; the time begins now.
 
+    :raises UsageError: memory is to be bounded where it cannot be measured.
+    """
+    from quiesce.explorer import Bounds
+    from quiesce.explorer.peak_memory import peak_memory
+
+    if args.max_memory is not None and not peak_memory():
+        raise UsageError(
+            "--max-memory: this system does not tell how much memory is used", "--max-states N"
+        )
     return Bounds(args.max_states, args.max_memory, args.max_seconds)
 
 
