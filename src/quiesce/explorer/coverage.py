@@ -16,7 +16,7 @@ from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 
-import quiesce.primitives
+import quiesce
 from quiesce.compiler.ir import Begin, Branch, ConditionSpan, Op, reachable, successors
 from quiesce.compiler.program import Program, ThreadKind
 from quiesce.errors import Loc
@@ -26,7 +26,7 @@ from quiesce.explorer.footprint import places_of_step
 from quiesce.explorer.reference import State, Step, Stepper
 from quiesce.explorer.trace import statement_text
 
-_LIBRARY = str(Path(quiesce.primitives.__file__).parent)
+_LIBRARY = str(Path(quiesce.__file__).parent / "primitives")
 
 Item = tuple[int, int]
 """An operation's position and -1; or the positions of two operations, one after the other."""

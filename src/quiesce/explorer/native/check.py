@@ -23,12 +23,12 @@ from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
 from quiesce.explorer.getting_on import may_spin
 from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.cover import cover_natively
-from quiesce.explorer.native.graph_kernels import AT_REST, STUCK_ALONE, STUCK_TOGETHER
 from quiesce.explorer.native.liveness import NativeLasso, StepGraph, StuckStates
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.records import Sighting
 from quiesce.explorer.native.replay import Mismatch, Replay
 from quiesce.explorer.native.search import Search, SearchOptions
+from quiesce.explorer.native.stuck_kernels import AT_REST, STUCK_ALONE, STUCK_TOGETHER
 from quiesce.explorer.native.symmetry import find_symmetry
 from quiesce.explorer.races import RaceFinder
 from quiesce.explorer.reference import PropertyReader, State

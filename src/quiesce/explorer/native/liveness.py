@@ -20,6 +20,7 @@ import numpy.typing as npt
 from quiesce.compiler.program import Program
 from quiesce.explorer.fairness import NONE_LEFT_OUT, LeftOut
 from quiesce.explorer.native import graph_kernels as kernels
+from quiesce.explorer.native import stuck_kernels
 from quiesce.explorer.native.edges import Edges
 from quiesce.explorer.native.expand import FAILURE
 from quiesce.explorer.native.loop_questions import loop_questions
@@ -57,7 +58,7 @@ class StuckStates:
         wanted = (self.beyond & bit != 0) & (self.masks != 0)
         if several is None:
             return int(wanted.argmax()) if wanted.any() else None
-        wanted &= self.beyond & kernels.AT_REST == 0
+        wanted &= self.beyond & stuck_kernels.AT_REST == 0
         wanted &= (self.masks & (self.masks - np.uint64(1)) != 0) == several
         return int(wanted.argmax()) if wanted.any() else None
 
@@ -145,16 +146,16 @@ class StepGraph:
         never_leaves = self._never_leave(found)
         if never_leaves.any():
             changes: Masks = np.zeros(self.count, np.uint64)
-            kernels.who_changes(self.first, self.movers, self.levels, self.count, changes)
+            stuck_kernels.who_changes(self.first, self.movers, self.levels, self.count, changes)
             stuck |= never_leaves & ~self._ever(changes, found)
         stuck &= np.uint64(self.everyone)
         ahead: Masks = np.zeros(self.count, np.uint64)
-        kernels.what_can_ever_be(
+        stuck_kernels.what_can_ever_be(
             self.first, self.targets, self._order, self._bounds, found, self.enabled, ahead
         )
         not_daemons = sum(1 << i for i, t in enumerate(self.program.threads) if not t.daemon)
         beyond = np.zeros(self.count, np.uint8)
-        kernels.who_is_stuck(
+        stuck_kernels.who_is_stuck(
             self.first, self.targets, self.movers, self._order, self._bounds, found, self.enabled,
             stuck, ahead, self.everyone, not_daemons, np.zeros(self.count, np.uint32), beyond,
         )  # fmt: skip
@@ -167,7 +168,7 @@ class StepGraph:
         """
         can: Masks = np.zeros(self.count, np.uint64)
         goals = np.where(self.fails != 0, ~np.uint64(0), now)
-        kernels.what_can_ever_be(
+        stuck_kernels.what_can_ever_be(
             self.first, self.targets, self._order, self._bounds, found, goals, can
         )
         return can
@@ -182,11 +183,11 @@ class StepGraph:
         )
         for questions in loop_questions(self.program, self.search.compiled.locations):
             goals: Masks = np.zeros(self.count, np.uint64)
-            kernels.loop_goals(
+            stuck_kernels.loop_goals(
                 machine, states, self.count, self.first, self.movers, self.levels, questions.left,
                 questions.depths, here, goals,
             )  # fmt: skip
-            kernels.who_never_leaves(
+            stuck_kernels.who_never_leaves(
                 machine, states, self.count, questions.asked, self._ever(goals, found), here, marks
             )
         return marks
