@@ -437,3 +437,12 @@ def test_reclaim_in_an_interrupt_is_an_allocation_that_may_sleep() -> None:
     # The same report about a lock is about a hang.
     lock = _explain(_fixture("inconsistent_hardirq")).explanation.answer
     assert lock.verdict is Verdict.HANGS_IF and "gizmo_irq()" in lock.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_braces_in_names_of_locks_are_only_characters(name: str) -> None:
+    """A damaged name may have them; the fuzzer found one that was taken for a format."""
+    text = re.sub(r"\((&?[\w>.-]+)\)\{", r"(\1}{after}{0)){", _fixture(name))
+    for one in explain_text(text).reports:
+        as_text.render(explain_text(text), verbose=True)
+        assert one.explanation.answer.text

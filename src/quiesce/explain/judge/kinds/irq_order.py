@@ -131,7 +131,7 @@ def _rows(order: _Order) -> tuple[Row, ...]:
     rows = []
     for index, (who, holds, waits) in enumerate(parts):
         after = (index + 1) % count + 1
-        rows.append(Row(index + 1, who, holds, waits.format(after=after), f"<- {after}"))
+        rows.append(Row(index + 1, who, holds, waits.replace("{after}", str(after)), f"<- {after}"))
     return tuple(rows)
 
 
