@@ -342,3 +342,41 @@ def test_normalise_is_strict() -> None:
         "5.12.0-rc3+ #6 Tainted: G           OE"
     )
     assert normalise(" ? fn+0x1/0x2 [kvm]\n fn+0x1/0x2\n </TASK>") == [" </TASK>"]
+
+
+def test_the_table_of_dependencies_has_two_entries_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is seen again, or in another kind, takes no further entry. The exact mode has no table."""
+    monkeypatch.setattr("quiesce.lockdep.order_checks.MAX_LOCKDEP_ENTRIES", 8)
+
+    def pairs(like_linux: bool) -> str | None:
+        validator, task, locks = setup("abcdef", like_linux=like_linux)
+        for read, far in ((0, 1), (2, 1), (1, 1), (0, 2), (0, 3), (0, 4), (2, 4)):
+            validator.acquire(task, locks[0], read=read)
+            validator.acquire(task, locks[far], read=read)
+            validator.release(task, locks[far])
+            validator.release(task, locks[0])
+            assert validator.report is None
+        validator.acquire(task, locks[0])
+        report = validator.acquire(task, locks[5])
+        return report.title if report is not None else None
+
+    assert pairs(like_linux=True) == "BUG: MAX_LOCKDEP_ENTRIES too low!"
+    assert pairs(like_linux=False) is None
+
+
+def test_the_table_of_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quiesce.lockdep.order_checks.MAX_LOCKDEP_CHAINS", 3)
+
+    def chains(like_linux: bool) -> list[bool]:
+        validator, task, locks = setup("abcd", like_linux=like_linux)
+        reported = []
+        for lock in (*locks[:3], *locks[:3], locks[3]):
+            validator.acquire(task, lock)
+            validator.release(task, lock)
+            reported.append(validator.report is not None)
+        return reported
+
+    assert chains(like_linux=True) == [False] * 6 + [True]
+    assert not any(chains(like_linux=False))

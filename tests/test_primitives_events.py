@@ -8,9 +8,10 @@ import pytest
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Options, check
 from quiesce.lockdep import Validator
-from quiesce.lockdep.explored import ExploredLockdep
+from quiesce.lockdep.explored import ExploredLockdep, declare_lock
 from quiesce.lockdep.graph_text import as_text
 from quiesce.primitives import (
+    Lock,
     LockdepMap,
     Mutex,
     RawSpinLock,
@@ -154,6 +155,14 @@ def test_what_lockdep_is_told(how: str) -> None:
     expected = {(f"&nested->{name}", "inside", held)}
     expected |= {("before", f"&nested->{name}", waited)} if waited is not None else set()
     assert edges == expected
+
+
+@pytest.mark.parametrize("lock", [SpinLock, RwLock, Mutex, RawSpinLock, RwSem, LockdepMap])
+def test_a_lock_is_called_by_its_name(lock: type[Lock]) -> None:
+    class Owner(Scenario):
+        lock_of_mine = lock("&other->lock")
+
+    assert declare_lock(Validator(), Owner().lock_of_mine).name == "&other->lock"
 
 
 class NotBlocking(Locks):
