@@ -41,7 +41,7 @@ from quiesce.explorer.reference import Stepper
 from quiesce.explorer.replay import Move, Origin, Token, make_token, read_token
 from quiesce.explorer.walk import walk
 from quiesce.kvm import MemslotUpdates
-from quiesce.protocol import Bool, Scenario, choose, thread, wait_until
+from quiesce.protocol import Bool, Scenario, choose, eventually, thread, wait_until
 
 ORIGIN = Origin("/home/idea.py", 1, "0" * 64, "Example", ("rounds=2",))
 
@@ -259,6 +259,88 @@ def test_a_daemon_does_not_starve() -> None:
     assert "daemon" in proved(program, claim).why
 
 
+class Blinks(Scenario):
+    """A light that goes on and off forever, or once; threads that do nothing to it."""
+
+    on = Bool(marked=True)
+    other = Bool(marked=True)
+
+    def __init__(self, forever: bool = True, bystanders: int = 0, daemons: int = 0) -> None:
+        self.forever, self.bystanders, self.daemons = forever, bystanders, daemons
+
+    @thread()
+    def blinker(self) -> None:
+        self.on = True
+        while self.forever:
+            self.on = False
+            self.on = True
+
+    @thread(count="bystanders")
+    def bystander(self) -> None:
+        self.other = True
+        wait_until(lambda: self.on)
+
+    @thread(count="daemons", daemon=True)
+    def spinner(self) -> None:
+        while not self.other:
+            self.other = False
+
+    @eventually()
+    def lit(self) -> bool:
+        return self.on
+
+    @eventually()
+    def dark(self) -> bool:
+        return not self.on
+
+
+def claimed(
+    scenario: Scenario, name: str, moves: str, loop: int, about: str = "", most: int | None = None
+) -> Proof:
+    """Claim that *name* fails where the threads of *moves* each take a step, without any fairness."""
+    program = compile_scenario(scenario)
+    steps = tuple(Move(mover, 0) for mover in moves.split())
+    token = Token(ORIGIN, True, program.digest, "none", name, about, 0, steps, loop)
+    return proved(program, token, most)
+
+
+TWICE = "blinker/0 blinker/0 blinker/0"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "name", "moves", "loop", "about", "why"),
+    [
+        (Blinks(), "lit", TWICE, 1, "", "`lit` is true in its loop"),
+        (Blinks(), "dark", TWICE, 1, "", "`dark` is true in its loop"),
+        (Blinks(), "lit", "", 0, "", "a thread can take a step"),
+        (Blinks(), "dark", "blinker/0", 1, "", "a thread can take a step"),
+        (Blinks(forever=False), "lit", "blinker/0", 1, "", "`lit` is true where it ends"),
+        (Blinks(bystanders=1), "no_starvation", TWICE, 1, "bystander/0", "does not wait"),
+        (Blinks(daemons=1), "no_livelock", "spinner/0 spinner/0 spinner/0", 1, "", "only daemons"),
+        (Blinks(daemons=1), "no_livelock", TWICE, 1, "", "gets on"),
+    ],
+)
+def test_loops_in_which_nothing_is_wrong(
+    scenario: Scenario, name: str, moves: str, loop: int, about: str, why: str
+) -> None:
+    proof = claimed(scenario, name, moves, loop, about)
+    assert proof.finding is None and why in proof.why
+
+
+@pytest.mark.parametrize(
+    ("scenario", "name", "moves", "loop", "about"),
+    [
+        (Blinks(forever=False), "dark", "blinker/0", 1, ""),
+        (Blinks(daemons=1), "lit", "spinner/0 spinner/0 spinner/0", 1, ""),
+        (Blinks(daemons=1), "dark", "blinker/0 spinner/0 spinner/0 spinner/0", 2, ""),
+        (Blinks(bystanders=1), "no_starvation", f"bystander/0 {TWICE}", 2, "bystander/0"),
+    ],
+)
+def test_their_twins(scenario: Scenario, name: str, moves: str, loop: int, about: str) -> None:
+    proof = claimed(scenario, name, moves, loop, about)
+    assert proof.finding is not None and proof.finding.property == name
+
+
 class Spins(Scenario):
     """A thread that spins; each time round, its own choice may take it out of the loop, or fail."""
 
@@ -309,6 +391,13 @@ def test_what_is_not_known_is_not_said() -> None:
     proof = proved(program, token, most=1)
     assert proof.finding is None and not proof.decided and "1 states" in proof.why
     assert proved(program, token).finding == finding
+
+
+def test_whether_a_thread_can_get_on_may_not_be_known() -> None:
+    claim = (Idles(False), "no_starvation", "worker/0 worker/0", 0, "other/0")
+    proof = claimed(*claim, most=1)
+    assert proof.finding is None and not proof.decided and "not known" in proof.why
+    assert claimed(*claim, most=2).finding is not None
 
 
 # --- Walking ------------------------------------------------------------------------------------------
