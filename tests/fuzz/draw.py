@@ -8,6 +8,7 @@ atomic methods; then threads whose statements use them, rightly and wrongly. Spa
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 
 HEAD = '''\
@@ -95,21 +96,21 @@ class Plain(Protocol):
 class Generated(Scenario):
 '''
 
-VARIABLES = """\
-    a = Int(0, low=-1, high=3)
-    b = Bool(False)
-    ow = TaskRef()
-    mem = TaskSet()
-    pt = PerTask(Int(0, high=2))
-    arr = Array(Int(1, low=0, high=3), 2)
-    nodes = Array(Node(), 2)
-    ref = Ref(nodes)
-    pp = Int(0, high=3)
-    pq = Int(0, high=3)
-    ma = Int(0, high=2, marked=True)
-    mb = Bool(False, marked=True)
-    mine = PerTask(Bool(False, marked=True))
-""".splitlines()
+VARIABLES = {
+    "a": "Int(0, low=-1, high=3)",
+    "b": "Bool(False)",
+    "ow": "TaskRef()",
+    "mem": "TaskSet()",
+    "pt": "PerTask(Int(0, high=2))",
+    "arr": "Array(Int(1, low=0, high=3), 2)",
+    "nodes": "Array(Node(), 2)",
+    "ref": "Ref(nodes)",
+    "pp": "Int(0, high=3)",
+    "pq": "Int(0, high=3)",
+    "ma": "Int(0, high=2, marked=True)",
+    "mb": "Bool(False, marked=True)",
+    "mine": "PerTask(Bool(False, marked=True))",
+}
 
 CONDITIONS = [
     "self.a == 2", "self.a > 0", "self.b", "not self.b", "self.ow is None", "self.ow is current()",
@@ -154,6 +155,11 @@ SPINS = [
     "not READ_ONCE(self.b)", "self.ma != 1 and not self.mb", "choose(True, False)", "self.ma == 2",
 ]  # fmt: skip
 
+CHANGES = [
+    "self.ma = choose(0, 1, 2)", "self.mb = choose(True, False)", "WRITE_ONCE(self).a = choose(0, 1, 2)",
+    "WRITE_ONCE(self).b = choose(True, False)", "self.ma = 1", "self.mb = True", "self.mb = False", "self.act0()",
+]  # fmt: skip
+
 PROPERTIES = [
     "self.a < 3", "self.a != 2", "len(self.mem) < 2", "not (self.b and self.a == 2)", "self.ow is None", "self.b",
     "not self.mb", "self.ma == 0", "self.mb", "self.ma != 2", "self.arr[0] == self.arr[1]", "self.ref is None",
@@ -190,6 +196,8 @@ class _Draw:
     sleeping: str = ""
     actions: int = 0
     fails: bool = False
+    names: set[str] = field(default_factory=set)
+    """The variables that this protocol prefers: few, so that its threads meet."""
 
     def text(self) -> str:
         """Return a complete file."""
@@ -197,7 +205,8 @@ class _Draw:
         self.sleeping = self.random.choice(["", "", "Completion", "WaitQueue", "RcuWait", "SeqCount"])
         self.actions = self.random.randint(1, 3)
         self.fails = self.random.random() < 0.3
-        body = [line.strip() for line in VARIABLES]
+        self.names = {*self.random.sample(sorted(VARIABLES), 3), *self.random.sample(["ma", "mb", "a"], 1)}
+        body = [f"{name} = {declaration}" for name, declaration in VARIABLES.items()]
         body += [f"l{i} = {name}()" for i, name in enumerate(self.locks)]
         if self.sleeping:
             body.append(f"wq = {self.sleeping}()")
@@ -213,8 +222,9 @@ class _Draw:
         return HEAD.format(seed=self.seed) + "\n".join(indented(body)).rstrip() + "\n"
 
     def pick(self, options: list[str]) -> str:
-        """Return one of *options*."""
-        return self.random.choice(options)
+        """Return one of *options* that needs no variable but those of this protocol."""
+        fitting = [o for o in options if set(re.findall(r"(?:self|WRITE_ONCE\(self\))\.(\w+)", o)) <= self.names]
+        return self.random.choice(fitting or options)
 
     def chance(self, percent: int) -> bool:
         """Return True so often."""
@@ -224,7 +234,7 @@ class _Draw:
         """Return an atomic method."""
         decorator = self.pick(["@atomic", "@atomic", "@atomic(queued=True)"])
         body = []
-        if self.chance(45):
+        if self.chance(30):
             body.append(f"wait_until({self.pick(CONDITIONS)})")
         for _ in range(self.random.randint(1, 2)):
             effect = self.pick(RISKY if self.fails and self.chance(50) else SAFE)
@@ -245,9 +255,18 @@ class _Draw:
             daemon = self.chance(15) and name != "u"
             options = ", ".join(([f"count={count}"] if count != "1" else []) + ["daemon=True"] * daemon)
             lines += [f"@thread({options})", f"def {name}(self) -> None:"]
-            lines += indented(["x = 0", *self.thread_body()])
+            lines += indented(["x = choose(0, 1)" if self.chance(20) else "x = READ_ONCE(self.a)", *self.thread_body()])
             lines.append("")
+        if self.chance(40):
+            lines += self.environment()
         return lines
+
+    def environment(self) -> list[str]:
+        """Return a thread that changes what others wait for, in time or not."""
+        options = self.pick(["", "daemon=True"])
+        changes = [self.pick(CHANGES) for _ in range(self.random.randint(1, 2))]
+        around = self.pick(["while True:", "while True:", "for _ in range(2):", "while not self.mb:"])
+        return [f"@thread({options})", "def environment(self) -> None:", *indented([around, *indented(changes)]), ""]
 
     def thread_body(self) -> list[str]:
         """Return what a thread does; a loop around it all has something shared in it."""

@@ -34,7 +34,7 @@ class Operation:
 
     :param kind: ``do``, ``jump``, ``branch`` (to *target* if *run* is false), ``wait`` or ``begin`` (of an
         atomic method).
-    :param nest: the loops that it is in, outermost first; empty inside an atomic method.
+    :param nest: the loops that it is in, outermost first, but for those inside an atomic method.
     :param touches: it touches shared variables, or is a step for another reason.
     :param depth: how many atomic methods it is inside of.
     :param condition: ``if`` or ``while``, for a branch of the source.
@@ -57,23 +57,26 @@ class Operation:
     """Of an operation that is ``schedule()``: the condition of the ``while`` around it."""
 
 
-@dataclass(frozen=True)
-class Loop:
-    """A loop of the inlined source."""
-
-    number: int
-    has_exit: bool
-
-
 @dataclass
 class Code:
     """The code of one thread; it has finished at ``len(operations)``."""
 
     thread: Thread
     operations: list[Operation] = field(default_factory=list)
-    loops: dict[int, Loop] = field(default_factory=dict)
+    inside: list[tuple[int, ...]] = field(default_factory=list)
+    """For each loop of the inlined source, the loops around it, and itself."""
+    exits: frozenset[int] = frozenset()
+    """The loops that control can leave."""
+    has_end: bool = True
+    """Whether control can reach the end."""
     live: list[tuple[str, ...]] = field(default_factory=list)
     """For each place, the local variables whose values still matter."""
+
+    def following(self, at: int) -> list[int]:
+        """Return the places that control can come to from an operation."""
+        op = self.operations[at]
+        after = [op.target] if op.kind in ("jump", "branch") else []
+        return after if op.kind == "jump" else [*after, at + 1]
 
     def nest(self, at: int) -> tuple[int, ...]:
         """Return the loops around a place."""
@@ -277,7 +280,7 @@ class _Writer:
         options = decorator(function, "atomic")
         atomic = options is not None and self.depth == 0
         result = self.temporary()
-        line, nest = self.line, self.nest
+        line = self.line
         library = id(function) in self.declared.library
         if atomic:
             op = self.emit("begin", _nothing, scope, touches=True)
@@ -285,7 +288,7 @@ class _Writer:
             op.waits = any(is_call(n, "wait_until") for n in ast.walk(function))
             if library and function.name == "schedule" and self.conditions:
                 self.sleep(op, *self.conditions[-1])
-            self.depth, self.nest = self.depth + 1, ()
+            self.depth += 1
         else:
             self.emit("do", _nothing, scope)
         self.returns.append(_Exit(_Label(), len(self.opened), result=result))
@@ -299,7 +302,7 @@ class _Writer:
         self.line = line
         if atomic:
             self.emit("do", _nothing, scope)
-            self.depth, self.nest = self.depth - 1, nest
+            self.depth -= 1
         return ast.Name(result, ast.Load())
 
     def sleep(self, op: Operation, condition: ast.expr, scope: Scope) -> None:
@@ -418,7 +421,7 @@ class _Writer:
     def loop(self, node: ast.While, scope: Scope) -> None:
         """Append ``while``."""
         forever = isinstance(node.test, ast.Constant) and bool(node.test.value)
-        outside = self.enter_loop(not forever or _can_leave(node.body))
+        outside = self.enter_loop()
         again, end = _Label(), _Label()
         self.mark(again)
         if forever:
@@ -445,7 +448,7 @@ class _Writer:
         first = bounds[0] if len(bounds) == 2 else ast.Constant(0)
         counter = ast.Name(self.temporary(), ast.Load())
         self.assign(counter.id, first, scope)
-        outside = self.enter_loop(True)
+        outside = self.enter_loop()
         again, more, end = _Label(), _Label(), _Label()
         self.mark(again)
         self.branch(ast.Compare(counter, [ast.Lt()], [bounds[-1]]), end, scope)
@@ -460,13 +463,13 @@ class _Writer:
         self.nest = outside
         self.mark(end)
 
-    def enter_loop(self, has_exit: bool) -> tuple[int, ...]:
+    def enter_loop(self) -> tuple[int, ...]:
         """Begin a loop; return the loops around it. Inside a step no loop counts."""
         outside = self.nest
         if self.depth == 0:
-            number = len(self.code.loops)
-            self.code.loops[number] = Loop(number, has_exit)
-            self.nest = (*outside, number)
+            number = len(self.code.inside)
+            self.code.inside.append((*outside, number))
+            self.nest = self.code.inside[number]
         return outside
 
     def locked(self, lock: ast.expr, body: list[ast.stmt], scope: Scope) -> None:
@@ -499,36 +502,31 @@ class _Writer:
     # --- The end -------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Resolve the jumps, and find which local variables matter where."""
+        """Resolve the jumps; find where control can go, and which local variables matter where."""
+        code, end = self.code, len(self.code.operations)
         for op, label in self.jumps:
             op.target = label.at
-        operations = self.code.operations
-        live: list[set[str]] = [set() for _ in range(len(operations) + 1)]
+        reached, todo, exits = {0}, [0], set()
+        while todo:
+            at = todo.pop()
+            for after in code.following(at) if at < end else []:
+                exits |= set(code.nest(at)) - set(code.nest(after))
+                if after not in reached:
+                    reached.add(after)
+                    todo.append(after)
+        code.exits, code.has_end = frozenset(exits), end in reached
+        live: list[set[str]] = [set() for _ in range(end + 1)]
         changed = True
         while changed:
             changed = False
-            for at in reversed(range(len(operations))):
-                op = operations[at]
-                after = set(live[op.target]) if op.kind in ("jump", "branch") else set()
-                if op.kind != "jump":
-                    after |= live[at + 1]
-                before = (after - {op.defines}) | op.uses
+            for at in reversed(range(end)):
+                op = code.operations[at]
+                later = set().union(*(live[after] for after in code.following(at)))
+                before = (later - {op.defines}) | op.uses
                 if before != live[at]:
                     live[at], changed = before, True
-        self.code.live = [tuple(sorted(names)) for names in live]
+        code.live = [tuple(sorted(names)) for names in live]
 
 
 def _nothing(m: Moment) -> Value:
     return None
-
-
-def _can_leave(body: list[ast.stmt]) -> bool:
-    """Return whether a ``while True:`` with this body has a ``break`` of its own, or a ``return``."""
-
-    def search(node: ast.AST, inner: bool) -> bool:
-        if isinstance(node, ast.Return) or (isinstance(node, ast.Break) and not inner):
-            return True
-        inner = inner or isinstance(node, ast.While | ast.For)
-        return any(search(child, inner) for child in ast.iter_child_nodes(node))
-
-    return any(search(statement, False) for statement in body)

@@ -41,6 +41,7 @@ class Forever:
         for edge in space.edges:
             self.out.setdefault((edge.source, edge.thread), []).append(edge)
         self.edges = _cyclic(space.edges)
+        self.ways_out: dict[tuple[int, int], set[int]] = {}
 
     def run_exists(
         self,
@@ -104,37 +105,43 @@ class Forever:
         )
 
     def _could_leave(self, edge: Edge, loop: int) -> bool:
-        """Return whether another option of the same ``choose`` takes the thread out of the loop."""
-        code = self.space.codes[edge.thread]
-        return any(
-            loop not in code.nest(self.space.at(other.target, edge.thread))
-            for other in self.out[edge.source, edge.thread]
-        )
+        """Return whether an option of the step's ``choose`` takes the thread out of the loop.
+
+        After it, some run leaves the loop, and no run stays in the loop forever.
+        """
+        options = self.out[edge.source, edge.thread]
+        if len(options) == 1:
+            return False
+        key = edge.thread, loop
+        if key not in self.ways_out:
+            self.ways_out[key] = self._leaves(*key) - self._stays(*key)
+        return any(o.target in self.ways_out[key] or loop not in o.loops for o in options)
+
+    def _leaves(self, thread: int, loop: int) -> set[int]:
+        """Return the states from which a run has *thread* leave *loop*."""
+        edges = self.space.edges
+        left = {e.source for e in edges if e.thread == thread and loop not in e.loops}
+        return left | {e.source for e in _towards(edges, left)}
+
+    def _stays(self, thread: int, loop: int) -> set[int]:
+        """Return the states from which a run has *thread* take steps in *loop* forever."""
+        inside = [e for e in self.space.edges if e.thread != thread or loop in e.loops]
+        endless = _again_and_again(_cyclic(inside), [lambda e: e.thread == thread])
+        goals = {e.source for e in endless}
+        return goals | {e.source for e in _towards(inside, goals)}
 
     def _demands(self, mode: Mode) -> list[Demand]:
         """Return what makes *loop* the smallest loop that contains all that the thread executes."""
         if mode.name != "spins":
             return []
-        inner = [
-            n
-            for n, nest in self._nests(mode.thread).items()
-            if len(nest) > 1 and nest[-2] == mode.loop
-        ]
+        nests = enumerate(self.space.codes[mode.thread].inside)
+        inner = [n for n, nest in nests if nest[-2:-1] == (mode.loop,)]
         moves: list[Demand] = [lambda e: e.thread == mode.thread]
         return moves + [lambda e, n=n: e.thread == mode.thread and n not in e.loops for n in inner]  # type: ignore[misc]
 
-    def _nests(self, thread: int) -> dict[int, tuple[int, ...]]:
-        """Return for each loop of a thread the loops around it, and itself."""
-        return {
-            op.nest[depth]: op.nest[: depth + 1]
-            for op in self.space.codes[thread].operations
-            for depth in range(len(op.nest))
-        }
-
     def ways_to_spin(self, thread: int) -> list[Mode]:
         """Return the loops with an exit that *thread* may stay in."""
-        loops = self.space.codes[thread].loops.values()
-        return [Mode("spins", thread, loop.number) for loop in loops if loop.has_exit]
+        return [Mode("spins", thread, loop) for loop in sorted(self.space.codes[thread].exits)]
 
     # --- Findings ----------------------------------------------------------------------------------------
 

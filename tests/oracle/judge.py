@@ -126,8 +126,7 @@ def _never_executed(judgement: Judgement) -> set[str]:
         written |= {op.line for op in code.operations}
         executed |= {code.operations[at].line for at in space.executed[thread]}
         conditions |= {op.line for op in code.operations if op.condition}
-        has_end = _has_end(code.operations)
-        if has_end and not any(space.finished(s, thread) for s in range(len(space.states))):
+        if code.has_end and not any(space.finished(s, thread) for s in range(len(space.states))):
             found.add(f"{code.thread.name} never ends")
     found |= {f"line {n}" for n in written - executed - {0}}
     for line in (conditions & executed) - {0}:
@@ -135,19 +134,3 @@ def _never_executed(judgement: Judgement) -> set[str]:
             if outcome not in space.outcomes.get(line, set()):
                 found.add(f"line {line} is never {str(outcome).lower()}")
     return found
-
-
-def _has_end(operations: list) -> bool:  # type: ignore[type-arg]
-    """Return whether control can reach the end of the code."""
-    reached, todo = {0}, [0]
-    while todo:
-        at = todo.pop()
-        if at == len(operations):
-            return True
-        op = operations[at]
-        targets = [op.target] if op.kind == "jump" else [at + 1]
-        if op.kind == "branch":
-            targets.append(op.target)
-        todo += [t for t in targets if t not in reached]
-        reached.update(targets)
-    return False

@@ -25,13 +25,16 @@ class TooLarge(Exception):
 class Edge:
     """A step that was taken.
 
-    :param loops: the loops that contain everything that the step executed, outermost first.
+    :param loops: the loops that the step stays in, outermost first: they contain everything that it
+        executed, and the place where the thread stands after it.
+    :param changes: it changes a shared variable.
     """
 
     source: int
     target: int
     thread: int
     loops: tuple[int, ...]
+    changes: bool
 
 
 @dataclass
@@ -135,6 +138,7 @@ def _expand(space: Space, number: int, number_of: object) -> None:
         seen: set[Access] = set()
         accesses.append(seen)
         start, values = places[thread]
+        edges: dict[Edge, None] = {}
         if start == len(code.operations):
             continue
         pending: list[list[int]] = [[]]
@@ -152,11 +156,13 @@ def _expand(space: Space, number: int, number_of: object) -> None:
                 enabled.add(thread)
                 _note(space, thread, taken)
                 after = _after(space, places, thread, taken)
-                own = [code.operations[i] for i in taken.executed]
-                loops = _common([op.nest for op in own if op.depth == 0])
-                space.edges.append(Edge(number, number_of((taken.shared, after)), thread, loops))
+                loops = _common([code.nest(i) for i in (*taken.executed, taken.place[0])])
+                changes = taken.shared != shared or bool(taken.incremented)
+                target = number_of((taken.shared, after))
+                edges[Edge(number, target, thread, loops, changes)] = None
             seen.update(moment.accesses)
             pending += _others(moment)
+        space.edges += edges
     space.enabled.append(frozenset(enabled))
     space.failures.append(failures)
     _races(space, accesses)

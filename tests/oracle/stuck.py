@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deadlocks, stuck threads and lost wakeups: what can still happen from a state.
 
-"Stuck", word for word: a thread that has not finished and, in no run from here, ever takes a step; or that is
-in a loop with an exit and, in no run from here, ever leaves it. Unless a run from here ends in a failed step.
+"Stuck": a thread that has not finished and, in no run from here, ever takes a step; or that is in a loop with
+an exit and, in no run from here, ever leaves it or changes a shared variable. Unless a run from here ends in a
+failed step.
 """
 
 from __future__ import annotations
@@ -48,13 +49,12 @@ def find_stuck(space: Space) -> Stuck:
     stuck: list[set[int]] = [set() for _ in range(count)]
     for thread, code in enumerate(space.codes):
         moves = backwards(space, (s for s in range(count) if thread in space.enabled[s]))
+        steps = [e for e in space.edges if e.thread == thread]
+        changes = {e.source for e in steps if e.changes}
         leaves = {}
-        for loop in code.loops.values():
-            if loop.has_exit:
-                outside = (
-                    s for s in range(count) if loop.number not in code.nest(space.at(s, thread))
-                )
-                leaves[loop.number] = backwards(space, outside)
+        for loop in code.exits:
+            left = {e.source for e in steps if loop not in e.loops}
+            leaves[loop] = backwards(space, left | changes)
         for s in range(count):
             if s in unknown or space.finished(s, thread):
                 continue
