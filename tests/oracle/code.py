@@ -67,6 +67,8 @@ class Code:
     """For each loop of the inlined source, the loops around it, and itself."""
     exits: frozenset[int] = frozenset()
     """The loops that control can leave."""
+    used: set[int] = field(default_factory=set)
+    """The slots of the variables that its source names."""
     has_end: bool = True
     """Whether control can reach the end."""
     live: list[tuple[str, ...]] = field(default_factory=list)
@@ -92,12 +94,16 @@ def code_of(declared: Declared, thread: Thread) -> Code:
     return writer.code
 
 
-def property_of(declared: Declared, prop: Property) -> Expression:
-    """Return the value of a property in a moment; its method is one ``return``."""
+def property_of(declared: Declared, prop: Property) -> tuple[Expression, set[int]]:
+    """Return the value of a property in a moment, and the slots that it reads.
+
+    Its method is one ``return``.
+    """
     body = [s for s in prop.method.body if not _is_docstring(s)]
     if len(body) != 1 or not isinstance(body[0], ast.Return) or body[0].value is None:
         raise Unsupported(f"property {prop.name}")
-    return expression(body[0].value, Scope(declared, prop.name, ""))
+    scope = Scope(declared, prop.name, "")
+    return expression(body[0].value, scope), scope.used(body[0].value)
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -152,6 +158,7 @@ class _Writer:
             kind, run, self.line, self.nest, touches, plain, self.depth, frozenset(uses)
         )
         self.code.operations.append(op)
+        self.code.used.update(*(scope.used(node) for node in nodes))
         return op
 
     def mark(self, label: _Label) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -110,6 +111,24 @@ class Scope:
             if path is None or isinstance(self.declared.members[path], Slot):
                 return True
         return any(self.touches_shared(child) for child in ast.iter_child_nodes(node))
+
+    def used(self, node: ast.AST) -> set[int]:
+        """Return the slots that *node* may read or write; of an array, all that a computed index may be."""
+        found: set[int] = set()
+        for part in ast.walk(node):
+            if not isinstance(part, ast.Attribute | ast.Subscript):
+                continue
+            path = self.static_path(part)
+            if path is not None:
+                pattern = re.escape(path)
+            elif isinstance(part, ast.Attribute):
+                pattern = rf".+\.{part.attr}"
+            else:
+                base = self.static_path(part.value)
+                pattern = r".+\.\d+" if base is None else rf"{re.escape(base)}\.\d+"
+            slots = (m for m in self.declared.members.values() if isinstance(m, Slot))
+            found |= {slot.index for slot in slots if re.fullmatch(pattern, slot.path)}
+        return found
 
     def is_marked(self, node: ast.AST) -> bool:
         """Return whether *node* is a variable that was declared with ``marked=True``."""

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fair runs that go on forever: livelock, starvation, ``@eventually``.
 
-Whether there is such a run is decided by fixpoints over sets of states, as Emerson and Lei do ("Efficient
-model checking in fragments of the propositional mu-calculus", LICS 1986). Strong fairness is guessed away:
-for each queued step, either it is taken again and again, or from some point on it cannot be taken.
+Strong fairness is guessed away: for each queued step, either it is taken again and again, or from some point
+on it cannot be taken. What is left is decided by the fixpoints of ``fixpoints``.
 """
 
 from __future__ import annotations
@@ -12,18 +11,16 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from oracle.fixpoints import Demand, Options, again_and_again, cyclic
 from oracle.space import Edge, Space
-from oracle.stuck import Stuck
-
-Demand = Callable[[Edge], bool]
-"""Something that has to happen again and again."""
+from oracle.stuck import Stuck, weakly
 
 
 @dataclass(frozen=True)
 class Mode:
     """How a thread behaves from some point on.
 
-    :param name: ``any``; ``still`` (it takes no step); or ``spins`` in *loop*, which has an exit.
+    :param name: ``still`` (it takes no step), or ``spins`` in *loop*, which has an exit.
     """
 
     name: str
@@ -40,8 +37,7 @@ class Forever:
         self.out: dict[tuple[int, int], list[Edge]] = {}
         for edge in space.edges:
             self.out.setdefault((edge.source, edge.thread), []).append(edge)
-        self.edges = _cyclic(space.edges)
-        self.ways_out: dict[tuple[int, int], set[int]] = {}
+        self.edges = cyclic(space.edges)
 
     def run_exists(
         self,
@@ -50,7 +46,7 @@ class Forever:
     ) -> bool:
         """Return whether a fair run stays in *state* forever from some point on, with these modes."""
         allowed = [self._allows(mode) for mode in modes]
-        edges = _cyclic(
+        edges = cyclic(
             [
                 e
                 for e in self.edges
@@ -59,12 +55,18 @@ class Forever:
         )
         demands = [d for mode in modes for d in self._demands(mode)]
         if self.fairness != "none":
-            demands += [self._weakly(t) for t in range(len(self.space.codes))]
-        return self._guess(edges, demands, set())
+            demands += [weakly(self.space, t) for t in range(len(self.space.codes))]
+        return self._guess(edges, demands, self._options(modes), set())
 
-    def _guess(self, edges: list[Edge], demands: list[Demand], decided: set[tuple[int, int]]) -> bool:
+    def _guess(
+        self,
+        edges: list[Edge],
+        demands: list[Demand],
+        options: Options,
+        decided: set[tuple[int, int]],
+    ) -> bool:
         """Return whether a run meets all *demands*, and takes the queued steps that it can take."""
-        edges = _again_and_again(edges, demands)
+        edges = again_and_again(edges, demands, options)
         if not edges:
             return False
         if self.fairness != "strong":
@@ -75,12 +77,12 @@ class Forever:
             return True
         thread, at = step = min(open_steps)
         taken: Demand = lambda e: e.thread == thread and self.space.at(e.source, thread) == at  # noqa: E731
-        if self._guess(edges, [*demands, taken], decided | {step}):
+        if self._guess(edges, [*demands, taken], options, decided | {step}):
             return True
         avoided = [
             e for e in edges if step not in self._queued(e.source) and step not in self._queued(e.target)
         ]
-        return self._guess(avoided, demands, decided)
+        return self._guess(avoided, demands, options, decided)
 
     def _queued(self, state: int) -> Iterator[tuple[int, int]]:
         """Yield the queued steps (thread, place) that can be taken in a state."""
@@ -89,46 +91,21 @@ class Forever:
             if self.space.codes[thread].operations[at].queued:
                 yield thread, at
 
-    def _weakly(self, thread: int) -> Demand:
-        enabled = self.space.enabled
-        return lambda e: e.thread == thread or thread not in enabled[e.source]
-
     # --- Modes -------------------------------------------------------------------------------------------
 
     def _allows(self, mode: Mode) -> Demand:
-        if mode.name == "any":
-            return lambda e: True
         if mode.name == "still":
             return lambda e: e.thread != mode.thread
-        return lambda e: e.thread != mode.thread or (
-            mode.loop in e.loops and not self._could_leave(e, mode.loop)
-        )
+        return lambda e: e.thread != mode.thread or mode.loop in e.loops
 
-    def _could_leave(self, edge: Edge, loop: int) -> bool:
-        """Return whether an option of the step's ``choose`` takes the thread out of the loop.
-
-        After it, some run leaves the loop, and no run stays in the loop forever.
-        """
-        options = self.out[edge.source, edge.thread]
-        if len(options) == 1:
-            return False
-        key = edge.thread, loop
-        if key not in self.ways_out:
-            self.ways_out[key] = self._leaves(*key) - self._stays(*key)
-        return any(o.target in self.ways_out[key] or loop not in o.loops for o in options)
-
-    def _leaves(self, thread: int, loop: int) -> set[int]:
-        """Return the states from which a run has *thread* leave *loop*."""
-        edges = self.space.edges
-        left = {e.source for e in edges if e.thread == thread and loop not in e.loops}
-        return left | {e.source for e in _towards(edges, left)}
-
-    def _stays(self, thread: int, loop: int) -> set[int]:
-        """Return the states from which a run has *thread* take steps in *loop* forever."""
-        inside = [e for e in self.space.edges if e.thread != thread or loop in e.loops]
-        endless = _again_and_again(_cyclic(inside), [lambda e: e.thread == thread])
-        goals = {e.source for e in endless}
-        return goals | {e.source for e in _towards(inside, goals)}
+    def _options(self, modes: list[Mode]) -> Options:
+        """Return the choices that are fair: those of the threads that spin."""
+        spinning = {m.thread for m in modes if m.name == "spins"}
+        return {
+            key: None if key in self.space.failing else steps
+            for key, steps in self.out.items()
+            if key[1] in spinning
+        }
 
     def _demands(self, mode: Mode) -> list[Demand]:
         """Return what makes *loop* the smallest loop that contains all that the thread executes."""
@@ -182,39 +159,3 @@ class Forever:
         """Return whether a fair run has a false property in every state from some point on."""
         ends = (s for s in range(len(holds)) if not self.space.enabled[s] and not holds[s])
         return any(True for _ in ends) or self.run_exists([], lambda s: not holds[s])
-
-
-def _cyclic(edges: list[Edge]) -> list[Edge]:
-    """Return *edges* without those that end, or begin, where the others do not go on."""
-    while True:
-        sources = {e.source for e in edges}
-        targets = {e.target for e in edges}
-        kept = [e for e in edges if e.target in sources and e.source in targets]
-        if len(kept) == len(edges):
-            return edges
-        edges = kept
-
-
-def _again_and_again(edges: list[Edge], demands: list[Demand]) -> list[Edge]:
-    """Return the edges on runs that meet every demand endlessly often: a greatest fixpoint."""
-    while True:
-        before = len(edges)
-        for demand in demands:
-            edges = _towards(edges, {e.source for e in edges if demand(e)})
-        edges = _cyclic(edges)
-        if len(edges) == before:
-            return edges
-
-
-def _towards(edges: list[Edge], goals: set[int]) -> list[Edge]:
-    """Return the edges between states from which *goals* can be reached."""
-    before: dict[int, list[int]] = {}
-    for edge in edges:
-        before.setdefault(edge.target, []).append(edge.source)
-    reached, todo = set(goals), list(goals)
-    while todo:
-        for source in before.get(todo.pop(), ()):
-            if source not in reached:
-                reached.add(source)
-                todo.append(source)
-    return [e for e in edges if e.source in reached and e.target in reached]

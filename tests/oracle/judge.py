@@ -60,11 +60,14 @@ def judge(text: str, options: Options | None = None) -> Judgement:
     space = explore(declared, options.limit)
     judgement = Judgement(declared, space, find_stuck(space))
     found = _findings(judgement, Forever(space, options.fairness))
+    sometimes = {p.name for p in declared.properties if p.kind == "sometimes"}
     for name, kinds in found.items():
         if kinds:
             judgement.verdicts[name] = Verdict(VIOLATION, frozenset(kinds))
+        elif judgement.complete or (name in sometimes and any(_truth(judgement, name))):
+            judgement.verdicts[name] = Verdict(HOLDS)
         else:
-            judgement.verdicts[name] = Verdict(HOLDS if judgement.complete else NOT_DECIDED)
+            judgement.verdicts[name] = Verdict(NOT_DECIDED)
     if judgement.complete:
         judgement.never_executed = _never_executed(judgement)
     return judgement
@@ -105,7 +108,7 @@ def _kinds(judgement: Judgement, states: set[int], name: str) -> set[str]:
 def _truth(judgement: Judgement, name: str) -> list[bool]:
     """Return the value of a property in each state; False where it cannot be evaluated."""
     (prop,) = (p for p in judgement.declared.properties if p.name == name)
-    value = property_of(judgement.declared, prop)
+    value, _ = property_of(judgement.declared, prop)
     truth = []
     for shared, _ in judgement.space.states:
         try:

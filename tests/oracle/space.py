@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from oracle.code import Code, code_of
+from oracle.code import Code, code_of, property_of
 from oracle.declared import Declared, Look, Task, Value
 from oracle.expressions import Blocked, Failed, Moment, outdated
 
@@ -27,7 +27,7 @@ class Edge:
 
     :param loops: the loops that the step stays in, outermost first: they contain everything that it
         executed, and the place where the thread stands after it.
-    :param changes: it changes a shared variable.
+    :param changes: it changes a variable that another thread or a property uses.
     """
 
     source: int
@@ -48,6 +48,10 @@ class Space:
     """For each state, the threads that can take a step, be it one that fails."""
     failures: list[set[str]] = field(default_factory=list)
     """For each state, the kinds of failure that a step from there has."""
+    failing: set[tuple[int, int]] = field(default_factory=set)
+    """The states and threads of which a next step fails, with some choice."""
+    seen_by_others: list[set[int]] = field(default_factory=list)
+    """For each thread, the slots that another thread or a property uses."""
     raced: set[int] = field(default_factory=set)
     """Slots with a data race."""
     executed: list[set[int]] = field(default_factory=list)
@@ -83,6 +87,9 @@ def explore(declared: Declared, limit: int) -> Space:
     """
     codes = [code_of(declared, t) for t in declared.threads]
     space = Space(codes, executed=[set() for _ in codes])
+    read = set().union(*(property_of(declared, p)[1] for p in declared.properties))
+    for code in codes:
+        space.seen_by_others.append(read.union(*(c.used for c in codes if c is not code)))
     numbers: dict[State, int] = {}
 
     def number_of(state: State) -> int:
@@ -152,12 +159,13 @@ def _expand(space: Space, number: int, number_of: object) -> None:
             except Failed as failure:
                 enabled.add(thread)
                 failures.add(failure.kind)
+                space.failing.add((number, thread))
             else:
                 enabled.add(thread)
                 _note(space, thread, taken)
                 after = _after(space, places, thread, taken)
                 loops = _common([code.nest(i) for i in (*taken.executed, taken.place[0])])
-                changes = taken.shared != shared or bool(taken.incremented)
+                changes = _changes(space.seen_by_others[thread], shared, taken.shared)
                 target = number_of((taken.shared, after))
                 edges[Edge(number, target, thread, loops, changes)] = None
             seen.update(moment.accesses)
@@ -166,6 +174,11 @@ def _expand(space: Space, number: int, number_of: object) -> None:
     space.enabled.append(frozenset(enabled))
     space.failures.append(failures)
     _races(space, accesses)
+
+
+def _changes(slots: set[int], before: tuple[Value, ...], after: tuple[Value, ...]) -> bool:
+    """Return whether one of *slots* has another value."""
+    return any(before[slot] != after[slot] for slot in slots)
 
 
 def _after(space: Space, places: tuple[Place, ...], thread: int, taken: _Taken) -> tuple[Place, ...]:
