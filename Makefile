@@ -2,6 +2,7 @@
 # make test  lint, types and the whole test suite
 # make bench the native explorer against its peers, on this machine, in one run
 # make mutants  one small change at a time, hours: which of them does no test notice (FOLDERS=, JOBS=)
+# make fuzz   random protocols, quiesce against an independent oracle, for as long as asked: SECONDS=600 SEED=1
 # Every target installs what it needs into .venv; only Python 3.11+ and a package registry are needed.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test lint types check-tests bench mutants golden clean
+.PHONY: run test lint types check-tests bench fuzz mutants golden clean
 
 run: $(STAMP)
 	@$(BIN)/quiesce
@@ -35,6 +36,12 @@ bench: $(STAMP)
 mutants: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt cosmic-ray
 	nice -n 19 $(BIN)/python -m mutants --jobs $(or $(JOBS),1) $(FOLDERS)
+
+SECONDS ?= 60
+SEED    ?= 0
+
+fuzz: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS) --seed $(SEED)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -15,9 +15,15 @@ def main() -> int:
     """Run a campaign; return 1 if there was a disagreement."""
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="for how long (default: 60)")
-    parser.add_argument("--seed", type=int, default=0, help="number of the first protocol (default: 0)")
-    parser.add_argument("--protocols", type=int, default=0, help="stop after so many (default: no limit)")
-    parser.add_argument("--into", type=Path, help="also write each shrunk disagreement to this folder")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="number of the first protocol (default: 0)"
+    )
+    parser.add_argument(
+        "--protocols", type=int, default=0, help="stop after so many (default: no limit)"
+    )
+    parser.add_argument(
+        "--into", type=Path, help="also write each shrunk disagreement to this folder"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         campaign = Campaign(Path(folder), options.into)

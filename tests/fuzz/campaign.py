@@ -8,17 +8,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fuzz import compare, on_threads
-from fuzz.draw import protocol
-from fuzz.shrink import shrink
 from oracle import Judgement, Options, Unsupported, judge
 from oracle.expressions import Failed
 from oracle.judge import VIOLATION
 from oracle.space import TooLarge
 
+from fuzz import compare, on_threads
+from fuzz.draw import protocol
+from fuzz.shrink import shrink
 from quiesce.errors import QuiesceError
 
-STATES = 4_000
+STATES = 3_000
 """States, at the finest grain, of a protocol that is compared: larger ones only take longer."""
 
 EVERY = {"native": 5, "fairness": 7, "threads": 10}
@@ -80,11 +80,7 @@ class Campaign:
             return
         self.protocols += 1
         self._count(judgement)
-        settings = list(compare.REFERENCE)
-        if seed % EVERY["native"] == 0:
-            settings += compare.NATIVE
-        if seed % EVERY["fairness"] == 0:
-            settings += compare.FAIRNESS
+        settings = _settings(seed)
         self.compared.update(str(s) for s in settings)
         lines = self.differences(text, judgement, settings)
         if seed % EVERY["threads"] == 0:
@@ -160,6 +156,16 @@ class Campaign:
         if self.disagreements:
             lines.append("disagreements: " + ", ".join(str(d.seed) for d in self.disagreements))
         return "\n".join(lines)
+
+
+def _settings(seed: int) -> list[compare.Setting]:
+    """Return how quiesce is asked about protocol number *seed*."""
+    settings = list(compare.REFERENCE)
+    if seed % EVERY["native"] == 0:
+        settings += compare.NATIVE
+    if seed % EVERY["fairness"] == 0:
+        settings += compare.FAIRNESS
+    return settings
 
 
 def _essence(lines: list[str]) -> set[str]:

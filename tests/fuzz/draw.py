@@ -11,169 +11,23 @@ import random
 import re
 from dataclasses import dataclass, field
 
-HEAD = '''\
-# seed {seed}
-from quiesce.primitives import *
-from quiesce.protocol import *
-
-
-class Node(Protocol):
-    v = Int(0, low=0, high=2)
-
-
-class Tas(Protocol):
-    """A lock that is acquired by a loop."""
-
-    held = Bool()
-
-    @atomic
-    def test_and_set(self) -> bool:
-        before = self.held
-        self.held = True
-        return before
-
-    def lock(self) -> None:
-        while self.test_and_set():
-            pass
-
-    @atomic
-    def trylock(self) -> bool:
-        if self.held:
-            return False
-        self.held = True
-        return True
-
-    @atomic
-    def unlock(self) -> None:
-        self.held = False
-
-
-class Ttas(Protocol):
-    """Test, and then test-and-set."""
-
-    held = Bool(marked=True)
-
-    @atomic
-    def trylock(self) -> bool:
-        if self.held:
-            return False
-        self.held = True
-        return True
-
-    def lock(self) -> None:
-        while True:
-            if not self.held:
-                if self.trylock():
-                    break
-
-    @atomic
-    def unlock(self) -> None:
-        self.held = False
-
-
-class Plain(Protocol):
-    """The same lock, acquired by waiting; waiters do not queue."""
-
-    held = Bool()
-
-    @atomic
-    def trylock(self) -> bool:
-        if self.held:
-            return False
-        self.held = True
-        return True
-
-    @atomic
-    def lock(self) -> None:
-        wait_until(not self.held)
-        self.held = True
-
-    @atomic
-    def unlock(self) -> None:
-        self.held = False
-
-
-class Generated(Scenario):
-'''
-
-VARIABLES = {
-    "a": "Int(0, low=-1, high=3)",
-    "b": "Bool(False)",
-    "ow": "TaskRef()",
-    "mem": "TaskSet()",
-    "pt": "PerTask(Int(0, high=2))",
-    "arr": "Array(Int(1, low=0, high=3), 2)",
-    "nodes": "Array(Node(), 2)",
-    "ref": "Ref(nodes)",
-    "pp": "Int(0, high=3)",
-    "pq": "Int(0, high=3)",
-    "ma": "Int(0, high=2, marked=True)",
-    "mb": "Bool(False, marked=True)",
-    "mine": "PerTask(Bool(False, marked=True))",
-}
-
-CONDITIONS = [
-    "self.a == 2", "self.a > 0", "self.b", "not self.b", "self.ow is None", "self.ow is current()",
-    "current() in self.mem", "current() not in self.mem and len(self.mem) < 2", "self.pt[current()] == 0",
-    "self.arr[0] == self.arr[1]", "self.ma == 0", "self.mb", "not self.mb", "self.a != 1 or self.b",
-    "self.ref is None", "self.ow is not None and self.pt[self.ow] == 0", "self.pp == 0", "self.ma < 2",
-]  # fmt: skip
-
-SAFE = [
-    "self.a = (self.a + 1) % 3", "self.a = choose(0, 2)", "self.b = not self.b", "self.b = choose(True, False)",
-    "self.ow = current()", "self.ow = None", "self.mem.add(current())", "self.mem.discard(current())",
-    "self.pt[current()] = 1 - self.pt[current()] % 2", "self.arr[0] = 1", "self.arr[1] = self.arr[0]",
-    "self.ref = choose(None, self.nodes[1])", "self.ref = self.nodes[0]", "self.nodes[0].v = 1",
-    "self.ma = (self.ma + 1) % 3", "self.mb = not self.mb", "self.mb = True", "self.mb = False", "self.ma = 1",
-    "self.mem.clear()",
-]  # fmt: skip
-
-RISKY = [
-    "self.a += 1", "self.a -= 1", "self.pt[self.ow] = 1", "self.arr[self.a] = 0", "self.ref.v = 1",
-    "assert self.a < 2", "assert not self.b", "assert self.ow is not current()", "self.a = 3 // self.arr[0]",
-    "self.arr[0] = self.arr[1] - 1", "assert len(self.mem) < 2", "self.ma += 1", "self.nodes[1].v = self.a",
-]  # fmt: skip
-
-MARKED = [
-    "x = READ_ONCE(self.a)", "x = self.ma", "WRITE_ONCE(self).a = 1", "WRITE_ONCE(self).b = True",
-    "self.mb = True", "self.mb = False", "self.ma = 1", "self.ma = x % 2", "self.mine[current()] = True",
-    "self.mine[current()] = False", "WRITE_ONCE(self).a = READ_ONCE(self.pp)", "self.ma = 1 - self.ma % 2",
-]  # fmt: skip
-
-PLAIN = [
-    "self.pp = 1", "self.pq = 0", "x = self.pp", "self.pp = x % 2", "self.pq = 1 - self.pp % 2", "self.b = True",
-    "self.arr[0] = 2", "self.pt[current()] = 1", "x = self.pq", "self.pp = (self.pp + 1) % 3",
-]  # fmt: skip
-
-TESTS = [
-    "x == 0", "x == 1", "choose(True, False)", "self.ma == 0", "READ_ONCE(self.a) > 0", "self.mb", "not self.mb",
-    "self.mine[current()]", "READ_ONCE(self.b) and x == 0", "self.mb or self.ma == 1", "self.pp == 0",
-]  # fmt: skip
-
-SPINS = [
-    "self.ma == 0", "self.mb", "not self.mb", "READ_ONCE(self.a) != 2", "READ_ONCE(self.b)",
-    "not READ_ONCE(self.b)", "self.ma != 1 and not self.mb", "choose(True, False)", "self.ma == 2",
-]  # fmt: skip
-
-CHANGES = [
-    "self.ma = choose(0, 1, 2)", "self.mb = choose(True, False)", "WRITE_ONCE(self).a = choose(0, 1, 2)",
-    "WRITE_ONCE(self).b = choose(True, False)", "self.ma = 1", "self.mb = True", "self.mb = False", "self.act0()",
-]  # fmt: skip
-
-PROPERTIES = [
-    "self.a < 3", "self.a != 2", "len(self.mem) < 2", "not (self.b and self.a == 2)", "self.ow is None", "self.b",
-    "not self.mb", "self.ma == 0", "self.mb", "self.ma != 2", "self.arr[0] == self.arr[1]", "self.ref is None",
-    "self.a == 0", "self.nodes[0].v == 0", "self.pp == 0", "self.pq != 1", "self.pp != 2 or self.b",
-]  # fmt: skip
-
-LOCKS = ["SpinLock", "RawSpinLock", "Mutex", "RwSem", "RwLock", "RwSemUnfair", "Tas", "Ttas", "Plain", "Rcu"]
-READS = {
-    "RwSem": ("down_read", "up_read"),
-    "RwLock": ("read_lock", "read_unlock"),
-    "RwSemUnfair": ("down_read", "up_read"),
-    "Rcu": ("rcu_read_lock", "rcu_read_unlock"),
-}
-TRYLOCKS = ("SpinLock", "RawSpinLock", "Mutex", "Tas", "Ttas", "Plain")
+from fuzz.ingredients import (
+    AWAITED,
+    CHANGES,
+    CONDITIONS,
+    HEAD,
+    LOCKS,
+    MARKED,
+    PLAIN,
+    PROPERTIES,
+    READS,
+    RISKY,
+    SAFE,
+    SPINS,
+    TESTS,
+    TRYLOCKS,
+    VARIABLES,
+)
 
 _INDENT = "    "
 
@@ -202,10 +56,15 @@ class _Draw:
     def text(self) -> str:
         """Return a complete file."""
         self.locks = [self.random.choice(LOCKS) for _ in range(2)]
-        self.sleeping = self.random.choice(["", "", "Completion", "WaitQueue", "RcuWait", "SeqCount"])
+        self.sleeping = self.random.choice(
+            ["", "", "Completion", "WaitQueue", "RcuWait", "SeqCount"]
+        )
         self.actions = self.random.randint(1, 3)
         self.fails = self.random.random() < 0.3
-        self.names = {*self.random.sample(sorted(VARIABLES), 3), *self.random.sample(["ma", "mb", "a"], 1)}
+        self.names = {
+            *self.random.sample(sorted(VARIABLES), 3),
+            *self.random.sample(["ma", "mb", "a"], 1),
+        }
         body = [f"{name} = {declaration}" for name, declaration in VARIABLES.items()]
         body += [f"l{i} = {name}()" for i, name in enumerate(self.locks)]
         if self.sleeping:
@@ -215,7 +74,11 @@ class _Draw:
             body += self.action(i)
         body += self.threads()
         for kind in ("always", "sometimes", "eventually"):
-            for i in range(self.random.choice([0, 1, 1, 2]) if kind != "eventually" else self.random.choice([0, 1])):
+            for i in range(
+                self.random.choice([0, 1, 1, 2])
+                if kind != "eventually"
+                else self.random.choice([0, 1])
+            ):
                 decorator = f"@{kind}()" if kind == "eventually" else f"@{kind}"
                 body += [decorator, f"def {kind}_{i}(self) -> bool:"]
                 body += [f"{_INDENT}return {self.pick(PROPERTIES)}", ""]
@@ -223,7 +86,11 @@ class _Draw:
 
     def pick(self, options: list[str]) -> str:
         """Return one of *options* that needs no variable but those of this protocol."""
-        fitting = [o for o in options if set(re.findall(r"(?:self|WRITE_ONCE\(self\))\.(\w+)", o)) <= self.names]
+        fitting = [
+            o
+            for o in options
+            if set(re.findall(r"(?:self|WRITE_ONCE\(self\))\.(\w+)", o)) <= self.names
+        ]
         return self.random.choice(fitting or options)
 
     def chance(self, percent: int) -> bool:
@@ -253,9 +120,16 @@ class _Draw:
         shape = self.pick(["2", "2", "1 1", "1 1", "1 1", "2 1", "3", "1 1 1", "1"])
         for name, count in zip("uvw", shape.split(), strict=False):
             daemon = self.chance(15) and name != "u"
-            options = ", ".join(([f"count={count}"] if count != "1" else []) + ["daemon=True"] * daemon)
+            options = ", ".join(
+                ([f"count={count}"] if count != "1" else []) + ["daemon=True"] * daemon
+            )
             lines += [f"@thread({options})", f"def {name}(self) -> None:"]
-            lines += indented(["x = choose(0, 1)" if self.chance(20) else "x = READ_ONCE(self.a)", *self.thread_body()])
+            lines += indented(
+                [
+                    "x = choose(0, 1)" if self.chance(20) else "x = READ_ONCE(self.a)",
+                    *self.thread_body(),
+                ]
+            )
             lines.append("")
         if self.chance(40):
             lines += self.environment()
@@ -265,8 +139,15 @@ class _Draw:
         """Return a thread that changes what others wait for, in time or not."""
         options = self.pick(["", "daemon=True"])
         changes = [self.pick(CHANGES) for _ in range(self.random.randint(1, 2))]
-        around = self.pick(["while True:", "while True:", "for _ in range(2):", "while not self.mb:"])
-        return [f"@thread({options})", "def environment(self) -> None:", *indented([around, *indented(changes)]), ""]
+        around = self.pick(
+            ["while True:", "while True:", "for _ in range(2):", "while not self.mb:"]
+        )
+        return [
+            f"@thread({options})",
+            "def environment(self) -> None:",
+            *indented([around, *indented(changes)]),
+            "",
+        ]
 
     def thread_body(self) -> list[str]:
         """Return what a thread does; a loop around it all has something shared in it."""
@@ -298,7 +179,14 @@ class _Draw:
         """Return one statement, of one or more lines."""
         kinds = [self.simple, self.simple]
         if depth:
-            kinds += [self.locked, self.locked, self.spinning, self.spinning, self.branching, self.looping]
+            kinds += [
+                self.locked,
+                self.locked,
+                self.spinning,
+                self.spinning,
+                self.branching,
+                self.looping,
+            ]
             if self.sleeping:
                 kinds += [self.asleep, self.asleep]
         if loop and self.chance(40):
@@ -315,11 +203,20 @@ class _Draw:
             case 7 | 8:
                 return [self.pick(PLAIN)]
             case 9:
-                return [f"wait_until(lambda: {self.pick(['self.ma == 1', 'self.mb', 'self.ma != 2', 'not self.mb'])})"]
+                return [f"wait_until(lambda: {self.pick(AWAITED)})"]
             case 10:
                 return ["x = choose(0, 1)"]
         if self.fails:
-            return [self.pick(["assert x == 0", "assert self.ma == 0", "assert not self.mb", "self.ma = x + 2"])]
+            return [
+                self.pick(
+                    [
+                        "assert x == 0",
+                        "assert self.ma == 0",
+                        "assert not self.mb",
+                        "self.ma = x + 2",
+                    ]
+                )
+            ]
         return ["x = 1 if x == 0 else 0"]
 
     def locked(self, depth: int, loop: bool) -> list[str]:
@@ -338,8 +235,8 @@ class _Draw:
             return [f"if self.l{i}.trylock():", *indented([*section, f"self.l{i}.unlock()"])]
         if kind in ("Tas", "Ttas", "Plain") or self.chance(30):
             section = self.block(self.random.randint(1, 2), depth - 1, False)
-            end = [f"self.l{i}.unlock()"] if not self.chance(5) else []
-            return [f"self.l{i}.lock()", *section, *end]
+            unlock = [f"self.l{i}.unlock()"] if not self.chance(5) else []
+            return [f"self.l{i}.lock()", *section, *unlock]
         return [f"with self.l{i}:", *indented(body)]
 
     def spinning(self, depth: int, loop: bool) -> list[str]:
@@ -347,20 +244,29 @@ class _Draw:
         i = self.random.randrange(2)
         match self.random.randrange(6):
             case 0 | 1:
-                body = self.pick(["pass", "pass", self.act(), self.pick(MARKED)])
+                inside = self.pick(["pass", "pass", self.act(), self.pick(MARKED)])
                 test = self.pick(SPINS)
-                return [f"while {test}:", *indented([body, self.act()] if "choose" in test else [body])]
+                return [
+                    f"while {test}:",
+                    *indented([inside, self.act()] if "choose" in test else [inside]),
+                ]
             case 2:
                 return [f"while {self.act()}:", _INDENT + self.pick(["pass", self.pick(MARKED)])]
             case 3 if self.locks[i] in TRYLOCKS:
                 wait = self.pick(["pass", "pass", self.pick(MARKED), self.act()])
                 section = self.block(1, depth - 1, False)
-                return [f"while not self.l{i}.trylock():", _INDENT + wait, *section, f"self.l{i}.unlock()"]
+                return [
+                    f"while not self.l{i}.trylock():",
+                    _INDENT + wait,
+                    *section,
+                    f"self.l{i}.unlock()",
+                ]
             case 4 if self.locks[1 - i] in TRYLOCKS and self.locks[i] != "Rcu":
                 first, second = f"self.l{i}", f"self.l{1 - i}"
                 return [
                     "while True:", f"    {first}.lock()", f"    if {second}.trylock():", "        break",
-                    f"    {first}.unlock()", *self.block(1, 0, False), f"{second}.unlock()", f"{first}.unlock()",
+                    f"    {first}.unlock()", *self.block(1, 0, False),
+                    f"{second}.unlock()", f"{first}.unlock()",
                 ]  # fmt: skip
             case 5:
                 # Polite: each steps back while the other wants to go.
@@ -388,7 +294,10 @@ class _Draw:
             case 0:
                 return ["for i in range(2):", *indented(body)]
             case 1:
-                return ["while True:", *indented([self.act(), *body, f"if {self.pick(TESTS)}:", "    break"])]
+                return [
+                    "while True:",
+                    *indented([self.act(), *body, f"if {self.pick(TESTS)}:", "    break"]),
+                ]
             case 2:
                 return ["i = 0", "while i < 2:", *indented(["i += 1", *body])]
         return [f"while {self.pick(SPINS)}:", *indented([self.act(), *body])]
@@ -400,7 +309,11 @@ class _Draw:
         makes_true = done.get(condition, "WRITE_ONCE(self).b = True")
         wake = self.chance(45)
         if self.sleeping == "Completion":
-            return [f"self.wq.{self.pick(['complete', 'complete_all'])}()"] if wake else ["self.wq.wait_for_completion()"]
+            return (
+                [f"self.wq.{self.pick(['complete', 'complete_all'])}()"]
+                if wake
+                else ["self.wq.wait_for_completion()"]
+            )
         if self.sleeping == "SeqCount":
             if wake:
                 return ["with self.wq:", *indented(self.block(1, depth - 1, False))]
@@ -417,12 +330,16 @@ class _Draw:
             lines = ["self.wq.prepare_to_wait()", f"while {condition}:", "    self.wq.schedule()",
                      "    self.wq.prepare_to_wait()", "self.wq.finish_wait()"]  # fmt: skip
             if self.chance(30):
-                lines = [f"while {condition}:", "    self.wq.prepare_to_wait()", "    self.wq.schedule()"]
+                lines = [
+                    f"while {condition}:",
+                    "    self.wq.prepare_to_wait()",
+                    "    self.wq.schedule()",
+                ]
             return lines
         announce = "set_current_state(TASK_UNINTERRUPTIBLE)"
         lines = ["self.wq.prepare_to_rcuwait()", announce, f"while {condition}:", "    schedule()",
                  f"    {announce}", "self.wq.finish_rcuwait()"]  # fmt: skip
         if self.chance(30):
-            lines = ["self.wq.prepare_to_rcuwait()", f"while {condition}:", f"    {announce}", "    schedule()",
-                     "self.wq.finish_rcuwait()"]  # fmt: skip
+            lines = ["self.wq.prepare_to_rcuwait()", f"while {condition}:", f"    {announce}",
+                     "    schedule()", "self.wq.finish_rcuwait()"]  # fmt: skip
         return lines

@@ -19,7 +19,9 @@ def impossible(
     scenario: Scenario, judgement: Judgement, seconds: float, seed: int
 ) -> tuple[list[str], int]:
     """Run *scenario*; return what the oracle calls unreachable, and how many states were compared."""
-    paths = [p for p, m in judgement.declared.members.items() if isinstance(m, Slot) and _is_ours(p)]
+    paths = [
+        p for p, m in judgement.declared.members.items() if isinstance(m, Slot) and _is_ours(p)
+    ]
     seen: set[Values] = set()
 
     def look(self: Scenario) -> bool:

@@ -62,9 +62,9 @@ def _of_node(node: ast.AST) -> Iterator[tuple[Callable[[], None], int]]:
                 inner = getattr(statement, "body", None)
                 if isinstance(statement, ast.If | ast.While | ast.For | ast.With):
                     assert isinstance(inner, list)
-                    yield _replace(value, i, inner), _size(statement) - sum(map(_size, inner))
+                    yield _replace(value, i, inner), _size(statement) - sum(_size(s) for s in inner)
                     if getattr(statement, "orelse", None):
-                        yield _clear(statement), sum(map(_size, statement.orelse))  # type: ignore[union-attr]
+                        yield _clear(statement), 1
         elif isinstance(value, list):
             for i, part in enumerate(value):
                 if isinstance(part, ast.keyword):

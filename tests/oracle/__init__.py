@@ -7,10 +7,10 @@ fixpoints over sets of states; no strongly connected component is computed anywh
 
 * ``declared``: what a file declares: variables, components, threads, properties
 * ``expressions``: an expression as a function of the state
-* ``code``: a thread as a list of operations, all calls inlined
+* ``inline``, ``code``: a thread as a list of operations, all calls inlined
 * ``space``: steps, and every reachable state
 * ``stuck``: deadlock, stuck thread, lost wakeup
-* ``forever``: livelock, starvation, ``@eventually``
+* ``fixpoints``, ``forever``: livelock, starvation, ``@eventually``
 * ``judge``: every verdict
 
 It understands a part of the language, and refuses the rest with :class:`Unsupported`.

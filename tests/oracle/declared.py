@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +92,17 @@ class Declared:
     library: set[int] = field(default_factory=set)
     """The functions (by ``id``) that are part of the locks and not of the file."""
 
+    matched: dict[str, frozenset[int]] = field(default_factory=dict)
+
+    def slots(self, pattern: str) -> frozenset[int]:
+        """Return the slots whose paths match a regular expression."""
+        if pattern not in self.matched:
+            slots = (m for m in self.members.values() if isinstance(m, Slot))
+            self.matched[pattern] = frozenset(
+                s.index for s in slots if re.fullmatch(pattern, s.path)
+            )
+        return self.matched[pattern]
+
     def method(self, component: str, name: str) -> ast.FunctionDef | None:
         """Return a method of the class of *component*."""
         cls = self.classes[self.class_of[component]]
@@ -127,7 +139,9 @@ def read(text: str) -> Declared:
             elif isinstance(node, ast.FunctionDef):
                 declared.functions[node.name] = node
             if library:
-                declared.library |= {id(n) for n in ast.walk(node) if isinstance(n, ast.FunctionDef)}
+                declared.library |= {
+                    id(n) for n in ast.walk(node) if isinstance(n, ast.FunctionDef)
+                }
     for alias in ("RawSpinLock", "Mutex"):
         declared.classes[alias] = declared.classes["SpinLock"]
     _threads(declared, declared.classes[scenario])

@@ -99,7 +99,7 @@ class Scope:
             path = None if base is None else join(base, node.attr)
         elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
             base = self.static_path(node.value)
-            path = None if base is None else f"{base}.{node.slice.value}"
+            path = None if base is None else f"{base}.{node.slice.value!r}"
         else:
             return None
         return path if path in self.declared.members else None
@@ -112,23 +112,27 @@ class Scope:
                 return True
         return any(self.touches_shared(child) for child in ast.iter_child_nodes(node))
 
-    def used(self, node: ast.AST) -> set[int]:
-        """Return the slots that *node* may read or write; of an array, all that a computed index may be."""
+    def used(self, node: ast.AST, thread: int = -1) -> set[int]:
+        """Return the slots that *node* may read or write when *thread* evaluates it.
+
+        Of an array, these are all elements that a computed index may name; ``current()`` names one.
+        """
         found: set[int] = set()
         for part in ast.walk(node):
-            if not isinstance(part, ast.Attribute | ast.Subscript):
-                continue
-            path = self.static_path(part)
-            if path is not None:
-                pattern = re.escape(path)
-            elif isinstance(part, ast.Attribute):
-                pattern = rf".+\.{part.attr}"
-            else:
-                base = self.static_path(part.value)
-                pattern = r".+\.\d+" if base is None else rf"{re.escape(base)}\.\d+"
-            slots = (m for m in self.declared.members.values() if isinstance(m, Slot))
-            found |= {slot.index for slot in slots if re.fullmatch(pattern, slot.path)}
+            if isinstance(part, ast.Attribute | ast.Subscript):
+                found |= self.declared.slots(self._pattern(part, thread))
         return found
+
+    def _pattern(self, node: ast.Attribute | ast.Subscript, thread: int) -> str:
+        path = self.static_path(node)
+        if path is not None:
+            return re.escape(path)
+        if isinstance(node, ast.Attribute):
+            base = f"task\\.{thread}" if is_call(node.value, "current") else ".+"
+            return rf"{base}\.{node.attr}"
+        array = self.static_path(node.value)
+        index = str(thread) if is_call(node.slice, "current") else r"\d+"
+        return rf"{'.+' if array is None else re.escape(array)}\.{index}"
 
     def is_marked(self, node: ast.AST) -> bool:
         """Return whether *node* is a variable that was declared with ``marked=True``."""
@@ -250,7 +254,9 @@ def location(node: ast.expr, scope: Scope) -> Location:
             owner = base(m)
             if owner is None:
                 raise Failed("out of range")
-            return f"task.{owner.index}.{name}" if isinstance(owner, Task) else join(owner.path, name)
+            return (
+                f"task.{owner.index}.{name}" if isinstance(owner, Task) else join(owner.path, name)
+            )
 
         return attribute
     if isinstance(node, ast.Subscript):

@@ -56,7 +56,9 @@ def again_and_again(
         for demand in demands:
             reached = before(edges, {e.source for e in edges if demand(e)})
             edges = [e for e in edges if e.source in reached and e.target in reached]
-        edges = cyclic(_without_unfair(cyclic(edges), options or {}))
+        edges = cyclic(edges)
+        if options:
+            edges = cyclic(_without_unfair(edges, options))
         if len(edges) == size:
             return edges
 
@@ -64,10 +66,26 @@ def again_and_again(
 def _without_unfair(edges: list[Edge], options: Options) -> list[Edge]:
     """Return *edges* without the steps whose other options cannot be taken again and again."""
     present = set(edges)
+    after: dict[int, list[int]] = {}
+    for edge in edges:
+        after.setdefault(edge.source, []).append(edge.target)
     unfair = set()
     for (state, thread), steps in options.items():
-        if steps is None or not set(steps) <= present:
+        if steps is None or not present.issuperset(steps):
             unfair.add((state, thread))
-        elif len(steps) > 1 and {e.target for e in steps} - before(edges, {state}):
+        elif len(steps) > 1 and not all(_leads(after, e.target, state) for e in steps):
             unfair.add((state, thread))
     return [e for e in edges if (e.source, e.thread) not in unfair]
+
+
+def _leads(after: dict[int, list[int]], state: int, goal: int) -> bool:
+    """Return whether a run from *state* reaches *goal*."""
+    seen, todo = {state}, [state]
+    while todo:
+        at = todo.pop()
+        if at == goal:
+            return True
+        fresh = [s for s in after.get(at, ()) if s not in seen]
+        seen.update(fresh)
+        todo += fresh
+    return False

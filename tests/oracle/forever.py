@@ -80,7 +80,9 @@ class Forever:
         if self._guess(edges, [*demands, taken], options, decided | {step}):
             return True
         avoided = [
-            e for e in edges if step not in self._queued(e.source) and step not in self._queued(e.target)
+            e
+            for e in edges
+            if step not in self._queued(e.source) and step not in self._queued(e.target)
         ]
         return self._guess(avoided, demands, options, decided)
 
@@ -104,7 +106,7 @@ class Forever:
         return {
             key: None if key in self.space.failing else steps
             for key, steps in self.out.items()
-            if key[1] in spinning
+            if key[1] in spinning and (len(steps) > 1 or key in self.space.failing)
         }
 
     def _demands(self, mode: Mode) -> list[Demand]:
@@ -114,7 +116,7 @@ class Forever:
         nests = enumerate(self.space.codes[mode.thread].inside)
         inner = [n for n, nest in nests if nest[-2:-1] == (mode.loop,)]
         moves: list[Demand] = [lambda e: e.thread == mode.thread]
-        return moves + [lambda e, n=n: e.thread == mode.thread and n not in e.loops for n in inner]  # type: ignore[misc]
+        return moves + [_outside(mode.thread, n) for n in inner]
 
     def ways_to_spin(self, thread: int) -> list[Mode]:
         """Return the loops with an exit that *thread* may stay in."""
@@ -159,3 +161,8 @@ class Forever:
         """Return whether a fair run has a false property in every state from some point on."""
         ends = (s for s in range(len(holds)) if not self.space.enabled[s] and not holds[s])
         return any(True for _ in ends) or self.run_exists([], lambda s: not holds[s])
+
+
+def _outside(thread: int, loop: int) -> Demand:
+    """Return the demand for steps of *thread* that are not all in *loop*."""
+    return lambda e: e.thread == thread and loop not in e.loops

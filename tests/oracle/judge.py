@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from oracle.code import property_of
 from oracle.declared import Declared, Task, read
 from oracle.expressions import Failed, Moment
 from oracle.forever import Forever
+from oracle.inline import property_of
 from oracle.space import Space, explore
 from oracle.stuck import Stuck, deadlocks, find_stuck, sleeps_in_vain, stuck_threads
 
@@ -101,7 +101,8 @@ def _findings(judgement: Judgement, forever: Forever) -> dict[str, set[str]]:
 def _kinds(judgement: Judgement, states: set[int], name: str) -> set[str]:
     """Return what a finding in one of *states* may be called."""
     return {
-        "lost wakeup" if sleeps_in_vain(judgement.space, judgement.stuck, s) else name for s in states
+        "lost wakeup" if sleeps_in_vain(judgement.space, judgement.stuck, s) else name
+        for s in states
     }
 
 

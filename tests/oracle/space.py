@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from oracle.code import Code, code_of, property_of
+from oracle.code import Code
 from oracle.declared import Declared, Look, Task, Value
 from oracle.expressions import Blocked, Failed, Moment, outdated
+from oracle.inline import code_of, property_of
 
 Place = tuple[int, tuple[Value, ...]]
 """Where a thread stands: number of the operation that comes next, and the local variables that matter."""
@@ -85,7 +86,7 @@ def explore(declared: Declared, limit: int) -> Space:
     :raises TooLarge: if it has more than *limit* states.
     :raises Failed: if a thread fails before its first step.
     """
-    codes = [code_of(declared, t) for t in declared.threads]
+    codes = [code_of(declared, i) for i in range(len(declared.threads))]
     space = Space(codes, executed=[set() for _ in codes])
     read = set().union(*(property_of(declared, p)[1] for p in declared.properties))
     for code in codes:
@@ -181,7 +182,9 @@ def _changes(slots: set[int], before: tuple[Value, ...], after: tuple[Value, ...
     return any(before[slot] != after[slot] for slot in slots)
 
 
-def _after(space: Space, places: tuple[Place, ...], thread: int, taken: _Taken) -> tuple[Place, ...]:
+def _after(
+    space: Space, places: tuple[Place, ...], thread: int, taken: _Taken
+) -> tuple[Place, ...]:
     """Return where all threads stand after a step."""
     after = list(places)
     after[thread] = taken.place

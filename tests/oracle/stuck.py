@@ -65,7 +65,9 @@ def deadlocks(space: Space, stuck: Stuck) -> set[int]:
     moving = {e.source for e in space.edges if stuck.by_others(e)}
     can_move = before(space.edges, moving)
     found = {s for s in range(count) if stuck.threads[s] and s not in can_move}
-    return found | _others_run_on(space, stuck, {s for s in range(count) if len(stuck.threads[s]) > 1})
+    return found | _others_run_on(
+        space, stuck, {s for s in range(count) if len(stuck.threads[s]) > 1}
+    )
 
 
 def stuck_threads(space: Space, stuck: Stuck) -> set[int]:
