@@ -6,10 +6,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from quiesce.compiler import ir
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "quiesce"
@@ -26,6 +29,7 @@ LONG_FUNCTIONS = {
     "explorer/native/interpret.py": _KERNEL,
     "explorer/native/expand.py": _KERNEL,
     "explorer/native/graph_kernels.py": _KERNEL,
+    "explorer/native/stuck_kernels.py": _KERNEL,
     "explorer/native/canonical.py": _KERNEL,
     "lockdep/watch_locks.py": "a class that is made for a base given at run time, method by method",
 }
@@ -276,3 +280,38 @@ def test_commands_start_without_what_they_do_not_need(command: str, unwanted: se
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert unwanted.isdisjoint(done.stderr.split())
+
+
+# --- Nodes of the intermediate representation ------------------------------------------------------------
+
+_NODES = frozenset(
+    c.__name__ for union in (ir.Op, ir.Expr) for c in typing.get_args(union)
+)  # fmt: skip
+
+
+def matches_over_nodes() -> Iterator[tuple[Path, ast.Match]]:
+    for path in sorted((ROOT / "src" / "quiesce").rglob("*.py")):
+        for found in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(found, ast.Match) and any(
+                isinstance(case.pattern, ast.MatchClass)
+                and isinstance(case.pattern.cls, ast.Name)
+                and case.pattern.cls.id in _NODES
+                for case in found.cases
+            ):
+                yield path, found
+
+
+def test_a_node_that_is_forgotten_is_an_error_of_types() -> None:
+    """A match over nodes names them all and ends in ``assert_never``; or it says what any other shape means.
+
+    mypy then refuses a node that is new. A match that looks for one shape gives the others a meaning in
+    an explicit ``case _``, which is right for a node that is new, too.
+    """
+    silent, exhaustive = [], 0
+    for path, found in matches_over_nodes():
+        last = found.cases[-1]
+        if not isinstance(last.pattern, ast.MatchAs) or last.pattern.pattern is not None:
+            silent.append(f"{path.name}:{found.lineno}")
+        exhaustive += "assert_never" in ast.unparse(last)
+    assert silent == []
+    assert exhaustive >= 20

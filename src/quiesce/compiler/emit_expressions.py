@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from quiesce.compiler import opcodes as oc
 from quiesce.compiler.instruction_table import LARGEST, Assembler, Operand, Register, Target
 from quiesce.compiler.intervals import value_bounds
@@ -91,6 +93,13 @@ class Emitter:
                 self.out.put(oc.MOVE, result, self.value(otherwise))
                 self.out.here(end)
                 return result
+            case Unary() | Binary():
+                return self._truth(expr)
+            case _:
+                assert_never(expr)
+
+    def _truth(self, expr: Expr) -> Operand:
+        """Emit what computes the truth of *expr*, 0 or 1."""
         result, false, end = self.temporary(), Target(), Target()
         self.skip_unless(expr, false)
         self.out.put(oc.MOVE, result, self.out.constant(1))
@@ -147,7 +156,8 @@ class Emitter:
                 return self.current
             case Binary(op="-", left=Current(), right=Const(value=value)) if self.current:
                 return self.current - value
-        return None
+            case _:
+                return None
 
     def static_cell(self, address: Address) -> int | None:
         """Return the cell that *address* names, if that is known and in range."""
@@ -210,6 +220,10 @@ class Emitter:
             case Binary(op="==" | "!=" as op, left=left, right=right):
                 if self.compare_field(left, right, target, when == (op == "==")):
                     return
+            case Local() | Current() | Load() | Unary() | Binary() | IfElse():
+                pass
+            case _:
+                assert_never(expr)
         register = self.value(expr)
         self.out.put(oc.IF if when else oc.UNLESS, register, target)
 

@@ -9,6 +9,8 @@ with the change of location that ends the step: taking a lock is two instruction
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from quiesce.compiler import opcodes as oc
 from quiesce.compiler.emit_expressions import Emitter
 from quiesce.compiler.instruction_table import WORD_MASK, Assembler, Register, Table, Target
@@ -159,6 +161,8 @@ class _ThreadEmitter(Emitter):
                     self.indices(lock.terms, self._zero())
             case Begin() | End() | LockEvent() | Halt():
                 pass
+            case _:
+                assert_never(op)
 
     def _zero(self) -> Register:
         register = self.temporary()
@@ -197,7 +201,8 @@ class _ThreadEmitter(Emitter):
                 )  # fmt: skip
                 self.note(cell, True, op.marked)
                 return True
-        return False
+            case _:
+                return False
 
     def _store_value(
         self, place: Field, value: Expr, limits: Interval, noting: tuple[int, bool] | None = None
@@ -304,6 +309,8 @@ def _property(assembler: Assembler, code: Code) -> int:
                 out.here(fine)
             case Begin() | End() | LockEvent() | Halt():
                 pass
-            case _:
+            case Store() | Bump() | Await() | Choose():
                 raise NotPackable(f"a property with {type(op).__name__}")
+            case _:
+                assert_never(op)
     return start

@@ -19,6 +19,7 @@ from quiesce.compiler.ir import (
     Label,
     Marks,
     Op,
+    Operation,
     SetLocal,
     Slot,
     Term,
@@ -123,7 +124,7 @@ class Emitter:
     def __init__(self, layout: Layout, diagnostics: set[Diagnostic]) -> None:
         self.layout = layout
         self.diagnostics = diagnostics
-        self.ops: list[Op] = []
+        self.ops: list[Op | Mark] = []
         self.slots: list[Slot] = []
         self.marks = Marks()
         self.frames: list[Frame] = []
@@ -172,7 +173,7 @@ class Emitter:
 
     def place_label(self, label: Label) -> None:
         """Let *label* name the next operation."""
-        self.ops.append(_Mark(label, **self.at))
+        self.ops.append(Mark(label, **self.at))
         self.reachable = self.reachable or label in self._jumped_to
 
     def new_slot(self, name: str, type_: Type) -> int:
@@ -196,7 +197,7 @@ class Emitter:
         raise Refused
 
 
-class _Mark(Op):
+class Mark(Operation):
     """A label's position, until :func:`resolve_labels` removes it."""
 
     __slots__ = ("label",)
@@ -206,11 +207,11 @@ class _Mark(Op):
         self.label = label
 
 
-def resolve_labels(ops: list[Op]) -> list[Op]:
+def resolve_labels(ops: list[Op | Mark]) -> list[Op]:
     """Return *ops* without the marks, every label knowing its position."""
     kept: list[Op] = []
     for op in ops:
-        if isinstance(op, _Mark):
+        if isinstance(op, Mark):
             op.label.position = len(kept)
         else:
             kept.append(op)

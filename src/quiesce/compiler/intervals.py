@@ -7,6 +7,8 @@ never be too narrow: what is enforced (a variable's range) is where it starts fr
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from quiesce.compiler.ir import (
     Binary,
     Const,
@@ -55,4 +57,5 @@ def value_bounds(expr: Expr, program: Program, locals_: list[Interval]) -> Inter
             a = value_bounds(left, program, locals_)
             b = value_bounds(right, program, locals_)
             return arithmetic(op, a, b)
-    raise AssertionError(f"{type(expr).__name__} has no bounds")
+        case _:
+            assert_never(expr)

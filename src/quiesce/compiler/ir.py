@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from quiesce.errors import Loc
 
@@ -153,8 +154,8 @@ class Label:
 
 
 @dataclass(slots=True, kw_only=True)
-class Op:
-    """Base of all operations.
+class Operation:
+    """What all operations have.
 
     :param loc: the statement it comes from.
     :param statement: number of the (inlined) statement; operations of one statement share it.
@@ -165,7 +166,7 @@ class Op:
 
 
 @dataclass(slots=True)
-class SetLocal(Op):
+class SetLocal(Operation):
     """``%slot = value``"""
 
     slot: int
@@ -173,7 +174,7 @@ class SetLocal(Op):
 
 
 @dataclass(slots=True)
-class Store(Op):
+class Store(Operation):
     """Write a shared cell; a value outside *low*..*high* is a violation."""
 
     address: Address
@@ -184,7 +185,7 @@ class Store(Op):
 
 
 @dataclass(slots=True)
-class Bump(Op):
+class Bump(Operation):
     """Increment a version: no holder's snapshot is the current one any more."""
 
     version: int
@@ -192,7 +193,7 @@ class Bump(Op):
 
 
 @dataclass(slots=True)
-class Await(Op):
+class Await(Operation):
     """The step has not happened unless *condition* is true.
 
     :param again: the condition of the innermost ``while`` around it, if it has one: what a sleeper
@@ -204,7 +205,7 @@ class Await(Op):
 
 
 @dataclass(slots=True)
-class Choose(Op):
+class Choose(Operation):
     """``%slot = any of options``: the environment decides."""
 
     slot: int
@@ -212,7 +213,7 @@ class Choose(Op):
 
 
 @dataclass(slots=True)
-class Check(Op):
+class Check(Operation):
     """A violation unless *condition* is true: an ``assert``."""
 
     condition: Expr
@@ -220,14 +221,14 @@ class Check(Op):
 
 
 @dataclass(slots=True)
-class Jump(Op):
+class Jump(Operation):
     """Go on at *target*."""
 
     target: Label
 
 
 @dataclass(slots=True)
-class Branch(Op):
+class Branch(Operation):
     """Go on at *target* unless *condition* is true."""
 
     condition: Expr
@@ -235,7 +236,7 @@ class Branch(Op):
 
 
 @dataclass(slots=True)
-class Begin(Op):
+class Begin(Operation):
     """An atomic region begins.
 
     :param label: how a trace names it, ``spin_lock(&kvm->mn_invalidate_lock)``.
@@ -249,12 +250,12 @@ class Begin(Op):
 
 
 @dataclass(slots=True)
-class End(Op):
+class End(Operation):
     """The atomic region ends."""
 
 
 @dataclass(slots=True)
-class LockEvent(Op):
+class LockEvent(Operation):
     """What lockdep is told: *action* is ``acquire`` or ``release``; *read* 0, 1 or 2.
 
     :param stack: the names of the functions around it, innermost first, the thread's own last.
@@ -268,8 +269,26 @@ class LockEvent(Op):
 
 
 @dataclass(slots=True)
-class Halt(Op):
+class Halt(Operation):
     """The thread has finished."""
+
+
+Op = (
+    SetLocal
+    | Store
+    | Bump
+    | Await
+    | Choose
+    | Check
+    | Jump
+    | Branch
+    | Begin
+    | End
+    | LockEvent
+    | Halt
+)
+"""An operation. Whatever tells operations apart ends in ``assert_never``, so that one that was forgotten is
+an error of types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,27 +361,63 @@ def operands(op: Op) -> tuple[Expr, ...]:
             return options
         case LockEvent(lock=lock):
             return tuple(t.index for t in lock.terms)
-        case Begin(receiver=receiver) if receiver is not None:
-            return tuple(t.index for t in receiver.terms)
-    return ()
+        case Begin(receiver=receiver):
+            return () if receiver is None else tuple(t.index for t in receiver.terms)
+        case Bump() | Jump() | End() | Halt():
+            return ()
+        case _:
+            assert_never(op)
+
+
+def assigned(op: Op) -> int | None:
+    """Return the slot of the local variable that *op* assigns, if it assigns one."""
+    match op:
+        case SetLocal(slot=slot) | Choose(slot=slot):
+            return slot
+        case (
+            Store() | Bump() | Await() | Check() | Jump() | Branch() | Begin() | End() | LockEvent() | Halt()
+        ):  # fmt: skip
+            return None
+        case _:
+            assert_never(op)
+
+
+def writes_memory(op: Op) -> bool:
+    """Whether *op* writes shared memory."""
+    match op:
+        case Store() | Bump():
+            return True
+        case (
+            SetLocal() | Choose() | Await() | Check() | Jump() | Branch() | Begin() | End() | LockEvent()
+            | Halt()
+        ):  # fmt: skip
+            return False
+        case _:
+            assert_never(op)
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """Return the expressions that *expr* is made of."""
+    match expr:
+        case Load(address=address):
+            return tuple(term.index for term in address.terms)
+        case Unary(operand=operand):
+            return (operand,)
+        case Binary(left=left, right=right):
+            return left, right
+        case IfElse(condition=condition, then=then, otherwise=otherwise):
+            return condition, then, otherwise
+        case Const() | Local() | Current() | VersionRead():
+            return ()
+        case _:
+            assert_never(expr)
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
     """Yield *expr* and all below it."""
     yield expr
-    match expr:
-        case Load(address=address):
-            for term in address.terms:
-                yield from walk(term.index)
-        case Unary(operand=operand):
-            yield from walk(operand)
-        case Binary(left=left, right=right):
-            yield from walk(left)
-            yield from walk(right)
-        case IfElse(condition=condition, then=then, otherwise=otherwise):
-            yield from walk(condition)
-            yield from walk(then)
-            yield from walk(otherwise)
+    for child in children(expr):
+        yield from walk(child)
 
 
 def touches_memory(expr: Expr) -> bool:
@@ -372,14 +427,20 @@ def touches_memory(expr: Expr) -> bool:
 
 def successors(ops: list[Op], position: int) -> tuple[int, ...]:
     """Return the positions that control may go to after ``ops[position]``."""
-    match ops[position]:
+    op = ops[position]
+    match op:
         case Halt():
             return ()
         case Jump(target=target):
             return (target.position,)
         case Branch(target=target):
             return (position + 1, target.position)
-    return (position + 1,)
+        case (
+            SetLocal() | Store() | Bump() | Await() | Choose() | Check() | Begin() | End() | LockEvent()
+        ):  # fmt: skip
+            return (position + 1,)
+        case _:
+            assert_never(op)
 
 
 def reachable(ops: list[Op]) -> list[bool]:
@@ -440,4 +501,7 @@ def _show(op: Op) -> str:
             return f"begin {label}"
         case LockEvent(action=action, lock=lock, read=read):
             return f"{action} {lock} read={read}"
-    return type(op).__name__.lower()
+        case End() | Halt():
+            return type(op).__name__.lower()
+        case _:
+            assert_never(op)

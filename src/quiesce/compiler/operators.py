@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from quiesce.compiler.frames import ONE
+from quiesce.compiler.frames import ONE, Mark
 from quiesce.compiler.ir import (
     Binary,
     Branch,
@@ -201,7 +201,7 @@ class OperatorReader(MemberReader):
                 value = Dynamic(IfElse(test, b, a) if is_and else IfElse(test, a, b), type_)
         return value
 
-    def _apart(self, read: Callable[[], Any]) -> tuple[Any, list[Op]]:
+    def _apart(self, read: Callable[[], Any]) -> tuple[Any, list[Op | Mark]]:
         """Do *read*; return its result, and what it emitted, which is held back."""
         outer, self.ops = self.ops, []
         try:
@@ -211,7 +211,13 @@ class OperatorReader(MemberReader):
             self.ops = outer
 
     def _guarded(
-        self, left: Value, is_and: bool, emitted: list[Op], right: Value, type_: Type, node: ast.AST
+        self,
+        left: Value,
+        is_and: bool,
+        emitted: list[Op | Mark],
+        right: Value,
+        type_: Type,
+        node: ast.AST,
     ) -> Dynamic:
         """Emit the operations of the right operand so that they only happen where Python's would."""
         result = self.temporary(self.coerce(left, type_, node), type_)

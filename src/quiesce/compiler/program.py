@@ -16,7 +16,6 @@ from quiesce.compiler.atomic_steps import (
     expression_versions,
     find_locations,
 )
-from quiesce.compiler.frames import resolve_labels
 from quiesce.compiler.ir import Choose, Code, SetLocal, dump, operands, successors
 from quiesce.compiler.layout import Cell, Layout
 from quiesce.compiler.liveness import live_slots
@@ -203,18 +202,14 @@ def _read_thread(
     layout: Layout, diagnostics: set[Diagnostic], scenario: Scenario, spec: ThreadSpec
 ) -> Code:
     method = Method(spec.method, Component(scenario), _defining_class(scenario, spec.kind))
-    code = Reader(layout, diagnostics).read_thread(method)
-    code.ops = resolve_labels(code.ops)
-    return code
+    return Reader(layout, diagnostics).read_thread(method)
 
 
 def _read_property(layout: Layout, diagnostics: set[Diagnostic], spec: PropertySpec) -> Code:
     name = spec.method.__name__
     defining = _defining_class(spec.component, name)
     method = Method(spec.method, Component(spec.component), defining)
-    code = Reader(layout, diagnostics).read_property(method)
-    code.ops = resolve_labels(code.ops)
-    return code
+    return Reader(layout, diagnostics).read_property(method)
 
 
 def _defining_class(component: Protocol, name: str) -> type:

@@ -11,6 +11,7 @@ violation like any other, so widening never hides a value.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from typing import assert_never
 
 from quiesce.compiler.ir import (
     Binary,
@@ -132,7 +133,8 @@ def interval(expr: Expr, slots: list[Interval | None], layout: Layout) -> Interv
                 return 0, 1
             a, b = interval(left, slots, layout), interval(right, slots, layout)
             return None if a is None or b is None else arithmetic(op, a, b)
-    return None
+        case _:
+            assert_never(expr)
 
 
 def arithmetic(op: str, a: Interval, b: Interval) -> Interval:

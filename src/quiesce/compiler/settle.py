@@ -16,18 +16,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from quiesce.compiler.frames import ONE, Emitter
 from quiesce.compiler.ir import (
     Address,
     Binary,
+    Const,
     Current,
     Expr,
     IfElse,
     Load,
     Local,
     Term,
+    Unary,
     VersionRead,
     touches_memory,
     walk,
@@ -167,7 +169,10 @@ class Settler(Emitter):
                 a = self._type_of_expr(then) or NoneType()
                 b = self._type_of_expr(otherwise) or NoneType()
                 return join(a, b)
-        return None
+            case Const() | VersionRead() | Unary() | Binary():
+                return None
+            case _:
+                assert_never(expr)
 
     def look(self, version: VersionPlace) -> Dynamic:
         """Take a snapshot of a version, now."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from quiesce.compiler.calls import atomic_mark, count_stores
 from quiesce.compiler.flow import FlowReader, names_bound
-from quiesce.compiler.frames import Frame, Known, Loop, Refused
+from quiesce.compiler.frames import Frame, Known, Loop, Refused, resolve_labels
 from quiesce.compiler.ir import (
     Binary,
     Branch,
@@ -68,7 +68,7 @@ class Reader(FlowReader):
                 self.emit(End(**self.at))
             self.frames.pop()
         self.emit(Halt(**self.at))
-        return Code(method.function.__name__, self.ops, self.slots, self.marks)
+        return Code(method.function.__name__, resolve_labels(self.ops), self.slots, self.marks)
 
     def read_property(self, method: Method) -> Code:
         """Return the operations of a property: all atomic, the answer in slot 0, which is named."""
@@ -84,7 +84,7 @@ class Reader(FlowReader):
                 pass
             self.frames.pop()
         self.emit(Halt(**self.at))
-        return Code(method.function.__name__, self.ops, self.slots, self.marks)
+        return Code(method.function.__name__, resolve_labels(self.ops), self.slots, self.marks)
 
     def _enter(self, method: Method) -> Frame | None:
         """Begin to read *method*, which is called by nobody; None if it cannot be."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from quiesce.compiler.ir import (
     Address,
@@ -152,6 +153,8 @@ class Evaluator:
                 then = self.expression(expr.then, op)
                 otherwise = self.expression(expr.otherwise, op)
                 return lambda w, b: then(w, b) if test(w, b) else otherwise(w, b)
+            case _:
+                assert_never(expr)
 
     def _local(self, slot: int) -> Evaluate:
         if slot in self.places:
@@ -307,7 +310,8 @@ class Evaluator:
                 return self._lock_event(op, self.record, after)
             case Begin() | End() | LockEvent() | Halt():
                 return lambda w, b: after
-        raise AssertionError(f"{type(op).__name__} has no meaning")
+            case _:
+                assert_never(op)
 
     def assign(self, slot: int) -> Callable[[Vector, int, int], None]:
         """Return the closure that sets local *slot*."""

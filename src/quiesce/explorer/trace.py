@@ -10,7 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from quiesce.compiler.atomic_steps import lock_waited_for
-from quiesce.compiler.ir import Begin, LockEvent, SetLocal, Store, operands, touches_memory
+from quiesce.compiler.ir import (
+    Begin,
+    Bump,
+    Check,
+    End,
+    LockEvent,
+    SetLocal,
+    Store,
+    operands,
+    touches_memory,
+)
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.compiler.types import Type, show
@@ -159,11 +169,11 @@ def _actions(record: Record) -> list[Action]:
         if isinstance(op, Begin):
             found.append(Action(op.label, op.loc))
             inside = True
-        elif type(op).__name__ == "End":
+        elif isinstance(op, End):
             inside = False
         elif not inside and op.statement not in seen:
             touches = isinstance(op, Store) or any(touches_memory(x) for x in operands(op))
-            if touches or type(op).__name__ in ("Bump", "Check"):
+            if touches or isinstance(op, Bump | Check):
                 seen.add(op.statement)
                 found.append(Action(statement_text(op.loc), op.loc))
     if not found and record.ops:

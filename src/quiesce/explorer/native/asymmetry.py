@@ -9,18 +9,25 @@ than through the task. Anything that cannot be followed tells all tasks apart.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from quiesce.compiler.ir import (
     Address,
     Await,
+    Begin,
     Binary,
     Branch,
+    Bump,
     Check,
     Choose,
     Code,
     Const,
     Current,
+    End,
     Expr,
+    Halt,
     IfElse,
+    Jump,
     Load,
     Local,
     LockEvent,
@@ -28,6 +35,7 @@ from quiesce.compiler.ir import (
     SetLocal,
     Store,
     Unary,
+    VersionRead,
     walk,
 )
 from quiesce.compiler.program import Program
@@ -100,9 +108,11 @@ class _Follower:
                 self._plain(condition)
             case Branch(condition=condition):
                 self._plain(condition)
-            case LockEvent():
-                # What lockdep is told is no part of a state.
+            case LockEvent() | Bump() | Jump() | Begin() | End() | Halt():
+                # They assign nothing that could be a task; what lockdep is told is not part of a state.
                 pass
+            case _:
+                assert_never(op)
 
     def _assign(self, type_: object, value: Expr) -> None:
         if isinstance(type_, TaskType):
@@ -126,7 +136,10 @@ class _Follower:
                 return kinds.pop() if len(kinds) == 1 else "plain"
             case Binary(op="|" | "&", left=left, right=right):
                 return "set" if "set" in (self._kind(left), self._kind(right)) else "plain"
-        return "plain"
+            case Const() | VersionRead() | Unary() | Binary():
+                return "plain"
+            case _:
+                assert_never(expr)
 
     def _cell_type(self, address: Address) -> Type:
         return self.program.cells[address.base].type
@@ -149,8 +162,10 @@ class _Follower:
                 self._plain(condition)
                 self._task(then)
                 self._task(otherwise)
-            case _:
+            case Local() | Load() | VersionRead() | Unary() | Binary():
                 raise _Untracked
+            case _:
+                assert_never(expr)
 
     def _set(self, expr: Expr) -> None:
         """A set of tasks is expected."""
@@ -176,8 +191,10 @@ class _Follower:
                 self._plain(condition)
                 self._set(then)
                 self._set(otherwise)
-            case _:
+            case Current() | Local() | Load() | VersionRead() | Unary() | Binary():
                 raise _Untracked
+            case _:
+                assert_never(expr)
 
     def _plain(self, expr: Expr) -> None:
         """A value that names nobody is expected."""
@@ -228,6 +245,10 @@ class _Follower:
                 self._plain(condition)
                 self._plain(then)
                 self._plain(otherwise)
+            case VersionRead():
+                pass
+            case _:
+                assert_never(expr)
 
     # --- Addresses --------------------------------------------------------------------------------
 

@@ -9,14 +9,20 @@ matter is sorted away. Whatever is not understood counts as not symmetric.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import assert_never
 
 from quiesce.compiler.ir import (
     Address,
+    Await,
     Begin,
     Binary,
     Branch,
+    Bump,
+    Check,
+    Choose,
     Code,
     Const,
+    Current,
     End,
     Expr,
     Halt,
@@ -26,6 +32,7 @@ from quiesce.compiler.ir import (
     Local,
     LockEvent,
     SetLocal,
+    Store,
     Unary,
     VersionRead,
     walk,
@@ -83,8 +90,10 @@ class _Unroller:
                     return IfElse(test, then, self._from(target.position, env))
                 case Begin() | End() | LockEvent() | Halt():
                     pass
-                case _:
+                case Store() | Bump() | Await() | Choose() | Check():
                     raise _NotUnderstood
+                case _:
+                    assert_never(op)
             position += 1
 
     def _substituted(self, expr: Expr, env: dict[int, Expr]) -> Expr:
@@ -106,7 +115,11 @@ class _Unroller:
             case Load(address=address):
                 if any(isinstance(e, Local) for t in address.terms for e in walk(t.index)):
                     raise _NotUnderstood
-        return expr
+                return expr
+            case Const() | Current() | VersionRead():
+                return expr
+            case _:
+                assert_never(expr)
 
 
 def _normal(program: Program, expr: Expr, swap: dict[int, int]) -> Form:
@@ -133,7 +146,10 @@ def _normal(program: Program, expr: Expr, swap: dict[int, int]) -> Form:
             )
         case Binary(op=op, left=left, right=right):
             return _operator(program, op, left, right, swap)
-    raise _NotUnderstood
+        case Local() | Current():
+            raise _NotUnderstood
+        case _:
+            assert_never(expr)
 
 
 def _operator(program: Program, op: str, left: Expr, right: Expr, swap: dict[int, int]) -> Form:
