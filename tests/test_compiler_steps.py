@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quiesce.compiler.ir import dump
+from quiesce.compiler.ir_text import dump
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.compiler.ranges import arithmetic
 from quiesce.explorer import Options, check_reference

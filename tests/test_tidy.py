@@ -29,7 +29,6 @@ LONG_FUNCTIONS = {
     "explorer/native/interpret.py": _KERNEL,
     "explorer/native/expand.py": _KERNEL,
     "explorer/native/graph_kernels.py": _KERNEL,
-    "explorer/native/stuck_kernels.py": _KERNEL,
     "explorer/native/canonical.py": _KERNEL,
     "lockdep/watch_locks.py": "a class that is made for a base given at run time, method by method",
 }

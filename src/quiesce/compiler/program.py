@@ -16,7 +16,14 @@ from quiesce.compiler.atomic_steps import (
     expression_versions,
     find_locations,
 )
-from quiesce.compiler.ir import Choose, Code, SetLocal, dump, operands, successors
+from quiesce.compiler.ir import (
+    Choose,
+    Code,
+    SetLocal,
+    operands,
+    successors,
+)
+from quiesce.compiler.ir_text import dump
 from quiesce.compiler.layout import Cell, Layout
 from quiesce.compiler.liveness import live_slots
 from quiesce.compiler.loops import LoopNest
