@@ -380,3 +380,12 @@ def test_the_table_of_chains(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert chains(like_linux=True) == [False] * 6 + [True]
     assert not any(chains(like_linux=False))
+
+
+def test_what_was_reported_is_not_held_after_resume() -> None:
+    validator, task, (a, b) = setup("ab")
+    nest(validator, task, a, b)
+    validator.acquire(task, b)
+    assert validator.acquire(task, a) is not None
+    validator.resume()
+    assert [held.instance for held in task.held] == [b] and validator.report is None
