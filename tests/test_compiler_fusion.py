@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from native_oracle import load
 
+from quiesce.compiler import atomic_steps
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import SourceErrors
 from quiesce.explorer import Bounds, Options, check_reference
@@ -132,7 +133,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fusion")
 
 
-@settings(
+slow_settings = settings(
     max_examples=100,
     deadline=None,
     suppress_health_check=[
@@ -141,6 +142,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         HealthCheck.data_too_large,
     ],
 )
+
+
+@slow_settings
 @given(source=protocols())
 def test_fusion_changes_no_verdict(source: str, folder: Path) -> None:
     note(source)
@@ -149,7 +153,29 @@ def test_fusion_changes_no_verdict(source: str, folder: Path) -> None:
         fused, unfused = (compile_scenario(scenario(), fuse=f) for f in (True, False))
     except SourceErrors:
         assume(False)
-    with_, without = verdicts(fused), verdicts(unfused)
+    agree(fused, unfused)
+
+
+@slow_settings
+@given(source=protocols())
+def test_steps_that_end_where_paths_come_together_change_no_verdict(
+    source: str, folder: Path
+) -> None:
+    note(source)
+    scenario: type[Scenario] = load(folder, source).Generated
+    try:
+        fused = compile_scenario(scenario())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(atomic_steps, "MOST_OVERLAP", -1)
+            shorter = compile_scenario(scenario())
+    except SourceErrors:
+        assume(False)
+    agree(fused, shorter)
+
+
+def agree(one: Program, other: Program) -> None:
+    """Check that two programs of one source, cut into steps differently, have the same verdicts."""
+    with_, without = verdicts(one), verdicts(other)
     assert with_["no_data_race"] == without["no_data_race"]
     if with_["no_data_race"]:
         return
@@ -162,4 +188,4 @@ def test_fusion_changes_no_verdict(source: str, folder: Path) -> None:
     if not any(
         kind in ("broken invariant", "out of range", "failed assert") for kind in with_.values()
     ):
-        assert last_values(fused) == last_values(unfused)
+        assert last_values(one) == last_values(other)

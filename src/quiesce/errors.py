@@ -8,9 +8,11 @@ with exit code 2. Anything else that escapes is a defect of ours and ends with e
 
 from __future__ import annotations
 
+import os
 import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from quiesce.harmless import harmless, one_line
 
@@ -118,7 +120,32 @@ class SourceErrors(QuiesceError):
 def source_line(file: str, line: int) -> str | None:
     """Return line *line* (1-based) of *file* without its newline; None if it cannot be read."""
     try:
-        with tokenize.open(file) as opened:
-            return opened.read().split("\n")[line - 1]
+        return source_lines(file)[line - 1]
     except (OSError, SyntaxError, UnicodeDecodeError, IndexError):
         return None
+
+
+def source_lines(file: str) -> list[str]:
+    """Return the lines of a source file, as :func:`file_text` reads it."""
+    return _lines(file_text(file))
+
+
+def file_text(file: str) -> str:
+    """Return the text of a source file, in the encoding that it declares.
+
+    :raises OSError: it cannot be read.
+    """
+    seen = os.stat(file)
+    return _text(file, seen.st_mtime_ns, seen.st_size)
+
+
+@lru_cache(maxsize=256)
+def _text(file: str, changed: int, size: int) -> str:
+    """Read a file that was *changed* at that time: it may be edited while we run."""
+    with tokenize.open(file) as opened:
+        return opened.read()
+
+
+@lru_cache(maxsize=256)
+def _lines(text: str) -> list[str]:
+    return text.split("\n")

@@ -9,6 +9,8 @@ a property looks at, the end of the thread.
 * With fusion a step is: plain accesses, then one event. The next location lies before the first shared
   access after it; what touches no shared variable rides along with the step before.
 * Without fusion every statement that touches shared variables is a step, too.
+* Where many steps have a long way in common (a loop over a hundred cases, each with plain accesses), it
+  would be a part of each of them. Then paths that come together end a step, too.
 
 Why fusion is sound. In a program without data races, plain accesses commute with every step that
 other threads can take in between: they are both-movers, and any number of them followed by one other
@@ -21,9 +23,17 @@ state that is visited.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from quiesce.compiler.control_flow import (
+    Few,
+    break_loops,
+    explore,
+    joins,
+    next_stops,
+    overlap,
+)
 from quiesce.compiler.ir import (
     Await,
     Begin,
@@ -43,11 +53,15 @@ from quiesce.compiler.ir import (
     VersionRead,
     inside_atomic,
     operands,
+    reachable,
     successors,
     touches_memory,
     walk,
 )
 from quiesce.compiler.loops import LoopNest
+
+MOST_OVERLAP = 8
+"""How many steps an operation may be a part of, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +107,25 @@ def find_locations(
     }
     # A finished thread has a location too, so plain accesses before the end are a step of their own.
     starts = {0, *(i for i in events if isinstance(ops[i], Halt))}
+    touching = {i for i, op in enumerate(ops) if not inside[i] and _touches(op)}
     if fuse:
         after_events = [0, *(_after_event(ops, i) for i in events if not isinstance(ops[i], Halt))]
-        for position in after_events:
-            starts |= _first_shared(ops, position, events)
-        _break_loops(ops, inside, events, starts)
-        _one_event_each(ops, events, starts)
+        walked: set[int] = set()
+        starts |= _first_shared(ops, after_events, touching, events, walked)
+        _break_loops(ops, touching, events, starts)
+        _one_event_each(ops, touching, events, starts, walked)
     else:
         starts |= events
-        for i, op in enumerate(ops):
-            if not inside[i] and _touches(op) and _first_of_statement(ops, inside, events, i):
-                starts.add(i)
-        _break_loops(ops, inside, events, starts)
+        starts |= {i for i in touching if _first_of_statement(ops, inside, touching, events, i)}
+        _break_loops(ops, touching, events, starts)
+    if overlap(ops, starts) > MOST_OVERLAP:
+        reached_at_all = reachable(ops)
+        starts |= {i for i in joins(ops) if reached_at_all[i] and not inside[i]}
+        _one_event_each(ops, touching, events, starts, set())
     while missing := nest.missing_locations(starts):
         starts |= missing
-    return [_location(ops, i, events, starts) for i in sorted(starts)]
+    reached = next_stops(ops, events | starts)
+    return [_location(ops, i, reached[i], events, starts) for i in sorted(starts)]
 
 
 def _is_event(
@@ -133,47 +151,33 @@ def _after_event(ops: list[Op], position: int) -> int:
     return position + 1
 
 
-def _first_shared(ops: list[Op], start: int, events: set[int]) -> set[int]:
-    """Return where control first meets shared memory or an event from *start*."""
-    return _explore(ops, start, lambda i: i in events or _touches(ops[i]))
+def _first_shared(
+    ops: list[Op], froms: Iterable[int], touching: set[int], events: set[int], walked: set[int]
+) -> set[int]:
+    """Return where control first meets shared memory or an event from *froms*.
+
+    :param walked: where such a walk has been; what it met there is not returned again.
+    """
+    return explore(ops, froms, lambda i: i in events or i in touching, walked)
 
 
-def _one_event_each(ops: list[Op], events: set[int], starts: set[int]) -> None:
+def _one_event_each(
+    ops: list[Op], touching: set[int], events: set[int], starts: set[int], walked: set[int]
+) -> None:
     """Where plain accesses may lead to different events, let the first of them be a step alone.
 
     A location then has one event, so that it is known what a thread there waits for.
     """
+    ahead = next_stops(ops, events)
     todo = list(starts - events - {0})
     while todo:
         position = todo.pop()
-        if len(_events_from(ops, position, events)) > 1:
-            for after in successors(ops, position):
-                new = _first_shared(ops, after, events) - starts
-                starts |= new
-                todo += new - events
-
-
-def _events_from(ops: list[Op], start: int, events: set[int]) -> set[int]:
-    """Return the events that control can meet next from *start*."""
-    return _explore(ops, start, lambda i: i in events)
-
-
-def _explore(ops: list[Op], start: int, stop: Callable[[int], bool]) -> set[int]:
-    """Return the positions where *stop* is first true on the ways from *start*."""
-    met: set[int] = set()
-    seen: set[int] = set()
-    todo = [start]
-    while todo:
-        i = todo.pop()
-        if i in seen:
-            continue
-        seen.add(i)
-        if stop(i):
-            met.add(i)
-        else:
-            # A branch or an assignment that reads nothing shared rides along.
-            todo += successors(ops, i)
-    return met
+        reached = ahead[position]
+        if reached is None or len(reached) > 1:
+            after = successors(ops, position)
+            new = _first_shared(ops, after, touching, events, walked) - starts
+            starts |= new
+            todo += new - events
 
 
 def has_marked_access(op: Op) -> bool:
@@ -189,7 +193,9 @@ def _touches(op: Op) -> bool:
     return isinstance(op, Store | Bump) or any(touches_memory(x) for x in operands(op))
 
 
-def _first_of_statement(ops: list[Op], inside: list[bool], events: set[int], position: int) -> bool:
+def _first_of_statement(
+    ops: list[Op], inside: list[bool], touching: set[int], events: set[int], position: int
+) -> bool:
     """Whether no operation of the same statement just before this one touches shared memory.
 
     A marked access in the middle of a statement is a step of its own, and so is what comes after it.
@@ -198,7 +204,7 @@ def _first_of_statement(ops: list[Op], inside: list[bool], events: set[int], pos
     for i in range(position - 1, -1, -1):
         if ops[i].statement != statement or inside[i] or i in events:
             return True
-        if _touches(ops[i]):
+        if i in touching:
             return False
     return True
 
@@ -244,33 +250,24 @@ def expression_versions(expr: Expr) -> set[int]:
     return {e.version for e in walk(expr) if isinstance(e, VersionRead)}
 
 
-def _break_loops(ops: list[Op], inside: list[bool], events: set[int], starts: set[int]) -> None:
+def _break_loops(ops: list[Op], touching: set[int], events: set[int], starts: set[int]) -> None:
     """Put a location into each loop that touches memory and could run without passing one.
 
     Such a loop polls plain variables. Without a location others would never come in.
     """
-    for i, op in enumerate(ops):
-        if inside[i] or i in starts or i in events or not _touches(op):
-            continue
-        seen: set[int] = set()
-        todo = list(successors(ops, i))
-        while todo:
-            j = todo.pop()
-            if j == i:
-                starts.add(i)
-                break
-            if j not in seen and j not in starts and j not in events:
-                seen.add(j)
-                todo += successors(ops, j)
+    free = set(range(len(ops))) - starts - events
+    starts |= break_loops(ops, free, touching & free)
 
 
-def _location(ops: list[Op], position: int, events: set[int], starts: set[int]) -> Location:
-    reached = _explore(ops, position, lambda i: i in events or (i in starts and i != position))
+def _location(
+    ops: list[Op], position: int, reached: Few, events: set[int], starts: set[int]
+) -> Location:
+    """Return the location at *position*, after which control first meets *reached*: events and locations."""
     event = -1
     if position in events:
         event = position
-    elif len(reached) == 1 and not reached <= starts:
-        (event,) = reached
+    elif reached is not None and len(reached - {position}) == 1 and not reached <= starts:
+        (event,) = reached - {position}
     label, waits, queued = "", False, False
     if event >= 0:
         begin = ops[event]

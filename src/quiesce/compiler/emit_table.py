@@ -39,7 +39,7 @@ from quiesce.compiler.ir import (
 from quiesce.compiler.pack_state import Field, NotPackable, Packing
 from quiesce.compiler.program import Program, Thread, ThreadKind
 from quiesce.compiler.ranges import Interval
-from quiesce.compiler.types import IntType, SnapshotType, Type, bounds
+from quiesce.compiler.types import IntType, Type, bounds
 
 PROPERTY_RANGE = (-(1 << 30), 1 << 30)
 """What a local integer of a property is held to here; the reference has no bound for those."""
@@ -138,7 +138,7 @@ class _ThreadEmitter(Emitter):
             case Store():
                 self._store(op)
             case Bump():
-                self._bump(op)
+                self._bump(op, position)
             case Await(condition=condition):
                 go = Target()
                 self.skip_if(condition, go)
@@ -221,16 +221,15 @@ class _ThreadEmitter(Emitter):
             self.note(noting[0], True, noting[1])
         self.out.put(oc.STORE, register, place.word, place.shift, place.mask, place.low)
 
-    def _bump(self, op: Bump) -> None:
+    def _bump(self, op: Bump, position: int) -> None:
         self.note_version(op.version, True, op.marked)
         masks: dict[int, tuple[int, int]] = {}
         for holder in self.program.snapshot_holders(op.version):
             self._constant_bits(masks, self.fields[holder], 0)
         for word, (keep, bits) in sorted(masks.items()):
             self.out.put(oc.SET_BITS, word, keep, bits)
-        for slot, declared in enumerate(self.kind.code.slots):
-            if declared.type == SnapshotType(op.version) and slot not in self.kind.places:
-                self.out.put(oc.MOVE, Register(slot), self.out.constant(0))
+        for slot in self.kind.cleared[position]:
+            self.out.put(oc.MOVE, Register(slot), self.out.constant(0))
 
     def _choose(self, op: Choose) -> None:
         registers = [self.value(option) for option in op.options]

@@ -8,7 +8,7 @@ one on all of them, and stands for a component or a constant only if that is the
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from quiesce.compiler.assignments import AssignmentReader
 from quiesce.compiler.frames import Frame, Known
@@ -92,34 +92,42 @@ class FlowReader(AssignmentReader):
 
     # --- What is known of the local names -----------------------------------------------------------
 
-    def known(self) -> Known:
-        """Return what is known of the local names here."""
-        return Known(set(self.frame.assigned), dict(self.frame.env))
+    def known(self, names: set[str]) -> Known:
+        """Return what is known of *names* here."""
+        frame = self.frame
+        return Known(names & frame.assigned, {n: frame.env[n] for n in names if n in frame.env})
 
-    def ways_here(self) -> list[Known]:
-        """Return what is known here, if control can come here at all."""
-        return [self.known()] if self.reachable else []
+    def ways_here(self, names: set[str]) -> list[Known]:
+        """Return what is known of *names* here, if control can come here at all."""
+        return [self.known(names)] if self.reachable else []
 
-    def join_ways(self, ways: Sequence[Known]) -> None:
+    def join_ways(self, names: set[str], ways: Sequence[Known]) -> None:
         """Go on where several ways come together; nothing changes if there is none.
 
         Only what all of them assigned has a value, and a name stands for something only if it does on
         all of them.
+
+        :param names: those that are assigned on some way since it left the others.
         """
         if not ways:
             return
         frame = self.frame
-        frame.assigned = set.intersection(*(w.assigned for w in ways))
+        frame.assigned -= names
+        frame.assigned |= set.intersection(*(w.assigned for w in ways))
         env = dict(ways[0].env)
         for way in ways[1:]:
             for name, value in way.env.items():
                 env[name] = self._both(env.get(name, value), value)
-        frame.env = env
-        frame.slots = {
-            name: value.expr.slot
-            for name, value in env.items()
-            if isinstance(value, Dynamic) and isinstance(value.expr, Local) and name in frame.slots
-        }
+        for name in names:
+            value_ = env.get(name)
+            if value_ is None:
+                frame.env.pop(name, None)
+            else:
+                frame.env[name] = value_
+            if not isinstance(value_, Dynamic) or not isinstance(value_.expr, Local):
+                frame.slots.pop(name, None)
+            elif name in frame.slots:
+                frame.slots[name] = value_.expr.slot
 
     def _both(self, one: Value, other: Value) -> Value:
         """Return what a name stands for that is *one* on one way and *other* on another."""
@@ -136,22 +144,22 @@ class FlowReader(AssignmentReader):
                 return Tuple(items)
         return Ambiguous()
 
-    def enter_loop(self, bodies: Iterable[ast.AST]) -> dict[str, int]:
+    def enter_loop(self, names: set[str]) -> dict[str, int]:
         """Prepare to read a loop's body: a name that it binds may stand for what it bound last time.
 
-        :return: the slots of the local variables, for :meth:`next_round`.
+        :param names: the names that the body binds.
+        :return: the slots of those that are local variables, for :meth:`next_round`.
         """
         frame = self.frame
-        bound = {name for body in bodies for name in names_bound(body)}
-        for name in bound & frame.env.keys() - frame.slots.keys():
-            if not _has_slots(frame.env[name]):
+        for name in names:
+            if name in frame.env and name not in frame.slots and not _has_slots(frame.env[name]):
                 frame.env[name] = Ambiguous()
-        return dict(frame.slots)
+        return {name: frame.slots[name] for name in names if name in frame.slots}
 
     def next_round(self, slots: dict[str, int], node: ast.AST) -> None:
         """Refuse a name that stands for something else in the next round than in the first."""
-        for name, slot in self.frame.slots.items():
-            if slots.get(name, slot) != slot:
+        for name, slot in sorted(slots.items(), key=lambda item: item[1]):
+            if self.frame.slots.get(name, slot) != slot:
                 self.refuse(
                     node, "alias", f"`{name}` stands for an element of another array after each round",
                     "a local name for a component or a constant is replaced by it where it stands",
@@ -166,10 +174,10 @@ def _has_slots(value: Value) -> bool:
     )
 
 
-def names_bound(node: ast.AST) -> set[str]:
-    """Return the names that *node* binds, by whichever construct."""
+def names_bound(*nodes: ast.AST) -> set[str]:
+    """Return the names that *nodes* bind, by whichever construct."""
     names: set[str] = set()
-    for inner in ast.walk(node):
+    for inner in (n for node in nodes for n in ast.walk(node)):
         if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
             names.add(inner.id)
         elif isinstance(inner, ast.alias):

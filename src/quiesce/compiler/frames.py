@@ -37,7 +37,7 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Known:
-    """What is known of the local names at one place: see :class:`Frame`."""
+    """What is known of some local names at one place: see :class:`Frame`."""
 
     assigned: set[str]
     env: dict[str, Value]
@@ -47,6 +47,7 @@ class Known:
 class Loop:
     """A loop being read: where ``break`` and ``continue`` go, and its condition if it has a pure one.
 
+    :param names: the local names that it assigns.
     :param at_break: what is known of the local names at each ``break``.
     :param at_next: the same for each ``continue``.
     """
@@ -55,6 +56,7 @@ class Loop:
     end: Label
     condition: Expr | None
     cleanups: int
+    names: set[str]
     at_break: list[Known] = field(default_factory=list)
     at_next: list[Known] = field(default_factory=list)
 

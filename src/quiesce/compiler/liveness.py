@@ -3,35 +3,80 @@
 
 from __future__ import annotations
 
-from quiesce.compiler.ir import Await, Choose, Code, Local, SetLocal, operands, successors, walk
+from collections import defaultdict
+
+from quiesce.compiler.ir import (
+    Await,
+    Choose,
+    Code,
+    Local,
+    SetLocal,
+    operands,
+    reachable,
+    successors,
+    walk,
+)
+
+Slots = frozenset[int]
 
 
-def live_slots(code: Code) -> list[frozenset[int]]:
+def live_slots(code: Code) -> list[Slots]:
     """Return for each operation the slots whose values may still be read from there on.
 
-    The textbook backward analysis (Aho, Lam, Sethi, Ullman: "Compilers", 9.2.5).
+    The textbook backward analysis (Aho, Lam, Sethi, Ullman: "Compilers", 9.2.5). Operations between
+    which nothing changes share one set.
     """
-    count = len(code.ops)
-    uses: list[set[int]] = []
-    for op in code.ops:
+    ops = code.ops
+    uses: list[Slots] = []
+    for op in ops:
         exprs = operands(op)
         if isinstance(op, Await) and op.again is not None:
             # What a sleeper will look at again is needed to tell a lost wakeup.
             exprs = (*exprs, op.again)
-        uses.append({e.slot for x in exprs for e in walk(x) if isinstance(e, Local)})
-    live: list[set[int]] = [set() for _ in range(count)]
+        uses.append(frozenset(e.slot for x in exprs for e in walk(x) if isinstance(e, Local)))
+    live: list[Slots] = [frozenset()] * len(ops)
     changed = True
     while changed:
         changed = False
-        for i in range(count - 1, -1, -1):
-            op = code.ops[i]
-            after: set[int] = set()
-            for s in successors(code.ops, i):
-                after |= live[s]
-            if isinstance(op, SetLocal | Choose):
-                after.discard(op.slot)
-            new = after | uses[i]
+        for i in range(len(ops) - 1, -1, -1):
+            after = _after(code, live, i)
+            op = ops[i]
+            if isinstance(op, SetLocal | Choose) and op.slot in after:
+                after -= {op.slot}
+            new = after if uses[i] <= after else after | uses[i]
             if new != live[i]:
                 live[i] = new
                 changed = True
-    return [frozenset(s) for s in live]
+    return live
+
+
+def _after(code: Code, live: list[Slots], position: int) -> Slots:
+    """Return what is live after an operation, on whichever path."""
+    first, *others = [live[s] for s in successors(code.ops, position)] or [frozenset[int]()]
+    for other in others:
+        if not other <= first:
+            first |= other
+    return first
+
+
+def live_together(code: Code, live: list[Slots]) -> dict[int, set[int]]:
+    """Return, for each local, those that need places of their own beside it, also in the middle of a step.
+
+    Two do if both are live somewhere, or if one is assigned where the other is live. Where both are live,
+    one of them was assigned while the other was live already, or nothing assigned them (in code that
+    is never reached).
+    """
+    beside: dict[int, set[int]] = defaultdict(set)
+    reached = reachable(code.ops)
+    for i, op in enumerate(code.ops):
+        after = _after(code, live, i)
+        assigned: Slots = frozenset([op.slot]) if isinstance(op, SetLocal | Choose) else frozenset()
+        for slot in assigned if reached[i] else after | assigned:
+            beside[slot] |= after
+            for other in after:
+                beside[other].add(slot)
+    for slot in live[0]:
+        beside[slot] |= live[0]
+    for slot, others in beside.items():
+        others.discard(slot)
+    return beside

@@ -151,8 +151,7 @@ class MemberReader(TypeRules):
 
     def _component_member(self, base: Component, name: str, node: ast.AST) -> Value | Place:
         component = base.template
-        declaration = component.declarations().get(name)
-        if declaration is not None and self.layout.is_placed(component, name):
+        if self.layout.is_placed(component, name):
             return self._variable(base, name, node)
         if name in component.__dict__:
             return self._plain_attribute(base, name, node)

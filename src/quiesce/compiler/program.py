@@ -16,24 +16,17 @@ from quiesce.compiler.atomic_steps import (
     expression_versions,
     find_locations,
 )
-from quiesce.compiler.ir import (
-    Choose,
-    Code,
-    SetLocal,
-    operands,
-    successors,
-)
+from quiesce.compiler.ir import Bump, Code, operands
 from quiesce.compiler.ir_text import dump
 from quiesce.compiler.layout import Cell, Layout
-from quiesce.compiler.liveness import live_slots
+from quiesce.compiler.liveness import live_slots, live_together
 from quiesce.compiler.loops import LoopNest
 from quiesce.compiler.ranges import find_ranges
-from quiesce.compiler.source import file_text
 from quiesce.compiler.statements import Reader
-from quiesce.compiler.types import SnapshotType, Type
+from quiesce.compiler.types import IntType, SnapshotType, Type
 from quiesce.compiler.values import Component, Method
 from quiesce.compiler.verify_ir import check_waits_before_writes, verify
-from quiesce.errors import Diagnostic, SourceErrors, UsageError
+from quiesce.errors import Diagnostic, SourceErrors, UsageError, file_text
 from quiesce.protocol import Protocol, Scenario
 from quiesce.protocol.scenario import PropertySpec, ThreadSpec
 
@@ -59,6 +52,8 @@ class ThreadKind:
     :param places: for each slot that is part of a state, its offset in the block.
     :param ranges: the (low, high) of every slot, stored or not.
     :param location_at: the number of the location at each position that has one.
+    :param cleared: for the position of each ``Bump``, the slots that hold a snapshot of the version within
+        a step and are no part of a state.
     :param nest: the loops of the source.
     :param loop_depth: for the two locations that a step lies between, the depth of the smallest loop that
         all of the step is in; 0 for no loop.
@@ -73,6 +68,7 @@ class ThreadKind:
     ranges: list[tuple[int, int]]
     location_at: dict[int, int]
     nest: LoopNest
+    cleared: dict[int, list[int]]
     loop_depth: dict[tuple[int, int], int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,6 +124,7 @@ class Program:
     fuse: bool
     digest: str
     start: tuple[tuple[int, ...], ...] = ()
+    _holders: dict[int, list[int]] | None = field(default=None, init=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -141,21 +138,25 @@ class Program:
 
     def snapshot_holders(self, version: int) -> list[int]:
         """Return the places in a state that hold a snapshot of *version*."""
-        found = [
-            i for i, c in enumerate(self.cells) if c.type == SnapshotType(version)
-        ]  # fmt: skip
+        if self._holders is None:
+            self._holders = self._find_holders()
+        return list(self._holders.get(version, ()))
+
+    def _find_holders(self) -> dict[int, list[int]]:
+        places = list(enumerate(cell.type for cell in self.cells))
         for thread in self.threads:
-            for local in thread.kind.stored:
-                if local.type == SnapshotType(version):
-                    found.append(thread.base + local.offset)
-        return found
+            places += [(thread.base + s.offset, s.type) for s in thread.kind.stored]
+        holders: dict[int, list[int]] = {}
+        for place, type_ in places:
+            if isinstance(type_, SnapshotType):
+                holders.setdefault(type_.version, []).append(place)
+        return holders
 
 
 def compile_scenario(scenario: Scenario, *, fuse: bool = True) -> Program:
     """Compile *scenario*, which is started by this.
 
-    :param fuse: let plain accesses ride along with the synchronisation before them; see
-        ``atomic_steps.py``.
+    :param fuse: let plain accesses ride along with the event after them; see ``atomic_steps.py``.
     :raises SourceErrors: something in the source is outside the language.
     :raises UsageError: the scenario has no threads, or cannot be laid out.
     """
@@ -243,8 +244,27 @@ def _cut_into_steps(
             [{offsets[s]: s for s in sorted(live[at.position])} for at in locations],
             offsets, ranges,
             {at.position: i for i, at in enumerate(locations)}, nest,
+            _cleared(code, live, offsets),
         )  # fmt: skip
     return kinds
+
+
+def _cleared(
+    code: Code, live: list[frozenset[int]], stored: dict[int, int]
+) -> dict[int, list[int]]:
+    """Return, for each ``Bump``, the slots that must not match the version any more, those *stored* apart.
+
+    Snapshots in other locals do not outlive their step; within it the same thread compares them.
+    """
+    return {
+        i: [
+            slot
+            for slot in sorted(live[i + 1])
+            if code.slots[slot].type == SnapshotType(op.version) and slot not in stored
+        ]
+        for i, op in enumerate(code.ops)
+        if isinstance(op, Bump)
+    }
 
 
 def _stored_locals(
@@ -260,45 +280,28 @@ def _stored_locals(
     cleared when their version moves on.
     """
     wanted = sorted({s for at in locations for s in live[at.position]})
-    together = _live_together(code, live)
+    beside = live_together(code, live)
     stored: list[StoredLocal] = []
-    sharing: list[list[int]] = []
+    sharing: list[set[int]] = []
     offsets: dict[int, int] = {}
     for slot in wanted:
         type_: Type = code.slots[slot].type  # type: ignore[assignment]
         low, high = ranges[slot]
         for place, sharers in zip(stored, sharing, strict=True):
-            apart = not any((slot, other) in together for other in sharers)
-            if type(place.type) is type(type_) and _mergeable(place.type, type_) and apart:
-                sharers.append(slot)
+            if _mergeable(place.type, type_) and sharers.isdisjoint(beside.get(slot, ())):
+                sharers.add(slot)
                 place.low, place.high = min(place.low, low), max(place.high, high)
                 offsets[slot] = place.offset
                 break
         else:
             offset = len(stored) + 1
             stored.append(StoredLocal(offset, type_, low, high))
-            sharing.append([slot])
+            sharing.append({slot})
             offsets[slot] = offset
     return stored, offsets
 
 
-def _live_together(code: Code, live: list[frozenset[int]]) -> set[tuple[int, int]]:
-    """Return the pairs of locals that need places of their own, also in the middle of a step.
-
-    Two do if both are live somewhere, or if one is assigned where the other is live.
-    """
-    pairs: set[tuple[int, int]] = set()
-    for i, op in enumerate(code.ops):
-        after = frozenset[int]().union(*(live[s] for s in successors(code.ops, i)))
-        if isinstance(op, SetLocal | Choose):
-            after |= {op.slot}
-        pairs.update((a, b) for a in after for b in after if a != b)
-    return pairs
-
-
 def _mergeable(a: Type, b: Type) -> bool:
-    from quiesce.compiler.types import IntType
-
     return a == b or (isinstance(a, IntType) and isinstance(b, IntType))
 
 

@@ -11,6 +11,8 @@ violation like any other, so widening never hides a value.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from heapq import heappop, heappush
 from typing import assert_never
 
 from quiesce.compiler.ir import (
@@ -36,13 +38,23 @@ from quiesce.protocol.variables import DEFAULT_HIGH
 Interval = tuple[int, int]
 
 _ROUNDS_BEFORE_WIDENING = 4
+_ROUNDS_BEFORE_LAST_THRESHOLD = 64
+"""After so many, widening goes to the largest constant at once: there may be thousands on the way."""
+
+_LARGEST = 1 << 4096
+"""No range goes further: squaring a local forty times over would give an end of a trillion bits."""
+
 _TRUTH = frozenset(["==", "!=", "<", "<=", ">", ">=", "and", "or", "bit"])
 _MOST_MEMBERS = 62
 _LONGEST_SHIFT = 61
 
 
 def find_ranges(code: Code, layout: Layout) -> list[Interval]:
-    """Return the (lowest, highest) value of each slot of *code*."""
+    """Return the (lowest, highest) value of each slot of *code*.
+
+    In rounds, each in the order of the text; an assignment is looked at again when a local that it reads
+    has changed.
+    """
     ranges: list[Interval | None] = []
     for declared in code.slots:
         type_: Type = declared.type  # type: ignore[assignment]
@@ -54,23 +66,42 @@ def find_ranges(code: Code, layout: Layout) -> list[Interval]:
         if isinstance(op, SetLocal | Choose) and integer[op.slot]
         for value in ((op.value,) if isinstance(op, SetLocal) else op.options)
     ]
+    readers = _readers(assigned)
     thresholds = _thresholds(code)
-    changed, round_ = True, 0
-    while changed:
-        changed = False
-        for slot, value in assigned:
-            found = interval(value, ranges, layout)
-            joined = found if ranges[slot] is None else _join(ranges[slot], found)
-            if joined is None or joined == ranges[slot]:
-                continue
-            if round_ >= _ROUNDS_BEFORE_WIDENING:
+    todo, round_ = list(range(len(assigned))), 0
+    while todo:
+        waiting = set(todo)
+        last_change: dict[int, int] = {}
+        while todo:
+            number = heappop(todo)
+            slot, value = assigned[number]
+            joined = _join(ranges[slot], interval(value, ranges, layout))
+            if joined is not None and round_ >= _ROUNDS_BEFORE_WIDENING:
                 joined = _widened(ranges[slot], joined, thresholds)
-                if joined == ranges[slot]:
-                    continue
+            if joined == ranges[slot]:
+                continue
             ranges[slot] = joined
-            changed = True
+            if slot not in last_change:
+                later = readers[slot][bisect_right(readers[slot], number) :]
+                for reader in later:
+                    if reader not in waiting:
+                        waiting.add(reader)
+                        heappush(todo, reader)
+            last_change[slot] = number
+        todo = sorted({r for s, at in last_change.items() for r in readers[s] if r <= at})
         round_ += 1
+        if round_ == _ROUNDS_BEFORE_LAST_THRESHOLD:
+            thresholds = [thresholds[0], thresholds[-1]]
     return [r if r is not None else (0, 0) for r in ranges]
+
+
+def _readers(assigned: list[tuple[int, Expr]]) -> dict[int, list[int]]:
+    """Return, for each slot, the assignments whose value reads it."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for number, (_, value) in enumerate(assigned):
+        for slot in {e.slot for e in walk(value) if isinstance(e, Local)}:
+            found[slot].append(number)
+    return found
 
 
 def _thresholds(code: Code) -> list[int]:
@@ -132,9 +163,14 @@ def interval(expr: Expr, slots: list[Interval | None], layout: Layout) -> Interv
             if op in _TRUTH:
                 return 0, 1
             a, b = interval(left, slots, layout), interval(right, slots, layout)
-            return None if a is None or b is None else arithmetic(op, a, b)
+            return None if a is None or b is None else _capped(arithmetic(op, a, b))
         case _:
             assert_never(expr)
+
+
+def _capped(found: Interval) -> Interval:
+    low, high = found
+    return max(low, -_LARGEST), min(high, _LARGEST)
 
 
 def arithmetic(op: str, a: Interval, b: Interval) -> Interval:

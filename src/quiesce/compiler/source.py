@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
-import tokenize
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from quiesce.errors import Loc, UsageError
+from quiesce.errors import Loc, UsageError, file_text, source_lines
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -29,22 +27,6 @@ def _parse(file: str, text: str) -> dict[tuple[int, str], FunctionNode]:
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             found[first, node.name] = node
     return found
-
-
-def file_text(file: str) -> str:
-    """Return the text of a source file, in the encoding that it declares.
-
-    :raises OSError: it cannot be read.
-    """
-    seen = os.stat(file)
-    return _text(file, seen.st_mtime_ns, seen.st_size)
-
-
-@lru_cache(maxsize=256)
-def _text(file: str, changed: int, size: int) -> str:
-    """Read a file that was *changed* at that time: it may be edited while we run."""
-    with tokenize.open(file) as opened:
-        return opened.read()
 
 
 def function_node(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctionDef:
@@ -80,13 +62,18 @@ def loc_of(node: ast.AST, file: str, function: str) -> Loc:
     )
 
 
-@lru_cache(maxsize=256)
-def _lines(text: str) -> list[bytes]:
-    return text.encode().split(b"\n")
+@lru_cache(maxsize=1024)
+def _columns(line: str) -> list[int] | None:
+    """Return the character at each byte of *line*; None if they are the same."""
+    if line.isascii():
+        return None
+    columns = [n for n, character in enumerate(line) for _ in character.encode()]
+    return [*columns, len(line)]
 
 
 def _characters(file: str, line: int, offset: int) -> int:
     try:
-        return len(_lines(file_text(file))[line - 1][:offset].decode("utf-8", "replace"))
+        columns = _columns(source_lines(file)[line - 1])
+        return offset if columns is None else columns[offset]
     except (OSError, IndexError):
         return offset

@@ -169,7 +169,7 @@ class Reader(FlowReader):
 
     def _read_inside(self, node: ast.stmt) -> None:
         """Read the statements inside a refused one, for what is wrong in them too."""
-        loop = Loop(Label(), Label(), None, len(self.frame.cleanups))
+        loop = Loop(Label(), Label(), None, len(self.frame.cleanups), set())
         self.frame.loops.append(loop)
         for block in _blocks(node):
             self.statements(block)
@@ -200,17 +200,18 @@ class Reader(FlowReader):
         self.emit(Branch(condition.expr, otherwise, **self.at))
         self.place_label(body)
         self.marks.conditions.append(ConditionSpan(start, body, otherwise, self.where(node)))
-        before = self.known()
+        names = names_bound(*node.body, *node.orelse)
+        before = self.known(names)
         self.statements(node.body)
-        ways = self.ways_here()
+        ways = self.ways_here(names)
         if node.orelse:
             self.emit(Jump(end, **self.at))
         self.place_label(otherwise)
-        self.join_ways([before])
+        self.join_ways(names, [before])
         self.statements(node.orelse)
-        ways += self.ways_here()
+        ways += self.ways_here(names)
         self.place_label(end)
-        self.join_ways(ways)
+        self.join_ways(names, ways)
 
     def _while(self, node: ast.While) -> None:
         if node.orelse:
@@ -218,7 +219,8 @@ class Reader(FlowReader):
         start, end = Label(), Label()
         span = LoopSpan(start, end, self.where(node))
         self.place_label(start)
-        slots = self.enter_loop(node.body)
+        names = names_bound(*node.body)
+        slots = self.enter_loop(names)
         before = len(self.ops)
         condition = self.condition(node.test)
         if isinstance(condition, Static) and not condition.object:
@@ -231,14 +233,14 @@ class Reader(FlowReader):
             body = Label()
             self.place_label(body)
             self.marks.conditions.append(ConditionSpan(start, body, end, self.where(node)))
-            ways = [self.known()]
-        loop = Loop(start, end, test, len(self.frame.cleanups))
+            ways = [self.known(names)]
+        loop = Loop(start, end, test, len(self.frame.cleanups), names)
         self._loop_body(node.body, loop)
         self.next_round(slots, node)
         self.emit(Jump(start, **self.at))
         self.place_label(end)
         self.marks.loops.append(span)
-        self.join_ways([*ways, *loop.at_break])
+        self.join_ways(names, [*ways, *loop.at_break])
 
     def _refuse_else(self, node: ast.While | ast.For) -> None:
         self.refuse(
@@ -279,6 +281,7 @@ class Reader(FlowReader):
         # A name that this loop alone binds is bound once in each round.
         here, once = count_stores([node]), count_stores(node.body)
         targets = names_bound(node.target)
+        names = names_bound(node.target, *node.body)
         rounds = {
             name: once.get(name, 0) + (name in targets)
             for name, count in here.items()
@@ -289,17 +292,17 @@ class Reader(FlowReader):
         for item in items:
             following = Label()
             frame.stores.update({n: c for n, c in rounds.items() if n not in frame.slots})
-            loop = Loop(following, end, None, len(frame.cleanups))
+            loop = Loop(following, end, None, len(frame.cleanups), names)
             self.begin_statement(node)
             self.assign_one(node.target, item)
             self._loop_body(node.body, loop)
             ways += loop.at_break
-            this_round = [*self.ways_here(), *loop.at_next]
+            this_round = [*self.ways_here(names), *loop.at_next]
             self.place_label(following)
-            self.join_ways(this_round)
-        ways += self.ways_here()
+            self.join_ways(names, this_round)
+        ways += self.ways_here(names)
         self.place_label(end)
-        self.join_ways(ways)
+        self.join_ways(names, ways)
         frame.stores.update({name: here[name] for name in rounds})
 
     def _for_range(self, node: ast.For, over: Range) -> None:
@@ -311,18 +314,19 @@ class Reader(FlowReader):
         counter = self.temporary(start, type_, "")
         here = Local(counter)
         self.place_label(head)
-        slots = self.enter_loop([node.target, *node.body])
-        before = self.known()
+        names = names_bound(node.target, *node.body)
+        slots = self.enter_loop(names)
+        before = self.known(names)
         self.begin_statement(node)
         self.emit(Branch(Binary("<" if over.step > 0 else ">", here, stop), end, **self.at))
         body = Label()
         self.place_label(body)
         self.marks.conditions.append(ConditionSpan(head, body, end, self.where(node)))
         self.assign_one(node.target, Dynamic(here, type_))
-        loop = Loop(following, end, None, len(self.frame.cleanups))
+        loop = Loop(following, end, None, len(self.frame.cleanups), names)
         self._loop_body(node.body, loop)
         self.next_round(slots, node)
-        round_ = [*loop.at_next, *self.ways_here()]
+        round_ = [*loop.at_next, *self.ways_here(names)]
         self.place_label(following)
         self.begin_statement(node)
         self.emit(SetLocal(counter, Binary("+", here, Const(over.step)), **self.at))
@@ -331,16 +335,16 @@ class Reader(FlowReader):
         self.marks.loops.append(LoopSpan(head, end, self.where(node)))
         if isinstance(start, Const) and isinstance(stop, Const):
             if len(range(start.value, stop.value, over.step)):
-                self.join_ways([*round_, *loop.at_break])
+                self.join_ways(names, [*round_, *loop.at_break])
                 return
-        self.join_ways([before, *loop.at_break])
+        self.join_ways(names, [before, *loop.at_break])
 
     def _leave_loop(self, node: ast.Break | ast.Continue, where: Callable[[Loop], Label]) -> None:
         loop = self.frame.loops[-1]
         self._leave_blocks(loop.cleanups)
         if self.reachable:
             kept = loop.at_break if isinstance(node, ast.Break) else loop.at_next
-            kept.append(self.known())
+            kept.append(self.known(loop.names))
         self.emit(Jump(where(loop), **self.at))
 
     def _with(self, node: ast.With) -> None:

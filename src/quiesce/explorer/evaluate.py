@@ -363,15 +363,9 @@ class Evaluator:
 
     def _bump(self, op: Bump, after: int) -> Evaluate:
         holders = self.program.snapshot_holders(op.version)
-        # Snapshots in locals that are no part of a state do not outlive their step; within the step
-        # they are compared by the same thread, so they are cleared like the others.
-        from quiesce.compiler.types import SnapshotType
-
-        for thread_kind in self.program.kinds:
-            if thread_kind.code.ops is self.ops:
-                for slot, declared in enumerate(thread_kind.code.slots):
-                    if declared.type == SnapshotType(op.version) and slot not in self.places:
-                        holders.append(self.scratch + slot)
+        for kind in self.program.kinds:
+            if kind.code.ops is self.ops:
+                holders += [self.scratch + slot for slot in kind.cleared[after - 1]]
         record = self.record
 
         def run(w: Vector, b: int) -> int:

@@ -33,8 +33,8 @@ class AmpleSteps:
     """Which steps may go first.
 
     :param candidate: ``candidate[t][l]``: thread t at location l can be considered at all.
-    :param apart: ``apart[t][l][u][m]``: the step of t from l touches nothing that thread u may touch from
-        location m on. Only filled where t is a candidate.
+    :param apart: ``apart[t][l][u][m]``: the step of t from l touches nothing that another thread u may
+        touch from location m on. Only filled where t is a candidate; steps that touch the same share it.
     """
 
     candidate: list[list[bool]]
@@ -65,11 +65,13 @@ def find_ample_steps(program: Program) -> AmpleSteps:
         [step_footprint(t.kind, i, number) for i in range(len(t.kind.locations))]
         for number, t in enumerate(program.threads)
     ]
-    futures = [_futures(t.kind, steps[i]) for i, t in enumerate(program.threads)]
+    futures = [_futures(program, t.kind, steps[i]) for i, t in enumerate(program.threads)]
     candidate: list[list[bool]] = []
     apart: dict[tuple[int, int], list[list[bool]]] = {}
     for t, thread in enumerate(program.threads):
         row = []
+        others = [futures[u] if u != t else [] for u in range(len(futures))]
+        tables: dict[Footprint, list[list[bool]]] = {}
         for location, at in enumerate(thread.kind.locations):
             mine = steps[t][location]
             possible = (
@@ -80,38 +82,58 @@ def find_ample_steps(program: Program) -> AmpleSteps:
                 and not mine.writes & visible
             )
             if possible:
-                table = [[_apart(mine, f) for f in futures[u]] for u in range(len(futures))]
+                if mine not in tables:
+                    touched = _touched(program, mine)
+                    tables[mine] = [[_apart(touched, f) for f in places] for places in others]
                 # Where no place of some other thread is far enough away, it is not worth a look.
-                possible = all(any(table[u]) for u in range(len(futures)) if u != t)
+                possible = all(any(tables[mine][u]) for u in range(len(futures)) if u != t)
                 if possible:
-                    apart[t, location] = table
+                    apart[t, location] = tables[mine]
             row.append(possible)
         candidate.append(row)
     return AmpleSteps(candidate, apart)
 
 
-def _apart(mine: Footprint, other: tuple[frozenset[int], frozenset[int]]) -> bool:
-    reads, writes = other
-    return not (mine.writes & (reads | writes) or mine.reads & writes)
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """What is read and what is written, as masks: bit c is cell c, the versions come after the cells."""
+
+    reads: int
+    writes: int
+
+    def __or__(self, other: _Touched) -> _Touched:
+        return _Touched(self.reads | other.reads, self.writes | other.writes)
 
 
-def _futures(
-    kind: ThreadKind, steps: list[Footprint]
-) -> list[tuple[frozenset[int], frozenset[int]]]:
+def _touched(program: Program, footprint: Footprint) -> _Touched:
+    def mask(touched: frozenset[int]) -> int:
+        return sum(1 << (c if c >= 0 else len(program.cells) - 1 - c) for c in touched)
+
+    return _Touched(mask(footprint.reads), mask(footprint.writes))
+
+
+def _apart(mine: _Touched, other: _Touched) -> bool:
+    return not (mine.writes & (other.reads | other.writes) or mine.reads & other.writes)
+
+
+def _futures(program: Program, kind: ThreadKind, steps: list[Footprint]) -> list[_Touched]:
     """Return, for each location, what may be read and written from there on."""
     after = [next_locations(kind, i) for i in range(len(kind.locations))]
-    found = []
-    for start in range(len(kind.locations)):
-        seen: set[int] = set()
-        todo = [start]
-        while todo:
-            location = todo.pop()
-            if location not in seen:
-                seen.add(location)
-                todo += after[location]
-        reads = frozenset(c for i in seen if not kind.locations[i].final for c in steps[i].reads)
-        writes = frozenset(c for i in seen if not kind.locations[i].final for c in steps[i].writes)
-        found.append((reads, writes))
+    found = [
+        _Touched(0, 0) if at.final else _touched(program, step)
+        for at, step in zip(kind.locations, steps, strict=True)
+    ]
+    changed = True
+    while changed:
+        changed = False
+        # Control mostly goes to later locations: one round, and one more for each loop in a loop.
+        for i in range(len(found) - 1, -1, -1):
+            new = found[i]
+            for location in after[i]:
+                new |= found[location]
+            if new != found[i]:
+                found[i] = new
+                changed = True
     return found
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 import sys
-import tokenize
 from typing import Any, TypeVar
 
-from quiesce.errors import Diagnostic, Loc, SourceErrors
+from quiesce.errors import Diagnostic, Loc, SourceErrors, source_lines
 
 K = TypeVar("K", bound=type)
 
@@ -92,8 +91,7 @@ def _place(name: str, value: Any, klass: str = "") -> Loc:
 def _find(file: str, line: int, pattern: str, otherwise: int = 0) -> Loc:
     """Return the first place from *line* on that *pattern* matches; else the line *otherwise*, or *line*."""
     try:
-        with tokenize.open(file) as opened:
-            lines = opened.read().split("\n")
+        lines = source_lines(file)
     except (OSError, SyntaxError, UnicodeDecodeError):
         lines = []
     for number in range(line, len(lines) + 1):

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
-from quiesce.compiler.source import file_text
-from quiesce.errors import Loc
+from quiesce.errors import Loc, file_text
 from quiesce.explorer.findings import CheckResult, Finding
 from quiesce.explorer.spinning import Spinning, find_spinning
 from quiesce.explorer.trace import Held, Trace, TraceStep, Waiting, follow, state_dict

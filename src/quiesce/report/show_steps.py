@@ -7,7 +7,7 @@ import ast
 from collections.abc import Iterator
 
 from quiesce.compiler.program import Program
-from quiesce.compiler.source import file_text
+from quiesce.errors import file_text
 from quiesce.harmless import one_line
 
 

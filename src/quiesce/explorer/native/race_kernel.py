@@ -69,7 +69,8 @@ def race_in(machine: Any, state: Any, ram: Any, work: Any) -> int:
             continue
         for o in range(threads):
             there = machine.kind_of[o] * locations + location_of(state, origin, machine.at, o)
-            if o == t or not machine.may_race[here * machine.sizes[5] + there]:
+            pair = machine.footprints[here] * machine.sizes[5] + machine.footprints[there]
+            if o == t or not machine.may_race[pair]:
                 continue
             for who in (t, o):
                 if work[noted + who * 2] < 0:

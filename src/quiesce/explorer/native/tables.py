@@ -35,8 +35,9 @@ class Machine(NamedTuple):
     :param property_rows: for each property, its first row.
     :param property_kinds: ALWAYS, SOMETIMES or EVENTUALLY.
     :param plain: for each g, whether the step makes a plain access.
-    :param may_race: for each two g, whether what they touch can conflict.
-    :param sizes: registers, words, threads, locations, properties, number of different g.
+    :param footprints: for each g, the number of what the step touches.
+    :param may_race: for each two of those, whether they can conflict.
+    :param sizes: registers, words, threads, locations, properties, number of different footprints.
     :param shape: how states are stored (``stored.py``).
     """
 
@@ -50,6 +51,7 @@ class Machine(NamedTuple):
     property_rows: Vector
     property_kinds: Vector
     plain: Vector
+    footprints: Vector
     may_race: Vector
     sizes: Vector
     shape: Vector
@@ -89,8 +91,8 @@ def machine_pointers(machine: Any) -> Any:
         pointer(machine.code), pointer(machine.constants), pointer(machine.at),
         pointer(machine.entry), pointer(machine.recording), pointer(machine.kind_of),
         pointer(machine.daemon), pointer(machine.property_rows), pointer(machine.property_kinds),
-        pointer(machine.plain), pointer(machine.may_race), pointer(machine.sizes),
-        pointer(machine.shape),
+        pointer(machine.plain), pointer(machine.footprints), pointer(machine.may_race),
+        pointer(machine.sizes), pointer(machine.shape),
     )  # fmt: skip
 
 
@@ -141,9 +143,10 @@ class Compiled:
         kinds = {id(k): i for i, k in enumerate(program.kinds)}
         pad = self.locations
         located = [fields[t.base] for t in threads]
-        plain, may_race = _race_tables(program, pad)
+        plain, footprints, may_race = _race_tables(program, pad)
         sizes = [
-            table.registers, self.words, len(threads), pad, len(program.properties), len(plain),
+            table.registers, self.words, len(threads), pad, len(program.properties),
+            int(footprints.max()) + 1,
         ]  # fmt: skip
         return Machine(
             _vector([*table.code, *(x for f in fields for x in (f.word, f.shift, f.mask, f.low))]),
@@ -156,30 +159,35 @@ class Compiled:
             _vector(table.properties),
             _vector(_KINDS[p.spec.kind] for p in program.properties),
             plain,
+            footprints,
             may_race,
             _vector(sizes),
             self.shape,
         )
 
 
-def _race_tables(program: Program, pad: int) -> tuple[Vector, Vector]:
-    """Return which steps make plain accesses that can conflict, and with which other steps."""
-    prints: list[Footprint | None] = []
+_NOTHING = Footprint(frozenset(), frozenset(), frozenset(), frozenset())
+
+
+def _race_tables(program: Program, pad: int) -> tuple[Vector, Vector, Vector]:
+    """Return which steps make plain accesses that can conflict, and with which other steps.
+
+    Steps are compared by their footprints, of which there are few: a program may have many steps.
+    """
+    prints: dict[Footprint, int] = {_NOTHING: 0}
+    numbers: list[int] = []
     for kind in program.kinds:
-        known = len(kind.locations)
-        prints += [step_footprint(kind, i) if i < known else None for i in range(pad)]
-    plain = np.zeros(len(prints), np.int64)
-    may = np.zeros(len(prints) * len(prints), np.int64)
-    for i, a in enumerate(prints):
-        if a is None or not a.plain:
-            continue
-        for j, b in enumerate(prints):
-            if b is not None and (
-                a.plain_writes & (b.reads | b.writes) or a.plain_reads & b.writes
-            ):
-                plain[i] = 1
-                may[i * len(prints) + j] = 1
-    return plain, may
+        for i in range(pad):
+            touched = step_footprint(kind, i) if i < len(kind.locations) else _NOTHING
+            numbers.append(prints.setdefault(touched, len(prints)))
+    may = np.zeros((len(prints), len(prints)), np.int64)
+    for a, i in prints.items():
+        if a.plain:
+            for b, j in prints.items():
+                may[i, j] = bool(a.plain_writes & (b.reads | b.writes) or a.plain_reads & b.writes)
+    footprints = _vector(numbers)
+    plain: Vector = may.max(axis=1)[footprints]
+    return plain, footprints, may.ravel()
 
 
 def ample_table(compiled: Compiled, wanted: bool) -> Vector:
@@ -196,8 +204,12 @@ def ample_table(compiled: Compiled, wanted: bool) -> Vector:
     head = np.full(1 + size, -1, np.int64)
     head[0] = 1
     rows = [head]
-    for number, ((t, location), table) in enumerate(steps.apart.items()):
-        head[1 + t * pad + location] = 1 + size + number * size
+    begins: dict[int, int] = {}
+    for (t, location), table in steps.apart.items():
+        known = id(table) in begins
+        head[1 + t * pad + location] = begins.setdefault(id(table), 1 + size * len(rows))
+        if known:
+            continue
         row = np.zeros(size, np.int64)
         for u, places in enumerate(table):
             row[u * pad : u * pad + len(places)] = places
