@@ -500,6 +500,37 @@ def test_a_changed_file_elsewhere_is_not_executed(
     assert Path("executed").exists()
 
 
+def test_where_a_changed_file_is_executed(
+    folder: Path, quiesce: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, below or above; but all files lie below the root directory, so that does not count."""
+    token = token_of(quiesce, "idea.py:Crossed")
+    edited(folder, "class Crossed", "# A remark.\n\n\nclass Crossed")
+    (folder / "deeper").mkdir()
+    for place, expected in (
+        (folder, 1),
+        (folder / "deeper", 1),
+        (folder.parent, 1),
+        (Path("/"), 2),
+    ):
+        monkeypatch.chdir(place)
+        assert quiesce("replay", token)[0] == expected, place
+
+
+def test_the_text_that_is_the_same_goes_first(
+    folder: Path, quiesce: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed copy stands where the token says; the one that it was made from lies here."""
+    token = token_of(quiesce, "idea.py:Crossed")
+    (folder / "deeper").mkdir()
+    for name in ("idea.py", "limits.py"):
+        (folder / "deeper" / name).write_bytes((folder / name).read_bytes())
+    edited(folder, "class Crossed", "# A remark.\n\n\nclass Crossed")
+    monkeypatch.chdir(folder / "deeper")
+    code, out, _ = quiesce("replay", token)
+    assert (code, "has changed" in out) == (1, False)
+
+
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_a_file_that_others_can_write_is_not_executed(
     folder: Path, quiesce: Callable[..., Ran], what: str
