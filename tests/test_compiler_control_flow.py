@@ -15,7 +15,7 @@ from quiesce.compiler.control_flow import (
     next_stops,
     predecessors,
 )
-from quiesce.compiler.frames import _Mark, resolve_labels
+from quiesce.compiler.frames import Mark, resolve_labels
 from quiesce.compiler.ir import (
     Branch,
     Const,
@@ -37,7 +37,7 @@ class Nest:
     """Random operations with the shape that structured source gives them."""
 
     random: Random
-    ops: list[Op] = field(default_factory=list)
+    ops: list[Op | Mark] = field(default_factory=list)
 
     def build(self) -> list[Op]:
         self.end = Label()
@@ -47,7 +47,7 @@ class Nest:
         return resolve_labels(self.ops)
 
     def mark(self, label: Label) -> None:
-        self.ops.append(_Mark(label, loc=LOC, statement=0))
+        self.ops.append(Mark(label, loc=LOC, statement=0))
 
     def jump(self, to: Label) -> None:
         self.ops.append(Jump(to, loc=LOC, statement=0))

@@ -260,7 +260,7 @@ class Evaluator:
         return self._partial(expr.op, x, y, op)
 
     def _partial(self, symbol: str, x: Evaluate, y: Evaluate, op: Op) -> Evaluate:
-        """The operators that are not defined forevery pair of integers."""
+        """The operators that are not defined for every pair of integers."""
 
         def compute(w: Vector, b: int) -> int:
             left, right = x(w, b), y(w, b)

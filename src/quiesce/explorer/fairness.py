@@ -3,7 +3,7 @@
 
 Fairness assumed, as the kernel gives it:
 
-* weak, forevery thread: one that can move all the time does move;
+* weak, for every thread: one that can move all the time does move;
 * strong, for a thread at a step whose waiters queue (``@atomic(queued=True)``: spinlock_t, qrwlock,
   mutex, rwsem): one that can take the step again and again does take it.
 

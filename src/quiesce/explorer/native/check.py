@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A check with the native explorer: the same verdicts as ``checker.py``, for large spaces.
 
-First a search foreverything that can be seen in one state or step, with the reductions that are asked
+First a search for everything that can be seen in one state or step, with the reductions that are asked
 for. If that is exhausted without a violation, what is about runs that go on forever (stuck threads,
 starvation, ``eventually``) is decided on the whole graph without reductions, since fairness is promised
 to each thread by itself. Every finding is replayed with the reference stepper.
