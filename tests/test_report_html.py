@@ -316,8 +316,12 @@ def test_keys_move_between_counterexamples(browser: Browser, written: Written) -
 
 def test_c_copies_the_replay_command(browser: Browser, written: Written) -> None:
     page = written("check", RWSEM_GATE)
-    document = browser.look(page, keys=["j", "c"])
-    assert document.first("p", id="said").text() == "The replay command is in the clipboard."
+    for _ in range(3):
+        document = browser.look(page, keys=["j", "c"])
+        said = document.first("p", id="said").text()
+        if said:  # On a busy machine the clipboard may answer after the page was looked at.
+            break
+    assert said == "The replay command is in the clipboard."
     command = f"quiesce replay {data_of(page)['results'][0]['replay']}"
     assert command in [code.text() for code in document.all("code")]
 
