@@ -63,8 +63,6 @@ def _other_findings(rows: Sequence[Row]) -> list[str]:
     """Name what was found beyond the columns, so that nothing is hidden by the table."""
     lines = []
     for design, result, _ in rows:
-        if result.incomplete:
-            lines.append(f"{design}: ? is not decided: {result.incomplete}")
         for p in result.properties:
             if p.finding is not None and p.name not in OTHERS and not p.informational:
                 lines.append(f"{design}: {p.finding.kind}: {p.finding.message}")
