@@ -156,10 +156,6 @@ class StuckThreads:
         """The first state in which a single thread is stuck while others run on forever."""
         self._collect()
 
-    def ever(self, thread: int) -> bool:
-        """Whether *thread* is stuck in some state."""
-        return any(mask >> thread & 1 for mask in self.masks)
-
     def _collect(self) -> None:
         """Walk the components, those that others lead to first, and keep what is found."""
         graph, threads = self._graph, self._program.threads
