@@ -641,6 +641,19 @@ def test_too_little_memory(folder: Path, kilobytes: int) -> None:
     assert done.returncode in (0, 2)
 
 
+def test_the_interpreter_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where an allocation inside Python fails unnoticed it raises ``SystemError``: no error of ours."""
+
+    def fails() -> None:
+        raise SystemError("error return without exception set")
+
+    monkeypatch.setattr("quiesce.cli.build_parser", fails)
+    assert main(["check", "fine.py"]) == 2
+    said(capsys.readouterr().err, "Python itself failed")
+
+
 # --- Signals --------------------------------------------------------------------------------------
 
 AT_IMPORT = """

@@ -44,7 +44,7 @@ def program() -> int:
     except KeyboardInterrupt:
         _leave(_signal.SIGINT, None)
         raise
-    except (ImportError, MemoryError, OSError) as error:
+    except (ImportError, MemoryError, OSError, SystemError) as error:
         # Not even the command line could be loaded: too little memory, too few files.
         os.write(2, f"quiesce: cannot start: {type(error).__name__}: {error}\n".encode())
         return 2
