@@ -12,9 +12,9 @@ from benchmarks.models.count import CountProtocol, CountWithVcpus
 from examples.textbook.lamport import Lamport
 from examples.textbook.peterson import Peterson
 from quiesce.compiler.program import Program, compile_scenario
-from quiesce.explorer.graph import Bounds
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.symmetry import find_symmetry
+from quiesce.explorer.reference.graph import Bounds
 
 MODELS = {
     "count": CountProtocol,

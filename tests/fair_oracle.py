@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from quiesce.compiler.program import Program, ThreadKind
-from quiesce.explorer.evaluate import StepFailure
-from quiesce.explorer.reference import PropertyReader, State, Stepper
+from quiesce.explorer.reference.evaluate import StepFailure
+from quiesce.explorer.reference.stepper import PropertyReader, State, Stepper
 
 SPIN = "spin"
 """Begins the label of a step that is the condition of a loop without a body: ``while not self.spin0():``."""

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from quiesce.compiler.program import Program
-from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.native.check import check_native
+from quiesce.explorer.native.kernels.stored import words_at
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
-from quiesce.explorer.native.stored import words_at
-from quiesce.explorer.reference import State, Stepper
+from quiesce.explorer.reference.checker import Options, check_reference
+from quiesce.explorer.reference.stepper import State, Stepper
 
 
 def reference_space(program: Program) -> tuple[set[State], int]:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from quiesce.compiler.layout import Layout, encode
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.compiler.types import SnapshotType
-from quiesce.explorer.reference import State, Stepper
+from quiesce.explorer.reference.stepper import State, Stepper
 from quiesce.protocol import Mode, Protocol, Scenario, Task
 from quiesce.protocol.actions import NotYet, _here, install_runner
 from quiesce.protocol.variables import RangeViolation

@@ -15,7 +15,6 @@ from quiesce.compiler.control_flow import (
     next_stops,
     predecessors,
 )
-from quiesce.compiler.frames import Mark, resolve_labels
 from quiesce.compiler.ir import (
     Branch,
     Const,
@@ -27,6 +26,7 @@ from quiesce.compiler.ir import (
     reachable,
     successors,
 )
+from quiesce.compiler.read.frames import Mark, resolve_labels
 from quiesce.errors import Loc
 
 LOC = Loc("", 0)

@@ -18,8 +18,8 @@ from quiesce.compiler import atomic_steps
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import SourceErrors
 from quiesce.explorer import Bounds, Options, check_reference
-from quiesce.explorer.graph import explore
-from quiesce.explorer.reference import Stepper
+from quiesce.explorer.reference.graph import explore
+from quiesce.explorer.reference.stepper import Stepper
 from quiesce.protocol import Scenario
 
 HEAD = """\

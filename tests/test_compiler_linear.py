@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 import quiesce
-from quiesce.compiler.emit_table import emit_table
-from quiesce.compiler.pack_state import pack_program
 from quiesce.compiler.program import compile_scenario
-from quiesce.explorer.partial_order import find_ample_steps
-from quiesce.explorer.reference import Stepper
+from quiesce.explorer.analysis.partial_order import find_ample_steps
+from quiesce.explorer.native.program.emit_table import emit_table
+from quiesce.explorer.native.program.pack_state import pack_program
+from quiesce.explorer.reference.stepper import Stepper
 from quiesce.loading import load_scenario
 from quiesce.protocol import Scenario
 

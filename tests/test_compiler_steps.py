@@ -12,7 +12,7 @@ from quiesce.compiler.ir_text import dump
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.compiler.ranges import arithmetic
 from quiesce.explorer import Options, check_reference
-from quiesce.explorer.reference import Stepper
+from quiesce.explorer.reference.stepper import Stepper
 from quiesce.primitives import SpinLock
 from quiesce.protocol import (
     READ_ONCE,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from quiesce.compiler.program import compile_scenario
-from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.native.check import check_native
+from quiesce.explorer.reference.checker import Options, check_reference
 from quiesce.primitives import SpinLock
 from quiesce.protocol import Bool, Int, Scenario, always, atomic, choose, thread, wait_until
 

@@ -20,9 +20,9 @@ from test_explorer_findings import Idle, Invalidations, Turns
 
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer import Options, check_reference
-from quiesce.explorer.fairness import FairCycles, LeftOut
-from quiesce.explorer.graph import Graph
-from quiesce.explorer.reference import State, Stepper
+from quiesce.explorer.reference.fairness import FairCycles, LeftOut
+from quiesce.explorer.reference.graph import Graph
+from quiesce.explorer.reference.stepper import State, Stepper
 from quiesce.protocol import Scenario
 
 Edge = tuple[int, int, int]

@@ -10,7 +10,7 @@ import pytest
 
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Bounds, CheckResult, Options, check_reference
-from quiesce.explorer.trace import follow
+from quiesce.explorer.reference.trace import follow
 from quiesce.primitives import (
     Mutex,
     RcuWait,

@@ -37,7 +37,7 @@ from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
 from quiesce.explorer import Bounds, CheckResult, Finding, Options, check, check_reference
 from quiesce.explorer.prove_again import Proof, prove_again
-from quiesce.explorer.reference import Stepper
+from quiesce.explorer.reference.stepper import Stepper
 from quiesce.explorer.replay import Move, Origin, Token, make_token, read_token
 from quiesce.explorer.walk import walk
 from quiesce.kvm import MemslotUpdates

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from quiesce.cli import main
 from quiesce.commands.streams import Shown
-from quiesce.explorer.graph import Progress
+from quiesce.explorer.reference.graph import Progress
 from quiesce.harmless import harmless, harmless_data, json_text, one_line
 from quiesce.report.progress import ProgressLine
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from quiesce.compiler import language
 from quiesce.compiler.program import compile_scenario
+from quiesce.compiler.read import language
 from quiesce.errors import Diagnostic, SourceErrors, UsageError
 from quiesce.loading import load_scenario
 from quiesce.protocol import Protocol, Scenario

@@ -12,7 +12,7 @@ import pytest
 from livelock_models import MODELS, Model
 
 from quiesce.compiler.program import compile_scenario
-from quiesce.explorer.checker import Options, check_reference
+from quiesce.explorer.reference.checker import Options, check_reference
 from quiesce.verdict import Verdict
 
 

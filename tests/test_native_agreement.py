@@ -11,7 +11,7 @@ from native_agreement import assert_same_findings, assert_same_space
 
 from benchmarks.models.count import CountProtocol
 from quiesce.compiler.program import compile_scenario
-from quiesce.explorer.checker import Options
+from quiesce.explorer.reference.checker import Options
 from quiesce.protocol import Scenario
 
 pytest.importorskip("numba", reason="the native explorer needs numba")

@@ -7,19 +7,19 @@ import pytest
 from native_protocols import Everything, LockPair
 
 from quiesce.compiler.program import Program, compile_scenario
-from quiesce.explorer.checker import Options
-from quiesce.explorer.graph import Bounds
+from quiesce.explorer.reference.checker import Options
+from quiesce.explorer.reference.graph import Bounds
 from quiesce.verdict import Verdict
 
 pytest.importorskip("numba", reason="the native explorer needs numba")
 
 from quiesce.explorer.native import search as native_search
 from quiesce.explorer.native.check import check_native
+from quiesce.explorer.native.kernels.stored import words_at
 from quiesce.explorer.native.liveness import StepGraph
 from quiesce.explorer.native.memory import memory_at_hand
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
-from quiesce.explorer.native.stored import words_at
 from quiesce.explorer.native.table import VisitedTable
 
 

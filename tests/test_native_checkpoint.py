@@ -22,8 +22,8 @@ from native_protocols import Everything, LockPair
 from quiesce.cli import main
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
-from quiesce.explorer.checker import Options
-from quiesce.explorer.graph import Bounds, Progress
+from quiesce.explorer.reference.checker import Options
+from quiesce.explorer.reference.graph import Bounds, Progress
 from quiesce.verdict import Verdict
 
 pytest.importorskip("numba", reason="the native explorer needs numba")
@@ -32,9 +32,9 @@ from quiesce.explorer.native import checkpoint as native_checkpoint
 from quiesce.explorer.native import checkpoint_header
 from quiesce.explorer.native.check import check_native
 from quiesce.explorer.native.checkpoint import Checkpoint
+from quiesce.explorer.native.kernels.stored import words_at
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.search import Search, SearchOptions
-from quiesce.explorer.native.stored import words_at
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from native_agreement import assert_same_findings, assert_same_space
 from native_generator import build, protocol_sources
 
 from quiesce.compiler.program import Program, compile_scenario
-from quiesce.explorer.evaluate import StepFailure
-from quiesce.explorer.graph import Bounds, explore
-from quiesce.explorer.reference import Stepper
+from quiesce.explorer.reference.evaluate import StepFailure
+from quiesce.explorer.reference.graph import Bounds, explore
+from quiesce.explorer.reference.stepper import Stepper
 
 pytest.importorskip("numba", reason="the native explorer needs numba")
 

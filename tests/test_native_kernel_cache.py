@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quiesce.explorer.native.kernel_cache import cache_directory
+from quiesce.explorer.native.kernels.kernel_cache import cache_directory
 
 STRANGER = 54321
 """A user that is neither root nor anybody here."""

@@ -14,7 +14,7 @@ from test_native_generated import compiled, folder  # noqa: F401
 
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Options, check
-from quiesce.explorer.partial_order import find_ample_steps
+from quiesce.explorer.analysis.partial_order import find_ample_steps
 from quiesce.protocol import (
     Bool,
     Int,

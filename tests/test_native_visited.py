@@ -12,12 +12,12 @@ pytest.importorskip("numba", reason="the native explorer needs numba")
 
 import numpy as np
 
-from quiesce.compiler.pack_state import Field, Packing
 from quiesce.explorer.native import table as table_module
 from quiesce.explorer.native.grown import Grown
-from quiesce.explorer.native.stored import SLACK, STRIDE, Vector, shape_of, words_at
+from quiesce.explorer.native.kernels.stored import SLACK, STRIDE, Vector, shape_of, words_at
+from quiesce.explorer.native.kernels.visited import BLOCK, MARGIN, find, insert
+from quiesce.explorer.native.program.pack_state import Field, Packing
 from quiesce.explorer.native.table import VisitedTable
-from quiesce.explorer.native.visited import BLOCK, MARGIN, find, insert
 
 MANY = 1 << 40
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from quiesce.compiler.program import compile_scenario
-from quiesce.explorer.reference import State, Stepper
+from quiesce.explorer.reference.stepper import State, Stepper
 from quiesce.primitives import RwLock, RwSem
 from quiesce.protocol import Scenario, thread
 

@@ -16,8 +16,8 @@ from native_generator import build, protocol_sources
 
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Bounds, check
-from quiesce.explorer.checker import Options
 from quiesce.explorer.native.options import NativeOptions
+from quiesce.explorer.reference.checker import Options
 from quiesce.kvm import MemslotUpdates
 from quiesce.kvm.gates import GATES
 from quiesce.kvm.planted import planted

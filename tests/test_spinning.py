@@ -9,9 +9,9 @@ import pytest
 from protocols.spinning import Backoff, Flag, Leaves, Polite, TwoLocks, Unfair, Worker
 
 from quiesce.compiler.program import compile_scenario
-from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.native.check import check_native
+from quiesce.explorer.reference.checker import Options, check_reference
 from quiesce.protocol import Scenario
 from quiesce.report.check_text import render_finding
 

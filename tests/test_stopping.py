@@ -19,8 +19,8 @@ from quiesce import stopping
 from quiesce.cli import main
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer import Bounds, Options, check
-from quiesce.explorer.graph import Progress
 from quiesce.explorer.native.options import NativeOptions
+from quiesce.explorer.reference.graph import Progress
 from quiesce.loading import load_scenario
 from quiesce.lockdep import Validator
 from quiesce.lockdep.explored import ExploredLockdep

@@ -28,10 +28,10 @@ LONG_FILES = {
 _KERNEL = "a kernel: numba compiles it as one, and calls between its parts would cost"
 
 LONG_FUNCTIONS = {
-    "explorer/native/interpret.py": _KERNEL,
-    "explorer/native/expand.py": _KERNEL,
-    "explorer/native/graph_kernels.py": _KERNEL,
-    "explorer/native/canonical.py": _KERNEL,
+    "explorer/native/kernels/interpret.py": _KERNEL,
+    "explorer/native/kernels/expand.py": _KERNEL,
+    "explorer/native/kernels/graph_levels.py": _KERNEL,
+    "explorer/native/kernels/canonical.py": _KERNEL,
     "lockdep/watch_locks.py": "a class that is made for a base given at run time, method by method",
 }
 """Files whose functions may be longer, and why."""
@@ -120,7 +120,7 @@ WRITES = {
     "outputs.py": "the one place for files that a user asks for",
     "explain/prove/check.py": "a temporary file with the source of a scenario, which is then loaded",
     "explorer/native/checkpoint.py": "a checkpoint: bytes",
-    "explorer/native/kernel_cache.py": "tries whether a directory can be written",
+    "explorer/native/kernels/kernel_cache.py": "tries whether a directory can be written",
 }
 """Files of ours that write files, and why."""
 
@@ -217,17 +217,37 @@ def test_imports_follow_the_data(trees: dict[str, ast.Module]) -> None:
     assert wrong == []
 
 
+EXPLORER = {
+    "analysis": {"analysis"},
+    "reference": {"analysis", "reference", "findings"},
+    "findings": {"findings"},
+    "native": {"analysis", "reference", "native", "findings", "replay"},
+}
+"""For each part of explorer/, the parts of it that it may import from; the files beside them may use all."""
+
+
+def test_engines_rest_on_the_analyses_and_not_on_each_other(trees: dict[str, ast.Module]) -> None:
+    wrong = []
+    for name, tree in trees.items():
+        path = name.removesuffix(".py").split("/")
+        if path[0] != "explorer" or len(path) < 2 or path[1] not in EXPLORER:
+            continue
+        found = parts_within(tree, "explorer")
+        wrong += [f"{name} imports {part}" for part in sorted(found - EXPLORER[path[1]])]
+    assert wrong == []
+
+
 EXPLAIN = ("read", "judge", "prove", "log", "batch", "show")
 """The parts of explain/ in the order of the data: each may import from those before it."""
 
 
-def explain_imports(tree: ast.Module) -> set[str]:
-    """Return the parts of explain/ that a module imports from."""
+def parts_within(tree: ast.Module, package: str) -> set[str]:
+    """Return the parts of *package* that a module imports from."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             path = node.module.split(".")
-            if path[:2] == ["quiesce", "explain"]:
+            if path[:2] == ["quiesce", package]:
                 found |= {path[2]} if len(path) > 2 else {alias.name for alias in node.names}
     return found
 
@@ -239,7 +259,7 @@ def test_a_report_is_read_then_judged_then_proved_then_shown(trees: dict[str, as
         if path[0] != "explain" or len(path) < 2 or path[1] == "__init__":
             continue
         allowed = EXPLAIN[: EXPLAIN.index(path[1]) + 1]
-        wrong += [f"{name} imports {part}" for part in explain_imports(tree) - set(allowed)]
+        wrong += [f"{name} imports {part}" for part in parts_within(tree, "explain") - set(allowed)]
     assert wrong == []
 
 

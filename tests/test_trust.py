@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from quiesce.compiler.program import compile_scenario
-from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.native.check import check_native
+from quiesce.explorer.reference.checker import Options, check_reference
 from quiesce.primitives import RawSpinLock, SpinLock
 from quiesce.protocol import (
     READ_ONCE,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from quiesce.compiler.program import Program
-from quiesce.explorer.graph import Bounds
+from quiesce.explorer.reference.graph import Bounds
 from quiesce.lockdep import Report, Validator
 from quiesce.lockdep.explored import ExploredLockdep
 from quiesce.lockdep.graph_text import as_dot, as_mermaid, as_text

@@ -95,7 +95,7 @@ def search_bounds(args: argparse.Namespace) -> Bounds:
     :raises UsageError: memory is to be bounded where it cannot be measured.
     """
     from quiesce.explorer import Bounds
-    from quiesce.explorer.peak_memory import peak_memory
+    from quiesce.explorer.reference.peak_memory import peak_memory
 
     if args.max_memory is not None and not peak_memory():
         raise UsageError(

@@ -13,8 +13,8 @@ from quiesce.errors import UsageError
 from quiesce.explorer import Bounds, Options
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.prove_again import Proof, prove_again
+from quiesce.explorer.reference.trace import follow
 from quiesce.explorer.replay import Token, read_token
-from quiesce.explorer.trace import follow
 from quiesce.explorer.walk import Walk, walk
 from quiesce.harmless import json_text, one_line
 from quiesce.loading import build, load_text

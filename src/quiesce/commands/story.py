@@ -13,7 +13,7 @@ import textwrap
 from quiesce.commands.kvm import DesignResult, check_design
 from quiesce.commands.kvm_options import DESIGNS
 from quiesce.commands.options import search_bounds
-from quiesce.explorer.trace import follow
+from quiesce.explorer.reference.trace import follow
 from quiesce.report.check_text import render_finding, summary
 from quiesce.report.table import COLUMNS, cell, render_table
 from quiesce.verdict import Verdict

@@ -16,9 +16,9 @@ Why fusion is sound. In a program without data races, plain accesses commute wit
 other threads can take in between: they are both-movers, and any number of them followed by one other
 action is one atomic action (R. J. Lipton, "Reduction", CACM 18(12), 1975). What a property looks at is
 not moved, so every state that a property can tell apart is kept. That there are no data races is
-checked on the very steps that are explored (``explorer/races.py``): a thread stands *before* its plain
-accesses until it takes its next event, so two accesses that nothing keeps apart are both next in some
-state that is visited.
+checked on the very steps that are explored (``explorer/reference/races.py``): a thread stands *before*
+its plain accesses until it takes its next event, so two accesses that nothing keeps apart are both next
+in some state that is visited.
 """
 
 from __future__ import annotations

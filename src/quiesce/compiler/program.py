@@ -22,9 +22,9 @@ from quiesce.compiler.layout import Cell, Layout
 from quiesce.compiler.liveness import live_slots, live_together
 from quiesce.compiler.loops import LoopNest
 from quiesce.compiler.ranges import find_ranges
-from quiesce.compiler.statements import Reader
+from quiesce.compiler.read.statements import Reader
+from quiesce.compiler.read.values import Component, Method
 from quiesce.compiler.types import IntType, SnapshotType, Type
-from quiesce.compiler.values import Component, Method
 from quiesce.compiler.verify_ir import check_waits_before_writes, verify
 from quiesce.errors import Diagnostic, SourceErrors, UsageError, file_text
 from quiesce.protocol import Protocol, Scenario

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Explorers: every reachable state of a compiled protocol, and what is wrong in it."""
 
-from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.engine import check
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
-from quiesce.explorer.graph import Bounds, Progress
+from quiesce.explorer.reference.checker import Options, check_reference
+from quiesce.explorer.reference.graph import Bounds, Progress
 
 __all__ = [
     "Bounds",

@@ -11,13 +11,13 @@ import importlib.util
 import time
 from dataclasses import replace
 
-from quiesce.compiler.pack_state import NotPackable
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.errors import UsageError
-from quiesce.explorer.checker import Options, check_reference
 from quiesce.explorer.findings import CheckResult
-from quiesce.explorer.native.jit import NativeUnavailable
+from quiesce.explorer.native.kernels.jit import NativeUnavailable
 from quiesce.explorer.native.options import NativeOptions
+from quiesce.explorer.native.program.pack_state import NotPackable
+from quiesce.explorer.reference.checker import Options, check_reference
 from quiesce.protocol import Scenario
 from quiesce.stopping import Stopped, immediately, noted, time_limit
 

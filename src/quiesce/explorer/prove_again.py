@@ -13,19 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from quiesce.compiler.program import Program
-from quiesce.explorer import describe
-from quiesce.explorer.checker import Options
 from quiesce.explorer.engine import check
-from quiesce.explorer.evaluate import StepFailure
-from quiesce.explorer.fairness import FairCycles, LeftOut
 from quiesce.explorer.findings import Finding, Path
-from quiesce.explorer.getting_on import GettingOn
-from quiesce.explorer.graph import expand_only
 from quiesce.explorer.native.options import NativeOptions
-from quiesce.explorer.races import RaceFinder
-from quiesce.explorer.reference import PropertyReader, Stepper
+from quiesce.explorer.reference import describe
+from quiesce.explorer.reference.checker import Options
+from quiesce.explorer.reference.evaluate import StepFailure
+from quiesce.explorer.reference.fairness import FairCycles, LeftOut
+from quiesce.explorer.reference.getting_on import GettingOn
+from quiesce.explorer.reference.graph import expand_only
+from quiesce.explorer.reference.races import RaceFinder
+from quiesce.explorer.reference.stepper import PropertyReader, Stepper
+from quiesce.explorer.reference.waiting import can_get_on
 from quiesce.explorer.replay import Token
-from quiesce.explorer.waiting import can_get_on
 from quiesce.explorer.walk import Walk
 from quiesce.verdict import Verdict
 

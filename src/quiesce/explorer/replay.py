@@ -24,7 +24,7 @@ from typing import TypeVar
 from quiesce.compiler.program import Program
 from quiesce.errors import UsageError
 from quiesce.explorer.findings import Finding
-from quiesce.explorer.reference import Stepper
+from quiesce.explorer.reference.stepper import Stepper
 
 _PREFIX = "q1-"
 _VERSION = 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from quiesce.compiler.program import Program
 from quiesce.errors import UsageError
-from quiesce.explorer.reference import State, Step, Stepper
+from quiesce.explorer.reference.stepper import State, Step, Stepper
 from quiesce.explorer.replay import Move
 
 

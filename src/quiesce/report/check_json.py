@@ -9,8 +9,8 @@ from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.errors import Loc, file_text
 from quiesce.explorer.findings import CheckResult, Finding
-from quiesce.explorer.spinning import Spinning, find_spinning
-from quiesce.explorer.trace import Held, Trace, TraceStep, Waiting, follow, state_dict
+from quiesce.explorer.reference.spinning import Spinning, find_spinning
+from quiesce.explorer.reference.trace import Held, Trace, TraceStep, Waiting, follow, state_dict
 from quiesce.primitives import LockdepMap
 
 SCHEMA = 1

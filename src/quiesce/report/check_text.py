@@ -8,8 +8,8 @@ import textwrap
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.explorer.findings import CheckResult, Finding
-from quiesce.explorer.spinning import find_spinning
-from quiesce.explorer.trace import Trace, follow
+from quiesce.explorer.reference.spinning import find_spinning
+from quiesce.explorer.reference.trace import Trace, follow
 from quiesce.harmless import harmless, one_line
 from quiesce.report.interleaving import render_interleaving, waits_for
 from quiesce.verdict import Verdict

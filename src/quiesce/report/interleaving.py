@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quiesce.explorer.spinning import find_spinning
-from quiesce.explorer.trace import Trace, Waiting
+from quiesce.explorer.reference.spinning import find_spinning
+from quiesce.explorer.reference.trace import Trace, Waiting
 from quiesce.harmless import one_line
 from quiesce.report.columns import broken
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import sys
 import time
 
-from quiesce.explorer.graph import Progress
-from quiesce.explorer.peak_memory import peak_memory
+from quiesce.explorer.reference.graph import Progress
+from quiesce.explorer.reference.peak_memory import peak_memory
 from quiesce.harmless import one_line
 
 _LIVE_EVERY_SECONDS = 0.5

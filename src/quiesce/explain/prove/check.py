@@ -18,10 +18,10 @@ from pathlib import Path
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explain.prove.plan import IN_TURN, MANY_TASKS, ModelThread, ScenarioModel
 from quiesce.explorer import Bounds, CheckResult, Finding, Options, check_reference
-from quiesce.explorer.evaluate import Record
-from quiesce.explorer.reference import State, Stepper
-from quiesce.explorer.trace import follow
-from quiesce.explorer.waiting import unfinished
+from quiesce.explorer.reference.evaluate import Record
+from quiesce.explorer.reference.stepper import State, Stepper
+from quiesce.explorer.reference.trace import follow
+from quiesce.explorer.reference.waiting import unfinished
 from quiesce.loading import load_scenario
 from quiesce.report.interleaving import render_interleaving
 

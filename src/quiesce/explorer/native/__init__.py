@@ -2,5 +2,5 @@
 """The native explorer: packed states, one compiled interpreter, every core.
 
 Import nothing from here but through :mod:`quiesce.explorer.native.check`: the modules with kernels need
-numba, and say so with :class:`~quiesce.explorer.native.jit.NativeUnavailable`.
+numba, and say so with :class:`~quiesce.explorer.native.kernels.jit.NativeUnavailable`.
 """

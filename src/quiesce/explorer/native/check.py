@@ -15,25 +15,25 @@ from dataclasses import replace
 import numpy as np
 
 from quiesce.compiler.program import Program
-from quiesce.explorer import describe
-from quiesce.explorer.checker import BUILT_IN, Options, cut_by_failures, leave_open
-from quiesce.explorer.evaluate import StepFailure
-from quiesce.explorer.fairness import LeftOut
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
-from quiesce.explorer.getting_on import may_spin
 from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.cover import cover_natively
+from quiesce.explorer.native.kernels.records import Sighting
+from quiesce.explorer.native.kernels.stuck import AT_REST, STUCK_ALONE, STUCK_TOGETHER
 from quiesce.explorer.native.liveness import NativeLasso, StepGraph, StuckStates
 from quiesce.explorer.native.options import NativeOptions
-from quiesce.explorer.native.records import Sighting
 from quiesce.explorer.native.replay import Mismatch, Replay
 from quiesce.explorer.native.search import Search, SearchOptions
-from quiesce.explorer.native.stuck_kernels import AT_REST, STUCK_ALONE, STUCK_TOGETHER
 from quiesce.explorer.native.symmetry import find_symmetry
-from quiesce.explorer.races import RaceFinder
-from quiesce.explorer.reference import PropertyReader, State
-from quiesce.explorer.representatives import representatives
-from quiesce.explorer.waiting import unfinished
+from quiesce.explorer.reference import describe
+from quiesce.explorer.reference.checker import BUILT_IN, Options, cut_by_failures, leave_open
+from quiesce.explorer.reference.evaluate import StepFailure
+from quiesce.explorer.reference.fairness import LeftOut
+from quiesce.explorer.reference.getting_on import may_spin
+from quiesce.explorer.reference.races import RaceFinder
+from quiesce.explorer.reference.representatives import representatives
+from quiesce.explorer.reference.stepper import PropertyReader, State
+from quiesce.explorer.reference.waiting import unfinished
 from quiesce.stopping import Stopped, immediately, noted
 from quiesce.verdict import Verdict
 

@@ -33,7 +33,7 @@ from quiesce.explorer.native.checkpoint_header import (
     Progressed,
     read_header,
 )
-from quiesce.explorer.native.stored import STRIDE
+from quiesce.explorer.native.kernels.stored import STRIDE
 from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.worker import Worker
 from quiesce.outputs import replacing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was never executed, asked of the states of a native search (``explorer/coverage.py``).
+"""What was never executed, asked of the states of a native search (``explorer/reference/coverage.py``).
 
 The states are looked at a block at a time. For each thread and location that may still show something new,
 the bits that its step depends on are cut out, and one state for each combination is shown to the stepper.
@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from quiesce.explorer.coverage import Coverage
+from quiesce.explorer.analysis.footprint import places_of_step
 from quiesce.explorer.findings import NeverExecuted
-from quiesce.explorer.footprint import places_of_step
+from quiesce.explorer.native.kernels.stored import LAST, STRIDE, WORDS
 from quiesce.explorer.native.liveness import StepGraph
-from quiesce.explorer.native.stored import LAST, STRIDE, WORDS
-from quiesce.explorer.native.tables import Compiled
+from quiesce.explorer.native.program.tables import Compiled
+from quiesce.explorer.reference.coverage import Coverage
 
 Words = npt.NDArray[np.uint64]
 

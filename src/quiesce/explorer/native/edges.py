@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from quiesce.explorer.native.chunks import Chunk
-from quiesce.explorer.native.edge_levels import edge_levels, loop_table
-from quiesce.explorer.native.graph_kernels import count_edges
+from quiesce.explorer.native.kernels.edge_levels import edge_levels, loop_table
+from quiesce.explorer.native.kernels.graph_levels import count_edges
+from quiesce.explorer.native.kernels.visited import find
 from quiesce.explorer.native.search import Search
-from quiesce.explorer.native.visited import find
 from quiesce.explorer.native.worker import Worker
 
 Targets = npt.NDArray[np.uint32]

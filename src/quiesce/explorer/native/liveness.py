@@ -18,18 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from quiesce.compiler.program import Program
-from quiesce.explorer.fairness import NONE_LEFT_OUT, LeftOut
-from quiesce.explorer.native import graph_kernels as kernels
-from quiesce.explorer.native import stuck_kernels
 from quiesce.explorer.native.edges import Edges
-from quiesce.explorer.native.expand import FAILURE
+from quiesce.explorer.native.kernels import graph_levels as kernels
+from quiesce.explorer.native.kernels import stuck as stuck_kernels
+from quiesce.explorer.native.kernels.expand import FAILURE
+from quiesce.explorer.native.kernels.properties import evaluate_property
+from quiesce.explorer.native.kernels.records import Sighting
+from quiesce.explorer.native.kernels.stored import words_at
 from quiesce.explorer.native.loop_questions import loop_questions
-from quiesce.explorer.native.properties import evaluate_property
-from quiesce.explorer.native.records import Sighting
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.settle import settle
-from quiesce.explorer.native.stored import words_at
 from quiesce.explorer.native.worker import Worker
+from quiesce.explorer.reference.fairness import NONE_LEFT_OUT, LeftOut
 
 Masks = npt.NDArray[np.uint64]
 _BYTES_OF_A_STATE = 140

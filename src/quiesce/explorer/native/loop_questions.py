@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from quiesce.compiler.loops import SourceLoop
 from quiesce.compiler.program import Program
-from quiesce.explorer.getting_on import exits_around, loops_left
+from quiesce.explorer.reference.getting_on import exits_around, loops_left
 
 Bits = npt.NDArray[np.uint64]
 _GROUP = 64

@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 
 from quiesce.explorer.findings import Path
-from quiesce.explorer.native.canonical import canonicalise_all
-from quiesce.explorer.native.records import Sighting
+from quiesce.explorer.native.kernels.canonical import canonicalise_all
+from quiesce.explorer.native.kernels.records import Sighting
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.trace_back import Words, trace_back
-from quiesce.explorer.reference import State, Stepper
+from quiesce.explorer.reference.stepper import State, Stepper
 
 
 class Mismatch(Exception):

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from quiesce.compiler.program import Program
-from quiesce.explorer.graph import Bounds, Progress
-from quiesce.explorer.native.canonical import canonicalise_all
 from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.chunks import Chunk, Chunks
-from quiesce.explorer.native.expand import (
+from quiesce.explorer.native.kernels.canonical import canonicalise_all
+from quiesce.explorer.native.kernels.expand import (
     BOXED,
     DONE,
     FAILED_STEPS,
@@ -30,17 +29,18 @@ from quiesce.explorer.native.expand import (
     TRANSITIONS,
     expand,
 )
+from quiesce.explorer.native.kernels.properties import look_at_properties
+from quiesce.explorer.native.kernels.races import look_for_races
+from quiesce.explorer.native.kernels.records import NEVER, Sighting, merge_records, read_record
+from quiesce.explorer.native.kernels.stored import Vector
+from quiesce.explorer.native.kernels.visited import BLOCK, insert
 from quiesce.explorer.native.memory import memory_at_hand
-from quiesce.explorer.native.properties import look_at_properties
-from quiesce.explorer.native.race_kernel import look_for_races
-from quiesce.explorer.native.records import NEVER, Sighting, merge_records, read_record
-from quiesce.explorer.native.stored import Vector
+from quiesce.explorer.native.program.tables import Compiled, Symmetry, ample_table
 from quiesce.explorer.native.symmetry import no_symmetry
 from quiesce.explorer.native.table import VisitedTable
-from quiesce.explorer.native.tables import Compiled, Symmetry, ample_table
-from quiesce.explorer.native.visited import BLOCK, insert
 from quiesce.explorer.native.worker import Worker
-from quiesce.explorer.reference import State, Stepper
+from quiesce.explorer.reference.graph import Bounds, Progress
+from quiesce.explorer.reference.stepper import State, Stepper
 from quiesce.stopping import noted
 
 MOST_STATES = (1 << 32) - 2
@@ -336,7 +336,7 @@ class Search:
     def fill_box(self, w: Worker, chunk: Chunk, depth: int, for_graph: bool) -> int:
         """Put the successors of *chunk*, or of its beginning, into the box of *w*.
 
-        :param for_graph: see :func:`~quiesce.explorer.native.expand.expand`.
+        :param for_graph: see :func:`~quiesce.explorer.native.kernels.expand.expand`.
         :returns: which state of the chunk is the first that was not expanded.
         """
         owner, lo, hi = chunk

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from quiesce.explorer.native.grown import Grown
-from quiesce.explorer.native.jit import kernel
-from quiesce.explorer.native.pointers import bytes_at, pointer
+from quiesce.explorer.native.kernels.jit import kernel
+from quiesce.explorer.native.kernels.pointers import bytes_at, pointer
+from quiesce.explorer.native.kernels.stored import SLACK, STRIDE, WORDS, load_state, store_state
+from quiesce.explorer.native.kernels.visited import hash_words
 from quiesce.explorer.native.search import Search
-from quiesce.explorer.native.stored import SLACK, STRIDE, WORDS, load_state, store_state
 from quiesce.explorer.native.table import VisitedTable
-from quiesce.explorer.native.visited import hash_words
 
 
 @kernel

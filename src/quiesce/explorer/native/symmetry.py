@@ -18,9 +18,9 @@ import numpy as np
 
 from quiesce.compiler.program import Program
 from quiesce.compiler.types import SetType, TaskType
-from quiesce.explorer.native.asymmetry import told_apart
-from quiesce.explorer.native.stored import Vector
-from quiesce.explorer.native.tables import Compiled, Symmetry
+from quiesce.explorer.analysis.asymmetry import told_apart
+from quiesce.explorer.native.kernels.stored import Vector
+from quiesce.explorer.native.program.tables import Compiled, Symmetry
 
 _MOST_OUTSIDE = 31
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quiesce.explorer.native.grown import Grown
-from quiesce.explorer.native.visited import BUCKET, MARGIN, fill_table, spread
+from quiesce.explorer.native.kernels.visited import BUCKET, MARGIN, fill_table, spread
 
 if TYPE_CHECKING:
     from quiesce.explorer.native.worker import Worker

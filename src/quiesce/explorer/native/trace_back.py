@@ -3,7 +3,8 @@
 
 A state of depth d was reached from one of depth d - 1. So that level is expanded once more, and whoever
 has the state among its successors is on a shortest run. This goes on level by level with all those
-states, and for each with the fewest context switches from there to the end, as in ``explorer/paths.py``.
+states, and for each with the fewest context switches from there to the end, as in
+``explorer/reference/paths.py``.
 It costs at most what the expansions of the search cost, only when there is something to show, and saves
 each search the memory for who discovered what.
 """
@@ -15,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from quiesce.explorer.native.chunks import Chunks
-from quiesce.explorer.native.expand import FAILURE
-from quiesce.explorer.native.jit import kernel
-from quiesce.explorer.native.pointers import pointer
-from quiesce.explorer.native.records import Sighting
+from quiesce.explorer.native.kernels.expand import FAILURE
+from quiesce.explorer.native.kernels.jit import kernel
+from quiesce.explorer.native.kernels.pointers import pointer
+from quiesce.explorer.native.kernels.records import Sighting
+from quiesce.explorer.native.kernels.stored import Vector, words_at
+from quiesce.explorer.native.kernels.visited import hash_words
 from quiesce.explorer.native.search import Search
-from quiesce.explorer.native.stored import Vector, words_at
-from quiesce.explorer.native.visited import hash_words
 from quiesce.explorer.native.worker import Worker
 
 WIDEST = 1000

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from quiesce.explorer.native.chunks import Chunk
-from quiesce.explorer.native.expand import RESULTS
 from quiesce.explorer.native.grown import Grown
-from quiesce.explorer.native.interpret import new_ram
-from quiesce.explorer.native.records import new_records
-from quiesce.explorer.native.stored import SLACK, STRIDE, Vector
-from quiesce.explorer.native.tables import Compiled
-from quiesce.explorer.native.visited import BLOCK
+from quiesce.explorer.native.kernels.expand import RESULTS
+from quiesce.explorer.native.kernels.interpret import new_ram
+from quiesce.explorer.native.kernels.records import new_records
+from quiesce.explorer.native.kernels.stored import SLACK, STRIDE, Vector
+from quiesce.explorer.native.kernels.visited import BLOCK
+from quiesce.explorer.native.program.tables import Compiled
 
 BOX = 1 << 15
 """Successors in a box: few enough to stay in the cache."""

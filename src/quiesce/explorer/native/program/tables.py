@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernels are handed about a program: vectors of integers, built once per search."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from quiesce.compiler.program import Program
+from quiesce.explorer.analysis.footprint import Footprint, step_footprint
+from quiesce.explorer.analysis.partial_order import find_ample_steps
+from quiesce.explorer.native.kernels.jit import inline_kernel
+from quiesce.explorer.native.kernels.pointers import pointer
+from quiesce.explorer.native.kernels.stored import Vector, shape_of
+from quiesce.explorer.native.program.emit_table import emit_table
+from quiesce.explorer.native.program.instruction_table import Table
+from quiesce.explorer.native.program.pack_state import WORD, Packing, pack_program
+
+ALWAYS, SOMETIMES, EVENTUALLY = 0, 1, 2
+_UNSIGNED = (1 << WORD) - 1
+_KINDS = {"always": ALWAYS, "sometimes": SOMETIMES, "eventually": EVENTUALLY}
+
+
+class Machine(NamedTuple):
+    """The program, as the kernels see it. ``g = kind_of[t] * locations + location`` names a step.
+
+    :param code: instructions (``program/opcodes.py``), then for each cell its word, shift, mask and low.
+    :param constants: the first registers.
+    :param at: for each thread, the word, shift and mask of its location.
+    :param entry: for each (thread, location), the row where its step begins; -1: finished.
+    :param recording: the same, with notes of every access.
+    :param kind_of: for each thread, the number of its kind.
+    :param daemon: for each thread, whether it may wait forever.
+    :param property_rows: for each property, its first row.
+    :param property_kinds: ALWAYS, SOMETIMES or EVENTUALLY.
+    :param plain: for each g, whether the step makes a plain access.
+    :param footprints: for each g, the number of what the step touches.
+    :param may_race: for each two of those, whether they can conflict.
+    :param sizes: registers, words, threads, locations, properties, number of different footprints.
+    :param shape: how states are stored (``stored.py``).
+    """
+
+    code: Vector
+    constants: Vector
+    at: Vector
+    entry: Vector
+    recording: Vector
+    kind_of: Vector
+    daemon: Vector
+    property_rows: Vector
+    property_kinds: Vector
+    plain: Vector
+    footprints: Vector
+    may_race: Vector
+    sizes: Vector
+    shape: Vector
+
+
+class Symmetry(NamedTuple):
+    """The vectors that ``canonical.py`` reads.
+
+    :param sizes: scratch integers, threads, outside references, outside sets, integers of a key, groups,
+        references, sets.
+    :param groups: per kind of two or more threads: first, number, words of a block, its mask, then
+        from..to in *inner_references* and in *inner_sets*.
+    :param blocks: per thread: word and shift of its block.
+    :param like: per thread: the first of its group, or -1.
+    :param pairs: per thread: words of a block and its mask, if the next thread is of the same group; else 0.
+    :param inner_references: per reference to a task in a block: word in the block, shift, mask.
+    :param inner_sets: per set of tasks in a block: word in the block, shift.
+    :param references: per reference to a task anywhere: word, shift, mask; those outside groups first.
+    :param sets: per set of tasks anywhere: word, shift; those outside groups first.
+    """
+
+    sizes: Vector
+    groups: Vector
+    blocks: Vector
+    like: Vector
+    pairs: Vector
+    inner_references: Vector
+    inner_sets: Vector
+    references: Vector
+    sets: Vector
+
+
+@inline_kernel
+def machine_pointers(machine: Any) -> Any:
+    """Return *machine* with pointers for vectors."""
+    return Machine(
+        pointer(machine.code), pointer(machine.constants), pointer(machine.at),
+        pointer(machine.entry), pointer(machine.recording), pointer(machine.kind_of),
+        pointer(machine.daemon), pointer(machine.property_rows), pointer(machine.property_kinds),
+        pointer(machine.plain), pointer(machine.footprints), pointer(machine.may_race),
+        pointer(machine.sizes), pointer(machine.shape),
+    )  # fmt: skip
+
+
+@inline_kernel
+def symmetry_pointers(symmetry: Any) -> Any:
+    """Return *symmetry* with pointers for vectors."""
+    return Symmetry(
+        pointer(symmetry.sizes), pointer(symmetry.groups), pointer(symmetry.blocks),
+        pointer(symmetry.like), pointer(symmetry.pairs), pointer(symmetry.inner_references),
+        pointer(symmetry.inner_sets), pointer(symmetry.references), pointer(symmetry.sets),
+    )  # fmt: skip
+
+
+def _vector(items: Any) -> Vector:
+    return np.array(list(items), dtype=np.int64)
+
+
+class Compiled:
+    """A program made ready for the kernels.
+
+    :raises NotPackable: it cannot be run on 64-bit words.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.packing: Packing = pack_program(program)
+        self.table: Table = emit_table(program, self.packing)
+        self.words = self.packing.words
+        self.shape = shape_of(self.packing)
+        self.locations = max(len(k.locations) for k in program.kinds)
+        self.machine = self._machine()
+        self.rows = len(self.table.code)
+        self.fields_at = len(self.table.code)
+        self.locals = max(len(k.code.slots) for k in program.kinds)
+
+    def pack(self, states: list[tuple[int, ...]]) -> Vector:
+        """Return *states* as packed words, one after the other."""
+        words = [w for s in states for w in self.packing.pack(s)]
+        return np.array(words, dtype=np.uint64).view(np.int64)
+
+    def unpack(self, words: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the state that *words* stand for, signed as the kernels have them."""
+        return self.packing.unpack(tuple(w & _UNSIGNED for w in words))
+
+    def _machine(self) -> Machine:
+        program, table, fields = self.program, self.table, self.packing.fields
+        threads = program.threads
+        kinds = {id(k): i for i, k in enumerate(program.kinds)}
+        pad = self.locations
+        located = [fields[t.base] for t in threads]
+        plain, footprints, may_race = _race_tables(program, pad)
+        sizes = [
+            table.registers, self.words, len(threads), pad, len(program.properties),
+            int(footprints.max()) + 1,
+        ]  # fmt: skip
+        return Machine(
+            _vector([*table.code, *(x for f in fields for x in (f.word, f.shift, f.mask, f.low))]),
+            _vector(table.constants),
+            _vector(x for f in located for x in (f.word, f.shift, f.mask)),
+            _vector(x for rows in table.entry for x in rows + [-1] * (pad - len(rows))),
+            _vector(x for rows in table.recording for x in rows + [-1] * (pad - len(rows))),
+            _vector(kinds[id(t.kind)] for t in threads),
+            _vector(t.daemon for t in threads),
+            _vector(table.properties),
+            _vector(_KINDS[p.spec.kind] for p in program.properties),
+            plain,
+            footprints,
+            may_race,
+            _vector(sizes),
+            self.shape,
+        )
+
+
+_NOTHING = Footprint(frozenset(), frozenset(), frozenset(), frozenset())
+
+
+def _race_tables(program: Program, pad: int) -> tuple[Vector, Vector, Vector]:
+    """Return which steps make plain accesses that can conflict, and with which other steps.
+
+    Steps are compared by their footprints, of which there are few: a program may have many steps.
+    """
+    prints: dict[Footprint, int] = {_NOTHING: 0}
+    numbers: list[int] = []
+    for kind in program.kinds:
+        for i in range(pad):
+            touched = step_footprint(kind, i) if i < len(kind.locations) else _NOTHING
+            numbers.append(prints.setdefault(touched, len(prints)))
+    may = np.zeros((len(prints), len(prints)), np.int64)
+    for a, i in prints.items():
+        if a.plain:
+            for b, j in prints.items():
+                may[i, j] = bool(a.plain_writes & (b.reads | b.writes) or a.plain_reads & b.writes)
+    footprints = _vector(numbers)
+    plain: Vector = may.max(axis=1)[footprints]
+    return plain, footprints, may.ravel()
+
+
+def ample_table(compiled: Compiled, wanted: bool) -> Vector:
+    """Return which steps may go first, as the kernels read it.
+
+    First whether there are any; then for each (thread, location) where its row begins, or -1; a row has
+    for each (thread, location) whether that thread, standing there, can be left out of account.
+    """
+    threads, pad = len(compiled.program.threads), compiled.locations
+    steps = find_ample_steps(compiled.program) if wanted else None
+    if steps is None or not steps.any:
+        return np.zeros(1, np.int64)
+    size = threads * pad
+    head = np.full(1 + size, -1, np.int64)
+    head[0] = 1
+    rows = [head]
+    begins: dict[int, int] = {}
+    for (t, location), table in steps.apart.items():
+        known = id(table) in begins
+        head[1 + t * pad + location] = begins.setdefault(id(table), 1 + size * len(rows))
+        if known:
+            continue
+        row = np.zeros(size, np.int64)
+        for u, places in enumerate(table):
+            row[u * pad : u * pad + len(places)] = places
+        rows.append(row)
+    return np.concatenate(rows)

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A check with the reference explorer: from a compiled program to verdicts and findings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from quiesce.compiler.program import Program, Thread
+from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
+from quiesce.explorer.reference import describe
+from quiesce.explorer.reference.coverage import cover
+from quiesce.explorer.reference.evaluate import StepFailure
+from quiesce.explorer.reference.fairness import FairCycles, Lasso, LeftOut
+from quiesce.explorer.reference.getting_on import GettingOn, may_spin
+from quiesce.explorer.reference.graph import Bounds, FailedStep, Graph, Progress, explore
+from quiesce.explorer.reference.paths import path_to
+from quiesce.explorer.reference.races import RaceFinder
+from quiesce.explorer.reference.representatives import representatives
+from quiesce.explorer.reference.stepper import PropertyReader, State, Step, Stepper
+from quiesce.explorer.reference.waiting import Stuck, StuckThreads, find_deadlock, unfinished
+from quiesce.stopping import Stopped, immediately, noted
+from quiesce.verdict import Verdict
+
+BUILT_IN = [
+    ("no_deadlock", "deadlock"),
+    ("no_stuck_thread", "stuck thread"),
+    ("no_data_race", "data race"),
+    ("assertions", "assert"),
+    ("ranges", "range"),
+    ("no_livelock", "livelock"),
+    ("no_starvation", "starvation"),
+]
+"""What is always looked for: (name, kind)."""
+
+
+@dataclass(slots=True)
+class Options:
+    """How to check.
+
+    :param keep_going: explore the whole space although a violation was found, so that every property
+        gets its verdict.
+    :param fairness: ``strong``, ``weak`` or ``none``: see ``fairness.py``.
+    :param warn: is told at once of what goes wrong on the side, such as a checkpoint that cannot be written.
+    """
+
+    keep_going: bool = False
+    fairness: str = "strong"
+    bounds: Bounds = field(default_factory=Bounds)
+    progress: Callable[[Progress], None] | None = None
+    warn: Callable[[str], None] | None = None
+
+
+def check_reference(program: Program, options: Options) -> CheckResult:
+    """Check *program* with the plain-Python explorer."""
+    return _Check(program, options).run()
+
+
+class _Check:
+    def __init__(self, program: Program, options: Options) -> None:
+        self.program = program
+        self.options = options
+        self.stepper = Stepper(program)
+        self.readers = [PropertyReader(program, i) for i in range(len(program.properties))]
+        self.races = RaceFinder(program)
+        self.broken: dict[int, tuple[int, str]] = {}
+        self.seen_true: set[int] = set()
+        self.false_in: dict[int, list[bool]] = {
+            i: [] for i, p in enumerate(program.properties) if p.spec.kind == "eventually"
+        }
+
+    def run(self) -> CheckResult:
+        started = time.monotonic()
+        with noted():
+            graph = explore(
+                self.stepper, self._on_state, self.options.bounds, self.options.progress
+            )
+            try:
+                with immediately():
+                    results = self._results(graph)
+            except Stopped as stopped:
+                # What takes the whole graph is left out then.
+                graph.incomplete = str(stopped)
+                results = self._results(graph)
+        incomplete = graph.incomplete or cut_by_failures(len(graph.failures))
+        leave_open(results, incomplete)
+        return CheckResult(
+            self.program, results, len(graph.states), graph.transitions, max(graph.depth, default=0),
+            time.monotonic() - started, "reference", self.options.fairness, incomplete,
+            never_executed=None if incomplete else cover(self.program, graph.states),
+        )  # fmt: skip
+
+    def _results(self, graph: Graph) -> list[PropertyResult]:
+        declared = (self._declared(graph, i) for i in range(len(self.program.properties)))
+        return [*self._built_in(graph), *declared]
+
+    # --- While exploring --------------------------------------------------------------------------
+
+    def _on_state(self, number: int, state: State, steps: list[Step]) -> bool:
+        """Look at one state; true if something is wrong in it and the search is to end for that."""
+        wrong = False
+        for i, prop in enumerate(self.program.properties):
+            wrong |= self._look(i, prop.spec.kind, number, state)
+        wrong |= any(s.failure is not None for s in steps)
+        wrong |= self.races.look(state)
+        wrong |= not steps and bool(unfinished(self.program, state))
+        return wrong and not self.options.keep_going
+
+    def _look(self, i: int, kind: str, number: int, state: State) -> bool:
+        """Look at one property; true if it is an invariant and false here."""
+        if i in self.seen_true:
+            return False
+        try:
+            value = self.readers[i].holds(state)
+            message = ""
+        except StepFailure as failure:
+            value, message = False, failure.message
+            if i not in self.broken:
+                self.broken[i] = number, message
+        if kind == "eventually":
+            self.false_in[i].append(not value)
+        elif kind == "sometimes":
+            if value:
+                self.seen_true.add(i)
+        elif not value:
+            self.broken.setdefault(i, (number, message))
+            return True
+        return False
+
+    # --- Afterwards -------------------------------------------------------------------------------
+
+    def _built_in(self, graph: Graph) -> list[PropertyResult]:
+        getting_on = GettingOn(self.program, graph)
+        self.cycles = FairCycles(self.program, graph, self.options.fairness, getting_on.progress)
+        self.stuck = None
+        if not graph.incomplete:
+            self.stuck = StuckThreads(self.program, graph)
+        found = {
+            "no_deadlock": self._deadlock(graph),
+            "no_stuck_thread": self._stuck(graph),
+            "no_data_race": self._race(graph),
+            "assertions": self._failure(graph, "assertions"),
+            "ranges": self._failure(graph, "ranges"),
+            "no_livelock": self._livelock(graph),
+            "no_starvation": self._starvation(graph),
+        }
+        return [_result(name, kind, found[name]) for name, kind in BUILT_IN]
+
+    def _deadlock(self, graph: Graph) -> Finding | None:
+        """No thread can get on any more; or several never can again, while others run."""
+        state = find_deadlock(self.program, graph)
+        if state is not None:
+            threads = unfinished(self.program, graph.states[state])
+            return self._stuck_forever(graph, Stuck(state, tuple(threads), False), "no_deadlock")
+        if self.stuck is None:
+            return None
+        return self._stuck_forever(graph, self.stuck.blocked or self.stuck.several, "no_deadlock")
+
+    def _stuck(self, graph: Graph) -> Finding | None:
+        alone = self.stuck.alone if self.stuck is not None else None
+        return self._stuck_forever(graph, alone, "no_stuck_thread")
+
+    def _stuck_forever(self, graph: Graph, stuck: Stuck | None, name: str) -> Finding | None:
+        if stuck is None:
+            return None
+        return describe.stuck_forever(
+            self.program, graph.states[stuck.state], stuck.threads,
+            {graph.threads[e] for e in graph.edges(stuck.state)}, stuck.others_run,
+            path_to(graph, stuck.state), name,
+        )  # fmt: skip
+
+    def _race(self, graph: Graph) -> Finding | None:
+        if not self.races.races:
+            return None
+        race = min(self.races.races, key=lambda r: graph.index[r.state])
+        return describe.race_finding(self.program, race, path_to(graph, graph.index[race.state]))
+
+    def _failure(self, graph: Graph, name: str) -> Finding | None:
+        of_name = [f for f in graph.failures if describe.FAILURES[f.failure.kind][0] == name]
+        if not of_name:
+            return None
+        failed: FailedStep = min(of_name, key=lambda f: graph.depth[f.source])
+        path = (*path_to(graph, failed.source, failed.thread), failed.action)
+        return describe.failure_finding(self.program, failed.thread, failed.failure, path)
+
+    def _livelock(self, graph: Graph) -> Finding | None:
+        """Threads take steps forever in a fair run, and none of them gets on."""
+        if graph.incomplete or not any(may_spin(k) for k in self.program.kinds):
+            return None
+        threads = self.program.threads
+        everyone = (1 << len(threads)) - 1
+        not_daemons = sum(1 << i for i, t in enumerate(threads) if not t.daemon)
+        lasso = self.cycles.find(
+            [True] * graph.expanded, LeftOut(progress=everyone, must_move=not_daemons)
+        )
+        if lasso is None:
+            return None
+        movers = {graph.threads[e] for e in lasso.loop}
+        text = describe.livelock_text(self.program, graph.states[lasso.entry], sorted(movers))
+        return self._lasso_finding(
+            graph, lasso, "no_livelock", text, spinning=tuple(sorted(movers))
+        )
+
+    def _starvation(self, graph: Graph) -> Finding | None:
+        """A thread that waits or spins forever in a fair run, though it could get on."""
+        if graph.incomplete:
+            return None
+        best: Finding | None = None
+        for number in representatives(self.program):
+            found = self._starved(graph, number, self.program.threads[number])
+            if found is not None and (best is None or len(found.path) < len(best.path)):
+                best = found
+        return best
+
+    def _starved(self, graph: Graph, number: int, thread: Thread) -> Finding | None:
+        assert self.stuck is not None
+        bit = 1 << number
+        free = [not mask & bit for mask in self.stuck.masks]
+        waits = [at.waits for at in thread.kind.locations]
+        at_a_wait = [
+            ok and waits[s[thread.base]]
+            for ok, s in zip(free, graph.states[: graph.expanded], strict=True)
+        ]
+        lasso = self.cycles.find(at_a_wait, LeftOut(moves=bit))
+        spinning = None
+        if may_spin(thread.kind):
+            spinning = self.cycles.find(free, LeftOut(progress=bit, must_move=bit))
+        if lasso is None or (
+            spinning is not None and _length(graph, spinning) < _length(graph, lasso)
+        ):
+            lasso = spinning
+        if lasso is None:
+            return None
+        spins = lasso is spinning
+        text = describe.starving_text(self.program, graph.states[lasso.entry], number, spins)
+        who_spins = (number,) if spins else ()
+        return self._lasso_finding(graph, lasso, "no_starvation", text, number, who_spins)
+
+    def _lasso_finding(
+        self, graph: Graph, lasso: Lasso, name: str, message: str, thread: int = -1,
+        spinning: tuple[int, ...] = (),
+    ) -> Finding:  # fmt: skip
+        stem = path_to(graph, lasso.entry)
+        loop = tuple(graph.actions[e] for e in lasso.loop)
+        kind = "livelock" if name == "no_livelock" else "starvation"
+        return Finding(kind, name, message, stem + loop, len(stem) - 1, thread, spinning)
+
+    def _declared(self, graph: Graph, i: int) -> PropertyResult:
+        prop = self.program.properties[i]
+        kind, name, informational = prop.spec.kind, prop.name, prop.spec.informational
+        finding: Finding | None = None
+        if i in self.broken:
+            state, message = self.broken[i]
+            finding = describe.broken_finding(name, message, path_to(graph, state))
+        elif kind == "sometimes" and i not in self.seen_true:
+            if graph.incomplete or graph.failures:
+                # What was not searched might have shown it.
+                return PropertyResult(name, kind, Verdict.INCOMPLETE, informational)
+            finding = describe.vacuous_finding(name)
+        elif kind == "eventually" and not graph.incomplete:
+            finding = self._never_again(graph, i, name)
+        return _result(name, kind, finding, informational)
+
+    def _never_again(self, graph: Graph, i: int, name: str) -> Finding | None:
+        avoids = self.false_in[i]
+        lasso = self.cycles.find(avoids)
+        if lasso is not None:
+            return self._lasso_finding(graph, lasso, name, describe.never_again_text(name, False))
+        end = self.cycles.find_dead_end(avoids)
+        if end is not None:
+            return self._lasso_finding(graph, end, name, describe.never_again_text(name, True))
+        return None
+
+
+def cut_by_failures(count: int) -> str:
+    """Return why a space is not complete in which *count* steps fail; empty if none does."""
+    if not count:
+        return ""
+    steps = "1 step fails" if count == 1 else f"{count:,} steps fail"
+    return f"{steps} and what would come after is not known"
+
+
+def leave_open(results: list[PropertyResult], incomplete: str) -> None:
+    """Say of nothing that it holds if the space is *incomplete*, but of what was seen to be possible."""
+    for result in results:
+        if incomplete and result.verdict is Verdict.HOLDS and result.kind != "sometimes":
+            result.verdict = Verdict.INCOMPLETE
+
+
+def _length(graph: Graph, lasso: Lasso) -> int:
+    return graph.depth[lasso.entry] + len(lasso.loop)
+
+
+def _result(
+    name: str, kind: str, finding: Finding | None, informational: bool = False
+) -> PropertyResult:
+    verdict = Verdict.HOLDS if finding is None else Verdict.VIOLATION
+    return PropertyResult(name, kind, verdict, informational, finding)
