@@ -41,7 +41,7 @@ SECONDS ?= 60
 SEED    ?= 0
 
 fuzz: $(STAMP)
-	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(SECONDS) --seed $(SEED)
+	PYTHONPATH=tests/support $(BIN)/python -m fuzz --seconds $(SECONDS) --seed $(SEED)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-
 _BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _PRIVATE = 0o700
 

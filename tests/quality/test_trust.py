@@ -31,7 +31,7 @@ from quiesce.protocol import (
 from quiesce.report.check_text import render_check
 from quiesce.verdict import Verdict
 
-SHARED = Path(__file__).parent.parent.parent / "shared" / "reference"
+SHARED = Path(__file__).parents[3] / "shared" / "reference"
 
 Check = Callable[[Scenario], CheckResult]
 

@@ -15,7 +15,7 @@ from quiesce.errors import UsageError
 from quiesce.explorer import check
 from quiesce.explorer.native.options import NativeOptions
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 WITHOUT_NUMBA = """
 import sys

@@ -26,7 +26,7 @@ from quiesce.explain.read.demangle import demangled
 from quiesce.explain.read.model import Report
 from quiesce.explain.read.read_log import read_bytes, read_text
 
-SPLATS = Path(__file__).parent / "data" / "splats"
+SPLATS = Path(__file__).parents[1] / "data" / "splats"
 NAMES = ("circular_five_links", "inconsistent_hardirq", "recursive_two_objects", "hung_two_tasks")
 
 

@@ -21,14 +21,16 @@ from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Options, check_reference
 from quiesce.protocol import Scenario
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 MODELS = HERE.parent / "benchmarks" / "models"
 
 
 def rwsem(notifiers: int) -> Scenario:
     name = "fair_rwsem"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, HERE / "protocols" / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(
+            name, HERE / "support" / "protocols" / f"{name}.py"
+        )
         assert spec is not None and spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])

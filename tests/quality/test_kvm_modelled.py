@@ -31,7 +31,7 @@ from quiesce.lockdep import Report
 from quiesce.protocol import Mode, Protocol, Scenario, Task, atomic, thread
 from quiesce.threads import run
 
-DOCS = Path(__file__).parent.parent / "docs" / "kvm.md"
+DOCS = Path(__file__).parents[2] / "docs" / "kvm.md"
 
 
 def rows_of(heading: str) -> list[list[str]]:

@@ -28,7 +28,7 @@ from quiesce.primitives import Mutex
 from quiesce.protocol import Int, Scenario, choose, thread
 from quiesce.verdict import Verdict
 
-RWSEM = Path(__file__).parent.parent / "examples" / "rwsem_gate.py"
+RWSEM = Path(__file__).parents[2] / "examples" / "rwsem_gate.py"
 EXPLORERS = ("auto", "reference", "native")
 NOW = 1e-9
 """Seconds that are over when the search begins."""

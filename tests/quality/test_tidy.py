@@ -14,7 +14,7 @@ import pytest
 
 from quiesce.compiler import ir
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "quiesce"
 
 LINES_OF_A_FILE = 450

@@ -15,7 +15,7 @@ from quiesce.explain.judge.answer import Answer, Verdict
 from quiesce.explain.judge.wait_functions import event_of, lock_wait_of
 from quiesce.explain.log import explain_text
 
-FIXTURES = Path(__file__).parent / "data" / "splats"
+FIXTURES = Path(__file__).parents[1] / "data" / "splats"
 MUTEX = "__schedule schedule schedule_preempt_disabled __mutex_lock"
 COMPLETION = "__schedule schedule schedule_timeout wait_for_completion"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from test_surroundings import CASES, HOLDS, REPORT
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.11", "3.12", "3.13")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 

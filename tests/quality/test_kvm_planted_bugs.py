@@ -13,7 +13,7 @@ from quiesce.explorer import CheckResult, check
 from quiesce.kvm.planted import PLANTED, Planted, planted, twin
 from quiesce.verdict import Verdict
 
-TABLE = Path(__file__).parent.parent / "docs" / "planted_bugs.md"
+TABLE = Path(__file__).parents[2] / "docs" / "planted_bugs.md"
 
 
 @cache

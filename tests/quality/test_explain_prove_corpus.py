@@ -22,7 +22,7 @@ from quiesce.explain.read.read_log import read_text
 from quiesce.explorer import Bounds, Options, check_reference
 from quiesce.loading import load_scenario
 
-FIXTURES = Path(__file__).parent / "data" / "splats"
+FIXTURES = Path(__file__).parents[1] / "data" / "splats"
 KINDS = ("circular", "recursive", "inconsistent", "safe-unsafe", "irq-inversion")
 MUTATIONS = 150
 

@@ -27,7 +27,7 @@ from quiesce.explain.read.model import Frame, Lock
 from quiesce.explain.read.read_log import read_text
 from quiesce.explain.show import as_html, as_json, as_markdown, as_text
 
-FIXTURES = Path(__file__).parent / "data" / "splats"
+FIXTURES = Path(__file__).parents[1] / "data" / "splats"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.txt"))
 
 
@@ -385,7 +385,7 @@ def test_the_library_gives_objects() -> None:
 
 def test_the_document_shows_what_we_print(request: pytest.FixtureRequest) -> None:
     """Each block of docs/reading_splats.md is the golden text of that name."""
-    path = Path(__file__).parent.parent / "docs" / "reading_splats.md"
+    path = Path(__file__).parents[2] / "docs" / "reading_splats.md"
     text = path.read_text(encoding="utf-8")
     pattern = re.compile(r"<!-- explained: (\w+) -->\n```\n(.*?)```\n<!-- end -->", re.DOTALL)
     assert len(pattern.findall(text)) == 6

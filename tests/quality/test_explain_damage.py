@@ -303,7 +303,7 @@ def _frames(frames: tuple[Frame, ...]) -> list[str]:
     return [f"{'' if frame.reliable else '? '}{frame}" for frame in frames]
 
 
-FIXTURES = sorted((Path(__file__).parent / "data" / "splats").glob("*.txt"))
+FIXTURES = sorted((Path(__file__).parents[1] / "data" / "splats").glob("*.txt"))
 NOT_FOR = {
     # One line: only what a circular or recursive report is made of is cut apart again.
     "one line": lambda name: not name.startswith(("circular_two", "circular_all", "recursive_two")),

@@ -21,7 +21,7 @@ import pytest
 
 from quiesce.cli import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RWSEM = ROOT / "examples" / "rwsem_gate.py"
 
 CASES = [

@@ -25,7 +25,7 @@ from quiesce.explorer import Options, check_reference
 from quiesce.loading import load_scenario
 from quiesce.verdict import Verdict
 
-FIXTURES = Path(__file__).parent / "data" / "splats"
+FIXTURES = Path(__file__).parents[1] / "data" / "splats"
 MODELLED = (
     "circular_2012",
     "circular_all_readers",

@@ -19,7 +19,7 @@ from quiesce.explain.read.log_lines import clean_line
 from quiesce.explain.read.read_log import read_text
 from quiesce.explain.show import as_html, as_json, as_markdown, as_text
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TEXTS = [p.read_text(encoding="utf-8") for p in sorted((ROOT / "tests/data/splats").glob("*.txt"))]
 PIECES = [line for text in TEXTS for line in text.split("\n")]
 ODD = st.text(alphabet=st.characters(), max_size=30)

@@ -15,7 +15,7 @@ from quiesce.explain.read.model import Report
 from quiesce.explain.read.read_log import MAX_REPORTS, read_text
 from quiesce.explain.read.titles import parse_title
 
-FIXTURES = Path(__file__).parent / "data" / "splats"
+FIXTURES = Path(__file__).parents[1] / "data" / "splats"
 
 
 def _fixture(name: str) -> str:

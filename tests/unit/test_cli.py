@@ -16,7 +16,7 @@ import pytest
 
 from quiesce.cli import main
 
-PROTOCOLS = Path(__file__).parent / "protocols"
+PROTOCOLS = Path(__file__).parents[1] / "support" / "protocols"
 
 Ran = tuple[int, str, str]
 

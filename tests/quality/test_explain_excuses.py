@@ -39,7 +39,7 @@ def _codes(text: str) -> list[str]:
 
 
 def test_the_table_in_the_document_is_the_table_of_the_code() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "reading_splats.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reading_splats.md").read_text(encoding="utf-8")
     for rule in RULES:
         assert f"| {rule.code} | {rule.name} | {rule.evidence} |" in text
 

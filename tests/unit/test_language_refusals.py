@@ -17,7 +17,7 @@ from quiesce.errors import Diagnostic, SourceErrors, UsageError
 from quiesce.loading import load_scenario
 from quiesce.protocol import Protocol, Scenario
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "errors.md"
 
 IMPORTS = """\

@@ -15,7 +15,7 @@ from quiesce.errors import UsageError
 from quiesce.lockdep.cases import load_cases
 from quiesce.lockdep.replay import replay_case, replay_file
 
-EXAMPLES = Path(__file__).parent.parent / "examples" / "lockdep"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "lockdep"
 KINDS = [
     "circular",
     "recursive",

@@ -220,7 +220,7 @@ def test_what_the_examples_show_is_repeated(
     quiesce: Callable[..., Ran], reference: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ours and those of the reference: the same counterexample, word for word, from another directory."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     monkeypatch.chdir(reference)
     files = [
         *root.glob("examples/*.py"),

@@ -19,7 +19,7 @@ from quiesce.explain.judge.compare import Likeness, compare
 from quiesce.explain.read.model import Report
 from quiesce.explain.read.read_log import read_text
 
-SPLATS = Path(__file__).parent / "data" / "splats"
+SPLATS = Path(__file__).parents[1] / "data" / "splats"
 CYCLE = (
     Step("&a->lock", "__mutex_lock toy_a_take toy_a_write"),
     Step("&b->lock", "__mutex_lock toy_b_take toy_b_write"),
