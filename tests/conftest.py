@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every test may use: golden texts, and the shared reference folder where it is present."""
+"""What every test may use: golden texts, and the folder with public reports where it is present."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
+DATA = Path(__file__).parent / "data"
 REFERENCE = ROOT.parent / "shared" / "reference"
 
 
@@ -55,7 +56,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """The shared reference folder beside the checkout; the test is skipped where it is missing."""
+    """The folder with reports from public mail; the test is skipped where it is not beside the checkout."""
     if not REFERENCE.is_dir():
-        pytest.skip(f"the reference folder {REFERENCE} is not on this machine")
+        pytest.skip(f"reports from public mail are not part of the repository ({REFERENCE})")
     return REFERENCE

@@ -13,13 +13,14 @@ import shlex
 from pathlib import Path
 
 import pytest
+from conftest import DATA
 
 from quiesce.lockdep import Frame, LockdepMap, Report, Validator, WaitType
 from quiesce.lockdep.cases import Case, parse_cases
 from quiesce.lockdep.normalise import normalise
 from quiesce.lockdep.replay import Replay
 
-CONFIGURATIONS = {"lockdep_reports": False, "lockdep_reports_rawnest": True}
+CONFIGURATIONS = {"reports": False, "reports_rawnest": True}
 
 # Lines "lock ALIAS WAIT [NAME]" declare a lock, of a class of its own; "like ALIAS OTHER" declares
 # one more of a class. "forget" turns the validator on again, as the demo module did between demos.
@@ -244,8 +245,8 @@ def kernel_lines(path: Path) -> list[str]:
 @pytest.mark.parametrize("folder", CONFIGURATIONS)
 @pytest.mark.parametrize("name", DEMOS)
 @pytest.mark.parametrize("like_linux", [False, True])
-def test_text_equals_the_kernels(reference: Path, folder: str, name: str, like_linux: bool) -> None:
-    path = reference / folder / f"{name}.txt"
+def test_text_equals_the_kernels(folder: str, name: str, like_linux: bool) -> None:
+    path = DATA / "lockdep" / folder / f"{name}.txt"
     expected = kernel_lines(path)
     report = report_of(name, CONFIGURATIONS[folder], like_linux)
     if report is not None and report.linux_would_miss:
@@ -255,7 +256,7 @@ def test_text_equals_the_kernels(reference: Path, folder: str, name: str, like_l
         assert normalise(report.text() if report is not None else "") == expected
 
 
-def test_comparison_function(reference: Path) -> None:
+def test_comparison_function() -> None:
     validator = Validator()
     task = validator.task("qemu-system-x86")
     here = (Frame("demo_recursive_cmp_bad"),)
@@ -272,11 +273,11 @@ def test_comparison_function(reference: Path) -> None:
     assert validator.acquire(task, x1, stack=here) is None
     report = validator.acquire(task, x0, stack=here)
     assert report is not None
-    path = reference / "lockdep_reports" / "recursive_cmp_bad.txt"
+    path = DATA / "lockdep" / "reports" / "recursive_cmp_bad.txt"
     assert normalise(report.text()) == kernel_lines(path)
 
 
 @pytest.mark.parametrize("folder", CONFIGURATIONS)
-def test_no_recorded_report_is_left_out(reference: Path, folder: str) -> None:
-    names = {path.stem for path in (reference / folder).glob("*.txt")}
+def test_no_recorded_report_is_left_out(folder: str) -> None:
+    names = {path.stem for path in (DATA / "lockdep" / folder).glob("*.txt")}
     assert names - set(DEMOS) <= NOT_FROM_EVENTS

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import DATA
 
 from quiesce.lockdep.cases import parse_cases
 from quiesce.lockdep.replay import replay_case
@@ -69,16 +69,16 @@ def differences(data: Data, raw_nesting: bool, like_linux: bool) -> list[str]:
 
 @pytest.mark.parametrize("like_linux", [False, True])
 @pytest.mark.parametrize("raw_nesting", [False, True])
-def test_self_test(reference: Path, raw_nesting: bool, like_linux: bool) -> None:
-    table = json.loads((reference / "locking_selftest.json").read_text(encoding="utf-8"))
+def test_self_test(raw_nesting: bool, like_linux: bool) -> None:
+    table = json.loads((DATA / "lockdep" / "selftest.json").read_text(encoding="utf-8"))
     assert len(table) > 200
     wrong = [line for data in table for line in differences(data, raw_nesting, like_linux)]
     assert not wrong
 
 
 @pytest.mark.parametrize("like_linux", [False, True])
-def test_demo_cases(reference: Path, like_linux: bool) -> None:
-    table = json.loads((reference / "lockdep_demo_cases.json").read_text(encoding="utf-8"))
+def test_demo_cases(like_linux: bool) -> None:
+    table = json.loads((DATA / "lockdep" / "demo_cases.json").read_text(encoding="utf-8"))
     wrong = []
     for data in table:
         if data["name"] == "bfs_mark_false_negative" and not like_linux:
@@ -91,7 +91,7 @@ def test_demo_cases(reference: Path, like_linux: bool) -> None:
 
 
 # The kinds of rows that the table has for one lock type, for the others; what must come out is the
-# rule of section 6 of the reference: only recursive readers are excused.
+# rule of recursive reading in lib/locking-selftest.c: only recursive readers are excused.
 ORDER_BODIES = {
     "AA": "X1 X2",
     "ABBA": "A B, B A",

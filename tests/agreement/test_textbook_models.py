@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from conftest import DATA
 
 from examples.textbook.instances import INSTANCES
 from quiesce.compiler.program import compile_scenario
@@ -24,9 +23,9 @@ def test_published_counts(name: str) -> None:
     assert (search.states, search.transitions) == (states, transitions)
 
 
-def test_the_numbers_are_the_published_ones(reference: Path) -> None:
+def test_the_numbers_are_the_published_ones() -> None:
     published = {}
-    for line in (reference / "state_counts.tsv").read_text().splitlines():
+    for line in (DATA / "state_counts.tsv").read_text().splitlines():
         fields = line.split("\t")
         if len(fields) >= 4 and fields[2].isdigit():
             published[f"{fields[0]}.{fields[1]}"] = (fields[2], fields[3])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import DATA
 
 from quiesce.explain.log import explain_text
 from quiesce.explain.read.model import Lock, ReadLog
@@ -162,9 +163,9 @@ def test_held_locks_are_as_many_as_announced(reference: Path) -> None:
             assert len(report.held) >= announced or missed, entry.path.name
 
 
-def test_what_the_kernel_prints_today_is_read_whole(reference: Path) -> None:
+def test_what_the_kernel_prints_today_is_read_whole() -> None:
     """Console texts of a 6.12 kernel, each one whole report: nothing may be missing."""
-    texts = sorted((reference / "lockdep_reports").glob("*.txt"))
+    texts = sorted((DATA / "lockdep" / "reports").glob("*.txt"))
     with_reports = 0
     for path in texts:
         reports = _read(path).reports

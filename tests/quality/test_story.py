@@ -8,9 +8,9 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import pytest
+from conftest import DATA
 
 from quiesce.cli import main
 from quiesce.commands.kvm import DesignResult, check_design
@@ -78,13 +78,11 @@ def test_story_text(golden: Callable[[str, str], None], capsys: pytest.CaptureFi
     assert max(len(line) for line in printed.splitlines()) <= 80
 
 
-def test_lockdep_report_equals_the_kernels(
-    reference: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lockdep_report_equals_the_kernels(capsys: pytest.CaptureFixture[str]) -> None:
     """What a real 6.12 kernel printed for this very sequence, line by line after normalisation."""
     assert main(["kvm", "check", "--design", "rwsem", "--lockdep"]) == 1
     ours = capsys.readouterr().out
-    kernels = (reference / "lockdep_reports" / "kvm_splat.txt").read_text(encoding="utf-8")
+    kernels = (DATA / "lockdep" / "reports" / "kvm_splat.txt").read_text(encoding="utf-8")
     assert normalise(ours) == normalise(kernels)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import DATA
 
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer.findings import CheckResult
@@ -30,8 +31,6 @@ from quiesce.protocol import (
 )
 from quiesce.report.check_text import render_check
 from quiesce.verdict import Verdict
-
-SHARED = Path(__file__).parents[3] / "shared" / "reference"
 
 Check = Callable[[Scenario], CheckResult]
 
@@ -188,13 +187,11 @@ def test_granularity_does_not_change_who_is_stuck(check: Check) -> None:
     assert found["no_stuck_thread"] == "holds"
 
 
-# --- The inputs that lie beside the repository ------------------------------------------------------------
+# --- Inputs that once said more than was known ------------------------------------------------------------
 
 
 def rows_of_protocols() -> list[tuple[str, str, str]]:
-    readme = SHARED / "protocols" / "README.md"
-    if not readme.exists():
-        return []
+    readme = DATA / "protocols" / "README.md"
     rows, name = [], ""
     for line in readme.read_text(encoding="utf-8").splitlines():
         cells = [c.strip() for c in line.strip().strip("|").split("|")]
@@ -212,18 +209,13 @@ STARVES = {("qrcu", "default")}
 
 @pytest.mark.parametrize(("name", "options", "expected"), rows_of_protocols())
 def test_protocols_from_public_sources(name: str, options: str, expected: str) -> None:
-    file = SHARED / "protocols" / f"{name}.py"
+    file = DATA / "protocols" / f"{name}.py"
     found = checked(file, *([] if options == "default" else options.split()))
     if (name, options) in STARVES:
         violated = re.findall(r"^  (\w+) +VIOLATED ", found, re.MULTILINE)
         assert violated == ["no_starvation"]
     else:
         assert found.startswith(expected)
-
-
-def test_the_protocols_are_there() -> None:
-    if not rows_of_protocols():
-        pytest.skip(f"there are no protocols beside the repository ({SHARED.name})")
 
 
 TRUST = [
@@ -237,16 +229,12 @@ TRUST = [
 
 @pytest.mark.parametrize(("name", "line"), TRUST)
 def test_inputs_that_said_more_than_was_known(name: str, line: str) -> None:
-    file = SHARED / "inputs" / "trust" / name
-    if not file.exists():
-        pytest.skip(f"{name} is not there: no reference beside the repository")
+    file = DATA / "inputs" / "trust" / name
     assert re.search(line, checked(file, "--all"))
 
 
 def test_fusion_does_not_change_the_input_that_it_changed() -> None:
-    file = SHARED / "inputs" / "trust" / "fusion_stuck_1007.py"
-    if not file.exists():
-        pytest.skip(f"{file.name} is not there: no reference beside the repository")
+    file = DATA / "inputs" / "trust" / "fusion_stuck_1007.py"
     fused, apart = (
         re.findall(r"^  (\w+) +(holds|VIOLATED|not decided) ", text, re.MULTILINE)
         for text in (checked(file, "--all"), checked(file, "--all", "--no-fusion"))

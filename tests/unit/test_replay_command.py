@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import DATA, ROOT
 
 from quiesce.cli import main
 
@@ -217,20 +218,20 @@ def test_json(folder: Path, quiesce: Callable[..., Ran]) -> None:
 
 
 def test_what_the_examples_show_is_repeated(
-    quiesce: Callable[..., Ran], reference: Path, monkeypatch: pytest.MonkeyPatch
+    quiesce: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ours and those of the reference: the same counterexample, word for word, from another directory."""
-    root = Path(__file__).parents[2]
-    monkeypatch.chdir(reference)
+    """The same counterexample, word for word, from another directory."""
+    monkeypatch.chdir(DATA)
     files = [
-        *root.glob("examples/*.py"),
-        *reference.glob("inputs/*/*.py"),
-        *reference.glob("protocols/*.py"),
+        *ROOT.glob("examples/*.py"),
+        *DATA.glob("inputs/*.py"),
+        *DATA.glob("inputs/*/*.py"),
+        *DATA.glob("protocols/*.py"),
     ]
     repeated = 0
     for file in sorted(files):
         text = file.read_text(encoding="utf-8")
-        if "(Scenario)" not in text or file.parent.name == "watch":
+        if "(Scenario)" not in text:
             continue
         code, out, _ = quiesce("check", str(file), "--json", "--max-states", "20000")
         if code == 1:
@@ -391,10 +392,8 @@ def test_what_a_token_says_beside_is_not_printed(folder: Path, quiesce: Callable
     assert quiesce("replay", forged, "--json") == quiesce("replay", token, "--json")
 
 
-def test_a_forged_token_of_the_old_format_is_refused(
-    reference: Path, quiesce: Callable[..., Ran]
-) -> None:
-    token = (reference / "inputs" / "trust" / "forged_token.txt").read_text(encoding="utf-8")
+def test_a_forged_token_of_the_old_format_is_refused(quiesce: Callable[..., Ran]) -> None:
+    token = (DATA / "inputs" / "trust" / "forged_token.txt").read_text(encoding="utf-8")
     code, out, err = quiesce("replay", token)
     assert (code, out) == (2, "")
     assert "forged" not in err
