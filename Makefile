@@ -1,7 +1,7 @@
 # make run   the story of the series: five designs checked, the deadlock shown and explained
 # make test  lint, types and the whole test suite
 # make bench the native explorer against its peers, on this machine, in one run
-# make mutants  one small change at a time, hours: which of them does no test notice (FOLDERS=, JOBS=)
+# make mutants  one small change at a time, hours: which of them does no test notice (FOLDERS=, MUTANT_JOBS=)
 # make fuzz   random protocols, quiesce against an independent oracle, for as long as asked: SECONDS=600 SEED=1
 # Every target installs what it needs into .venv; only Python 3.11+ and a package registry are needed.
 
@@ -25,18 +25,20 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 check-tests: $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 golden: $(STAMP)
-	$(BIN)/pytest --update-golden tests
+	$(BIN)/pytest -n $(JOBS) --update-golden tests
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 mutants: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt cosmic-ray
-	nice -n 19 $(BIN)/python -m mutants --jobs $(or $(JOBS),1) $(FOLDERS)
+	nice -n 19 $(BIN)/python -m mutants --jobs $(or $(MUTANT_JOBS),1) $(FOLDERS)
 
+# Processes that run the tests side by side.
+JOBS    ?= auto
 SECONDS ?= 60
 SEED    ?= 0
 
@@ -46,7 +48,7 @@ fuzz: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[native]' hatchling hypothesis mypy pytest ruff
+		--editable '.[native]' hatchling hypothesis mypy pytest pytest-randomly pytest-xdist ruff
 	@touch $@
 
 clean:

@@ -63,7 +63,17 @@ def run_folder(folder: Folder, modules: list[Path], number: int, orders: Orders)
     sessions = {module: session_path(module) for module in modules}
     tree = make_tree(number)
     enter(tree)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+    ]
     command += ["--hypothesis-seed=0", *folder.test_paths(tree)]
     command, limit = _limited(command)
     compiled = kernels()

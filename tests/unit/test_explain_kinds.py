@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from conftest import DATA
 
 from quiesce.explain.judge import kind as judging
 from quiesce.explain.judge.answer import Answer, Verdict
@@ -85,7 +86,8 @@ def test_without_its_objects_the_toy_kind_is_not_known() -> None:
 
 
 def test_a_kind_is_registered_once() -> None:
-    explain_text("")
+    splat = (DATA / "splats" / "circular_two_mutexes.txt").read_text(encoding="utf-8")
+    assert explain_text(splat).reports, "reading and judging a report loads all kinds"
     with pytest.raises(ValueError, match="registered twice"):
         reading.register(Kind("circular"))
     with pytest.raises(ValueError, match="two judges"):

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 WITHOUT_NUMBA = """
 import sys
 sys.modules["numba"] = None
-sys.path[:0] = ["tests"]
+sys.path[:0] = ["tests/support"]
 from native_protocols import LockPair
 from quiesce.errors import UsageError
 from quiesce.explorer import check
@@ -35,7 +35,7 @@ except UsageError as error:
 
 SMALL = """
 import sys
-sys.path[:0] = ["tests"]
+sys.path[:0] = ["tests/support"]
 from native_protocols import LockPair
 from quiesce.explorer import check
 print(check(LockPair()).engine, "numba" in sys.modules, "numpy" in sys.modules)
@@ -43,7 +43,7 @@ print(check(LockPair()).engine, "numba" in sys.modules, "numpy" in sys.modules)
 
 NATIVE = """
 import sys
-sys.path[:0] = ["tests"]
+sys.path[:0] = ["tests/support"]
 from native_protocols import LockPair
 from quiesce.explorer import check
 from quiesce.explorer.native.options import NativeOptions

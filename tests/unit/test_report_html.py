@@ -21,7 +21,7 @@ from quiesce.report.html import render_html, script_safe
 
 COUNT_GATE = str(ROOT / "examples" / "count_gate.py")
 RWSEM_GATE = str(ROOT / "examples" / "rwsem_gate.py")
-TWO_USERS = str(ROOT / "tests" / "protocols" / "two_users.py") + ":TwoUsers"
+TWO_USERS = str(ROOT / "tests" / "support" / "protocols" / "two_users.py") + ":TwoUsers"
 
 VOID = {"meta", "br", "wbr", "col", "input", "link"}
 Written = Callable[..., str]
