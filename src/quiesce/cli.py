@@ -47,7 +47,7 @@ def _guarded(argv: Sequence[str] | None, answer: Answer) -> int:
     except MemoryError:
         return _told("there is not enough memory", EXIT_USAGE)
     except SystemError as error:
-        # The interpreter raises it where an allocation of its own failed and nobody said so.
+        # The interpreter raises it where an allocation of its own failed and no MemoryError was raised.
         return _told(f"Python itself failed, most often for want of memory: {error}", EXIT_USAGE)
     except OSError as error:
         return _told(f"the system refused: {error}", EXIT_USAGE)

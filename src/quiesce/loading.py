@@ -216,7 +216,7 @@ def _import(file: str, text: bytes) -> list[type[Scenario]]:
 
 
 _LARGEST_FILE = 16 << 20
-"""Bytes of a protocol file; the largest that anybody writes take some thousands."""
+"""Bytes of a protocol file; the largest that people write take some thousands."""
 
 
 def _text_of(file: str) -> bytes:

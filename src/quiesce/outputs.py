@@ -80,7 +80,7 @@ def replacing(target: str, mode: int | None = None) -> Iterator[IO[bytes]]:
     Until then its name cannot be guessed, and no link is followed: in a directory that others can write to,
     nothing that they prepared is opened.
 
-    :param mode: who may read and write it; None: as with the file that it replaces, or as is usual.
+    :param mode: its permissions; None: as with the file that it replaces, or as is usual.
     :raises OSError: it cannot be written.
     """
     beside = _beside(target)

@@ -2,7 +2,7 @@
 """The file that a replay token names: how it is written down, how it is found again, when it may be executed.
 
 A protocol is a Python file, and checking it executes it. ``quiesce check FILE`` names the file; in a token
-the file was named by whoever wrote the token. So, unless ``--file`` names it, a file is executed only if
+the file was named by the writer of the token. So, unless ``--file`` names it, a file is executed only if
 
 * it and the directories above it belong to this user or to root, and are not writable for everyone;
 * its text, which is read first, imports quiesce and defines the class that the token names; and

@@ -34,7 +34,7 @@ class MmioSpte(Protocol):
         self.generation = self.spte.space.generation
 
     def check_mmio_spte(self) -> bool:
-        """Return whether the next access is taken for MMIO without a look at the memslots."""
+        """Return whether the next access is treated as MMIO without a look at the memslots."""
         if self.spte.space.update_in_progress:
             return False
         return self.generation == self.spte.space.generation
@@ -57,7 +57,7 @@ class MmioCache(Protocol):
 
     @always
     def no_stale_mmio(self) -> bool:
-        """No access is taken for MMIO where an active memslot covers the frame."""
+        """No access is treated as MMIO where an active memslot covers the frame."""
         for cached in self.mmio_sptes:
             if cached.check_mmio_spte() and cached.spte.has_memslot():
                 return False

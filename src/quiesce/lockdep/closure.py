@@ -54,7 +54,7 @@ def _close(prev: LockClass, next_class: LockClass) -> None:
     stack = [prev]
     while stack:
         cls = stack.pop()
-        # Whoever leads to a class leads to all that it leads to, so that the news stops here.
+        # Reachability is transitive: if this class already reaches everything, so do its predecessors.
         if reached & ~cls.reach:
             cls.reach |= reached
             stack.extend(cls.before)

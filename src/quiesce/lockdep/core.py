@@ -101,7 +101,7 @@ class Core:
         self.reports.append(report)
 
     def resume(self) -> None:
-        """Check on after a report, for who wants to hear of more than the first finding.
+        """Continue to check after a report, for callers that want more than the first finding.
 
         What the reported event would have done was not done: a lock that it took is not held.
         """

@@ -2,7 +2,7 @@
 """Stack frames: where a lock was taken, symbolically.
 
 The kernel prints return addresses as ``symbol+offset/size [module]`` (``%pS``). Here a frame is a
-function name; offset and size are printed as given, and are 0 where nobody knows them, so that the
+function name; offset and size are printed as given, and are 0 where they are unknown, so that the
 text is the same on every run.
 """
 
@@ -71,7 +71,7 @@ _SOURCE_FRAME = re.compile(r"(?P<function>\S+) \((?P<file>.+):(?P<line>\d+)\)")
 
 
 class StackSource(Protocol):
-    """A stack that is only walked if somebody wants it; walking a live stack costs microseconds."""
+    """A stack that is only walked on demand; walking a live stack costs microseconds."""
 
     def ip(self) -> Frame:
         """Return the place that took the lock; may be asked for long after the event."""

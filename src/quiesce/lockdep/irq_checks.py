@@ -61,7 +61,7 @@ def _usage_of(node: PathNode, search: Search) -> int:
 class Inversion:
     """A class whose new usage contradicts that of another, which dependencies connect to it.
 
-    :ivar forwards: the class became safe and the other is unsafe; else the other way round.
+    :ivar forwards: the class became safe and the other is unsafe; else the reverse.
     :ivar other: the other class; its path leads back to the class itself.
     :ivar bit: the usage of the other.
     """
@@ -74,8 +74,8 @@ class Inversion:
 def find_inversion(search: Search, hlock: HeldLock, new_bit: int) -> Inversion | None:
     """Look for an irq inversion that *new_bit*, just given to the class of *hlock*, makes.
 
-    A class that may now be interrupted is looked at backwards: nobody who waits for it may run in
-    that interrupt. A class now used in an interrupt is looked at forwards.
+    A class that may now be interrupted is searched backwards: no class that waits for it may be taken in
+    that interrupt. A class now used in an interrupt is searched forwards.
     """
     bit = exclusive_bit(new_bit)
     mask = 1 << bit | 1 << (bit + READ)

@@ -31,7 +31,7 @@ OTHER_INFO = "other info that might help us debug this:"
 class Report:
     """One complaint of the validator.
 
-    :ivar task: who did it, and what it held.
+    :ivar task: the task that did it, and what it held.
     :ivar stack: where, innermost frame first.
     :ivar linux_would_miss: the finding is true, and Linux's own search or cache would not have made
         it here.

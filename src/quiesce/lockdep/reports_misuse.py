@@ -83,7 +83,7 @@ class NestedNotTakenReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldFreedReport(Report):
-    """Memory goes away, or a lock is set up anew, with that lock still held.
+    """Memory is freed, or a lock is initialized again, with that lock still held.
 
     :ivar start: first byte of the memory, :ivar end: last byte.
     """
@@ -184,7 +184,7 @@ class RcuReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class NonStaticKeyReport(Report):
-    """A lock on the heap or the stack is taken that nobody set up.
+    """A heap or stack lock is acquired without having been initialized.
 
     :ivar lock: its name.
     """

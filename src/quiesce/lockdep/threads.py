@@ -60,7 +60,7 @@ class ThreadLockdep:
             self._acquire(task, lock, mode, trylock)
 
     def releases(self, task: Task, lock: Protocol) -> None:
-        """*task* has let go of *lock*."""
+        """*task* has released *lock*."""
         if self.validator.report is None:
             self.validator.release(self._task(task), self._lock(lock), stack=_stack())
 

@@ -94,7 +94,7 @@ class Validator(InterruptEvents):
     ) -> LockdepMap:
         """Make a lock.
 
-        :param key: locks with equal keys are of one class. None is a lock that nobody set up.
+        :param key: locks with equal keys are of one class. None is a lock that was never initialized.
         :param name: as reports print it; the key if empty.
         :param wait_inner: the strictest wait type that may be taken under it.
         :param wait_outer: the wait type of taking it, if another.
@@ -347,7 +347,7 @@ class Validator(InterruptEvents):
     # The life of locks and tasks.
 
     def init_map(self, lock: LockdepMap, name: str, key: Hashable | None = None) -> None:
-        """*lock* is set up anew (``lockdep_init_map_type()``).
+        """*lock* is initialized again (``lockdep_init_map_type()``).
 
         :param key: its new key; None keeps the old one.
         """
@@ -357,7 +357,7 @@ class Validator(InterruptEvents):
         lock.class_cache = [None] * len(lock.class_cache)
 
     def free(self, task: Task, *locks: LockdepMap, stack: Stack = ()) -> Report | None:
-        """The memory of *locks* is freed or set up anew (``debug_check_no_locks_freed()``)."""
+        """The memory of *locks* is freed or initialized again (``debug_check_no_locks_freed()``)."""
         if not self.debug_locks:
             return None
         self.stack = stack

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The assertions of the ww_mutex interface, as a machine of a few states.
 
-Wound/wait mutexes are taken in any order under an acquire context; who would deadlock gets
--EDEADLK, must let go of all, and start over with the lock it could not get. ``DEBUG_WW_MUTEXES``
+Wound/wait mutexes are taken in any order under an acquire context; a task that would deadlock gets
+-EDEADLK, must release all, and start over with the lock it could not get. ``DEBUG_WW_MUTEXES``
 asserts that callers keep to that. The machine follows the marker steps of a case (``ww_lock`` and
 so on) and the lock events between them, and says which assertion fails (include/linux/ww_mutex.h,
 kernel/locking/ww_mutex.h).
 
-A lock is taken to be in somebody else's hands after a plain acquire and release outside of all
+A lock is treated as held by another task after a plain acquire and release outside of all
 markers: that is how the self-test sets it up (mutex_lock(), then the lockdep release alone).
 
 Assertions about fields that a test overwrites by hand cannot be seen from events: the self-test
@@ -42,7 +42,7 @@ class WwMutexes:
     _owners: dict[str, str] = field(default_factory=dict)
     """By lock, the context that holds it."""
     _elsewhere: set[str] = field(default_factory=set)
-    """Locks held by somebody outside of the case."""
+    """Locks held by a task outside of the case."""
     _trylocked: set[str] = field(default_factory=set)
     _pending: tuple[str, str] | None = None
     """The lock and the context of the ww call that is under way; the context may be empty."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lockdep's annotations stand for, in the protocol language: the models of reports use these.
 
-``quiesce.primitives`` has the kernel's locks. A report also names things that are none (the
-execution of a work item, a block queue being in use, an interrupt) and locks that a subsystem made
+``quiesce.primitives`` has the kernel's locks. A report also names things that are not locks (the
+execution of a work item, a block queue being in use, an interrupt) and locks that a subsystem wrote
 by hand. Each is defined here once, by the one thing that matters for a hang: who waits for whom.
 """
 
@@ -27,14 +27,14 @@ from quiesce.protocol import (
 class ExclusiveMap(Lock):
     """A lockdep_map taken for the exclusive lock that lockdep sees in it (``lock_map_acquire()``).
 
-    No map makes anybody wait. With this class a model asks what would follow if it did.
+    No task ever waits for a map. With this class a model asks what would follow if one did.
     """
 
     owner = TaskRef()
 
     @atomic(label="lock_map_acquire", queued=True)
     def lock(self) -> None:
-        """Wait until nobody else is inside."""
+        """Wait until no other task is inside."""
         acquires(self)
         wait_until(self.owner is None)
         self.owner = current()
@@ -49,7 +49,7 @@ class ExclusiveMap(Lock):
 class Section(Lock):
     """Something that runs and whose end others wait for: a work item, a timer, a sysfs access.
 
-    ``with section:`` is to be inside, and nobody waits to get there. ``wait_for_end()`` is
+    ``with section:`` is to be inside; no task waits to enter. ``wait_for_end()`` is
     ``flush_work()``, ``timer_delete_sync()``, ``kernfs_drain()`` and their like.
     """
 
@@ -78,9 +78,9 @@ class Section(Lock):
 class Freezable(Lock):
     """Something that is entered and left, and that can be closed: a block queue, a journal.
 
-    ``with freezable:`` is to be inside; to get there one waits while it is closed, or about to be.
-    Who closes it waits for all who are inside (``blk_mq_freeze_queue()``). Several may close it at
-    the same time.
+    ``with freezable:`` is to be inside; a task waits to enter while it is closed, or about to be.
+    A task that closes it waits for all tasks inside (``blk_mq_freeze_queue()``). Several may close it
+    at the same time.
     """
 
     inside = Int(0, high=31)
@@ -100,7 +100,7 @@ class Freezable(Lock):
         self.inside -= 1
 
     def freeze(self) -> None:
-        """Let nobody in any more, and wait for those who are inside."""
+        """Stop further tasks from entering, and wait for those inside."""
         self._close()
         self._wait_for_users()
 
@@ -124,7 +124,7 @@ class PercpuRwSem(Lock):
     """struct percpu_rw_semaphore: ``cpu_hotplug_lock``, ``sb_writers`` and others.
 
     Readers are fair: once a writer has announced itself, new readers wait until it is done, also
-    those who hold the semaphore already (``kernel/locking/percpu-rwsem.c``). ``with sem:`` takes it
+    those that hold the semaphore already (``kernel/locking/percpu-rwsem.c``). ``with sem:`` takes it
     for writing.
     """
 
@@ -167,7 +167,7 @@ class PercpuRwSem(Lock):
 
 
 class IrqRwLock(RwLock):
-    """rwlock_t with readers in interrupts, who wait only for a writer that holds it.
+    """rwlock_t with readers in interrupts, which wait only for a writer that holds it.
 
     ``queued_read_lock_slowpath()`` lets a reader in an interrupt pass waiting writers; lockdep calls
     it recursive (``read_lock_is_recursive()``).
@@ -196,7 +196,7 @@ class SocketLock(Lock):
 
     @atomic(label="release_sock")
     def unlock(self) -> None:
-        """Let go of it."""
+        """Release it."""
         releases(self)
         self.owner = None
 
@@ -215,7 +215,7 @@ class ConsoleLock(Lock):
 
     @atomic(label="console_trylock")
     def trylock(self) -> bool:
-        """Take the consoles if nobody has them; return whether it worked. ``printk()`` does this."""
+        """Take the consoles if no task holds them; return whether it worked. ``printk()`` does this."""
         if self.owner is not None:
             return False
         acquires(self, trylock=True)
@@ -224,7 +224,7 @@ class ConsoleLock(Lock):
 
     @atomic(label="console_unlock")
     def unlock(self) -> None:
-        """Let go of them."""
+        """Release them."""
         releases(self)
         self.owner = None
 

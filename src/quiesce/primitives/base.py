@@ -18,7 +18,7 @@ class Lock(Protocol):
     """Base of all locks.
 
     :param name: how reports call it, ``&kvm->mmu_lock``; empty: from the owner's class and the
-        attribute, which comes to the same for ``class Kvm`` with an attribute ``mmu_lock``.
+        attribute, which is equivalent for ``class Kvm`` with an attribute ``mmu_lock``.
     """
 
     wait_type_inner: WaitType = "INV"

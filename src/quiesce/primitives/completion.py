@@ -36,7 +36,7 @@ class Completion(Protocol):
 
     @atomic(label="reinit_completion")
     def reinit_completion(self) -> None:
-        """Start again; nobody may be waiting."""
+        """Start again; no task may be waiting."""
         self.all_done = False
         self.done = 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""struct lockdep_map on its own: an annotation that looks like a lock and never makes anybody wait.
+"""struct lockdep_map on its own: an annotation that looks like a lock, and that no task waits for.
 
 ``mmu_notifier_invalidate_range_start`` is one: it tells lockdep that "an invalidation callback is
 running" is a context which locks depend on. No state belongs to it, so it costs no step either.

@@ -12,7 +12,7 @@ from quiesce.protocol import TaskRef, acquires, atomic, current, releases, wait_
 
 
 class Mutex(Lock):
-    """A sleeping lock with one owner, who alone may release it."""
+    """A sleeping lock with one owner; only the owner may release it."""
 
     wait_type_inner: WaitType = "SLEEP"
     owner = TaskRef()

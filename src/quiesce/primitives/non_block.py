@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sections that must not sleep: ``non_block_start()`` and ``non_block_end()``.
 
-The OOM reaper must make progress without waiting for anybody who may wait for memory. It takes the
+The OOM reaper must make progress without waiting for any task that may wait for memory. It takes the
 start and end callbacks of its invalidations inside such a section, and every sleeping lock taken
 there is a bug (``__might_resched()``, Linux commit 312364f3534c "kernel.h: Add non_block_start/end()").
 """

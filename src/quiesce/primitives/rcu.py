@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RCU: readers that wait for nobody, and ``synchronize_rcu()``, which waits for them.
+"""RCU: readers that never wait, and ``synchronize_rcu()``, which waits for them.
 
 A grace period ends when every reader that was inside when it began has left; readers that came
 later do not delay it. Grace periods run one after the other. For lockdep a read section is a
@@ -32,7 +32,7 @@ class Rcu(Lock):
     nesting = PerTask(Int(0, high=MOST_NESTED))
     readers = TaskSet()
     grace_period = TaskRef()
-    """Who runs one."""
+    """The task that runs one."""
     awaited = TaskSet()
     """The readers that it still waits for."""
 

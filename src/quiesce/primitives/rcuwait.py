@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """struct rcuwait: a place for one task to wait at (``include/linux/rcuwait.h``).
 
-There is one slot. Who waits must be serialised by the caller; KVM does it with ``slots_lock``::
+There is one slot. The caller must serialize waiters; KVM does it with ``slots_lock``::
 
     prepare_to_rcuwait(w)
     while not condition:

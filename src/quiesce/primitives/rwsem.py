@@ -3,16 +3,16 @@
 
 What makes the rwsem of the MMU-notifier patch deadlock is its fairness: with a reader inside and a
 writer queued, the next reader queues *behind the writer*. So a task that holds the semaphore for
-reading and wants it once more, or that waits for another task which does, waits for the writer, who
-waits for the task. The rules modelled (``kernel/locking/rwsem.c``):
+reading and acquires it again, or that waits for another task that does so, waits for the writer, and
+the writer waits for the task. The rules modelled (``kernel/locking/rwsem.c``):
 
-* A new reader gets in at once if no writer holds the semaphore and there is no writer queued; or if
-  nobody holds it at all, even though a writer is queued (``rwsem_down_read_slowpath()`` steals). Who
-  steals takes the readers along that are queued.
+* A new reader enters immediately if no writer holds the semaphore and no writer is queued; or if no
+  task holds it, even though a writer is queued (``rwsem_down_read_slowpath()`` steals). A reader that
+  steals wakes the queued readers, too.
 * Otherwise a reader queues. It does not take the semaphore later by itself: a releasing writer hands
   it to *all* queued readers at once (``rwsem_mark_wake()``: phase-fair), and they find that they have
   it. So writers cannot starve readers.
-* A writer takes the semaphore when it is free. Queued writers may be overtaken, but not for ever
+* A writer takes the semaphore when it is free. Queued writers may be overtaken, but not forever
   (``RWSEM_FLAG_HANDOFF``, set after 4 ms): strong fairness.
 
 Each operation is one step if it gets what it wants, else two: queue, and wait. The lock is declared
@@ -21,7 +21,7 @@ wait for it.
 
 Left out: the order of readers and writers in the queue. Where Linux would let a writer that queued
 first go before the readers, the readers go first here; there is no scenario in which this makes a
-reader or a writer wait for somebody it would not wait for in Linux.
+reader or a writer wait for a task that it would not wait for in Linux.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class RwSemUnfair(Lock):
     """The unfair sibling: a reader waits only for a writer that *holds* it, so readers may nest.
 
     For lockdep its readers are recursive, which takes the cycle of the seed away; the price is that
-    readers can keep a writer out for ever. Linux's percpu-rwsem and the rwsem of PREEMPT_RT come close.
+    readers can keep a writer out forever. Linux's percpu-rwsem and the rwsem of PREEMPT_RT come close.
     """
 
     wait_type_inner: WaitType = "SLEEP"
@@ -170,7 +170,7 @@ class RwSemUnfair(Lock):
 
     @atomic(label="down_write", queued=True)
     def down_write(self) -> None:
-        """Take it for writing; wait until nobody holds it."""
+        """Take it for writing; wait until no task holds it."""
         might_sleep()
         acquires(self)
         wait_until(self.owner is None and self.readers == 0)

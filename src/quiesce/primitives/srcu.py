@@ -38,7 +38,7 @@ class Srcu(Lock):
     index = Int(0, high=1)
     readers = Array[int](Int(0, high=MOST_NESTED * THREADS), 2)
     grace_period = TaskRef()
-    """Who runs one."""
+    """The task that runs one."""
 
     @atomic(label="srcu_read_lock")
     def srcu_read_lock(self) -> int:
@@ -72,7 +72,7 @@ class Srcu(Lock):
 
     @atomic(label="srcu_wait_for_readers")
     def end_grace_period(self) -> None:
-        """The second half: wait until nobody uses the old one."""
+        """The second half: wait until no reader uses the old one."""
         acquires(self)
         wait_until(self.readers[1 - self.index] == 0)
         releases(self)

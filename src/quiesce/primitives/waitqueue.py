@@ -9,8 +9,8 @@
         wq.prepare_to_wait()
     wq.finish_wait()
 
-``prepare_to_wait()`` comes before each look at the condition; the other way round, a wake-up between
-the look and the sleep is lost. A task that is woken is taken off the queue at once
+``prepare_to_wait()`` comes before each check of the condition; in the opposite order, a wakeup between
+the check and the sleep is lost. A task that is woken is taken off the queue immediately
 (``autoremove_wake_function()``), so *to sleep* is to be in the queue. Waiters are not exclusive: every
 ``wake_up()`` wakes them all.
 """
@@ -34,7 +34,7 @@ class WaitQueue(Protocol):
 
     @atomic(label="schedule")
     def schedule(self) -> None:
-        """Sleep until somebody has woken the queue since ``prepare_to_wait()``."""
+        """Sleep until a task has woken the queue since ``prepare_to_wait()``."""
         wait_until(current() not in self.waiters)
 
     @atomic(label="finish_wait")

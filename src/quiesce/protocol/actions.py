@@ -4,7 +4,7 @@
 Each of these has two readings. The compiler recognises the call and never runs it. On real threads,
 or in a plain unit test, the call is executed: it asks the *runner* of the current thread, which
 ``quiesce.threads`` installs. Without one, a wait that cannot be granted is an error instead of a
-hang, since nobody else is there to grant it.
+hang, since there is no other thread to grant it.
 
 ``@atomic`` and ``wait_until`` make every primitive. An atomic method is executed as if no other
 thread existed; if a ``wait_until`` in it is false, the method has not happened at all and is tried
@@ -76,11 +76,11 @@ class _NoRunner:
         try:
             return body()
         except NotYet:
-            raise RuntimeError(f"{label} would wait for ever: no other thread is running") from None
+            raise RuntimeError(f"{label} would wait forever: no other thread is running") from None
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         if not condition():
-            raise RuntimeError("wait_until would wait for ever: no other thread is running")
+            raise RuntimeError("wait_until would wait forever: no other thread is running")
 
     def choose(self, options: tuple[Any, ...]) -> Any:
         return options[0]
@@ -255,5 +255,5 @@ def acquires(lock: Protocol, mode: Mode = EXCLUSIVE, *, trylock: bool = False) -
 
 
 def releases(lock: Protocol) -> None:
-    """Declare, in an ``@atomic`` method, that it lets go of *lock*."""
+    """Declare, in an ``@atomic`` method, that it releases *lock*."""
     _here.runner.releases(lock)

@@ -111,7 +111,7 @@ class Protocol:
         seen: set[int] = set()
         for name, child in self.referred():
             if isinstance(self._declarations.get(name), Variable):
-                continue  # what a Ref points to is somebody's child already
+                continue  # what a Ref points to is already a child of its owner
             if child._owner is self and id(child) not in seen:
                 seen.add(id(child))
                 yield child

@@ -32,7 +32,7 @@ def user_of(name: str, klass: type) -> type | None:
 
 
 def check_class(klass: type) -> None:
-    """Refuse a class that defines a reserved name, in its body or by way of a base.
+    """Refuse a class that defines a reserved name, in its body or through a base.
 
     :raises SourceErrors: with a complaint for each name.
     """

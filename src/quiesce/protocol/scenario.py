@@ -29,7 +29,7 @@ class ThreadMark:
     """What ``@thread`` says of a method.
 
     :param count: how many such threads run: a number, or the name of an attribute that holds it.
-    :param daemon: the thread may wait for ever without that being a deadlock: a worker, say.
+    :param daemon: the thread may wait forever without that being a deadlock: a worker, say.
     """
 
     count: int | str

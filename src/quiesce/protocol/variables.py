@@ -289,7 +289,7 @@ class Array(Generic[V]):
 class PerTask(Generic[V]):
     """One variable for each task, indexed by the task: ``self.waiting[current()]``.
 
-    Arrays of this kind are renamed with the threads when identical threads are treated alike.
+    Arrays of this kind are renamed with the threads when symmetry exchanges identical threads.
     """
 
     def __init__(self, element: Variable[V]) -> None:

@@ -23,9 +23,9 @@ class Report(Scenario):
     def __init__(self, annotations_are_locks: bool = False) -> None:
         self.as_drawn = int(annotations_are_locks)
         self.as_it_is = int(not annotations_are_locks)
-        # Stands for a sysfs or kernfs attribute being read or written. Who removes the file waits
-        # in kernfs_drain() for all who are inside; to get inside nobody waits, an attribute under
-        # removal is refused.
+        # Stands for a sysfs or kernfs attribute being read or written. A task that removes the
+        # file waits in kernfs_drain() for all tasks inside; no task waits to enter: an attribute
+        # under removal is refused.
         self.s_active = RwSem("s_active#22") if annotations_are_locks else Section("s_active#22")
         self.toy_sysfs_lock = Mutex("toy_sysfs_lock")
 

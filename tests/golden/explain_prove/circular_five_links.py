@@ -24,9 +24,9 @@ class Report(Scenario):
         self.as_drawn = int(annotations_are_locks)
         self.as_it_is = int(not annotations_are_locks)
         self.turns = Turns(in_turn)
-        # Stands for the execution of that work item. Who flushes or cancels the item
+        # Stands for the execution of that work item. A task that flushes or cancels the item
         # (flush_work(), cancel_work_sync()) waits until its function has returned; the worker
-        # that runs it waits for nobody.
+        # that runs it does not wait.
         self.dwork_work = (
             ExclusiveMap("(work_completion)(&(&toy->dwork)->work)")
             if annotations_are_locks
@@ -35,14 +35,14 @@ class Report(Scenario):
         self.rtnl_mutex = Mutex("rtnl_mutex")
         self.tree_lock = RwSem("&toy->tree_lock/1")
         # Stands for memory reclaim that may call into file systems and drivers: kswapd, and any
-        # allocation that may reclaim directly (GFP_KERNEL). Nobody waits for it. The task that
+        # allocation that may reclaim directly (GFP_KERNEL). No task waits for it. The task that
         # allocates does the reclaim itself, so what is taken 'under fs_reclaim' is taken by the
         # allocating task, or by kswapd.
         self.fs_reclaim = (
             ExclusiveMap("fs_reclaim") if annotations_are_locks else LockdepMap("fs_reclaim")
         )
-        # Stands for the execution of any work item of that workqueue. Who flushes, drains or
-        # destroys the workqueue waits for all its items; a worker waits for nobody. All items of
+        # Stands for the execution of any work item of that workqueue. A task that flushes, drains
+        # or destroys the workqueue waits for all its items; a worker does not wait. All items of
         # the queue, and all queues made by the same code, share it.
         self.wq = (
             ExclusiveMap("(wq_completion)toy-wq#3")

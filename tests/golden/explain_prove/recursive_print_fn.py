@@ -38,7 +38,7 @@ class Report(Scenario):
 
     @thread("other_order")
     def other_task(self) -> None:
-        """A task that takes the two the other way round. It is not in the report."""
+        """A task that takes the two in the opposite order. It is not in the report."""
         self.b_lock_b.down_read()
         self.b_lock.down_read()
         self.b_lock.up_read()

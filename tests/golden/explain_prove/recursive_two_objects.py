@@ -34,7 +34,7 @@ class Report(Scenario):
 
     @thread("other_order")
     def other_task(self) -> None:
-        """A task that takes the two the other way round. It is not in the report."""
+        """A task that takes the two in the opposite order. It is not in the report."""
         with self.node_lock_b:
             with self.node_lock:
                 pass

@@ -5,10 +5,10 @@ lockdep checks ``lockdep_map`` objects, and many of them belong to no lock: they
 (memory reclaim), or stand for waiting until something has finished (a work item). Two thirds of the
 circular reports on public lists contain one. For each the question is who can wait for whom:
 
-* a *context* blocks nobody. To "take" it is to enter it, and what happens "with it held" happens in
-  the same task. A cycle through a context has one task less than lockdep's table shows.
-* a *wait* blocks one side only: those who wait for the end (a flush, a drain, a freeze) wait for
-  those who are inside; those who are inside (the worker) wait for nobody when they enter.
+* a *context* blocks no task. To "take" it is to enter it, and what happens "with it held" happens in
+  the same task. A cycle through a context has one task fewer than lockdep's table shows.
+* a *wait* blocks one side only: tasks that wait for the end (a flush, a drain, a freeze) wait for
+  the tasks inside; the tasks inside (the worker) do not wait when they enter.
 * a *home-made lock* is a real lock of which lockdep knows no wait type, so it prints ``{0:0}`` as
   for the others: per-CPU rwsems, socket locks, seqcounts.
 
@@ -68,7 +68,7 @@ class Note:
 
 _WORKER = ("process_one_work", "process_scheduled_works", "worker_thread", "run_workqueue")
 _FREEZE = (
-    "Everyone who writes to the file system takes it for read; the only writer is freeze_super(). "
+    "Each task that writes to the file system takes it for read; the only writer is freeze_super(). "
     "A reader that comes while a freeze is pending waits for it."
 )
 
@@ -79,7 +79,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             Nature.CONTEXT,
             "memory reclaim that may call into file systems and drivers: kswapd, and any "
             "allocation that may reclaim directly (GFP_KERNEL)",
-            "Nobody waits for it. The task that allocates does the reclaim itself, so what is "
+            "No task waits for it. The task that allocates does the reclaim itself, so what is "
             'taken "under fs_reclaim" is taken by the allocating task, or by kswapd.',
             source="fs_reclaim_acquire(), mm/page_alloc.c",
             usual=Mode.EXCLUSIVE,
@@ -91,7 +91,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             Nature.CONTEXT,
             "being inside the start or the end callbacks of an MMU notifier invalidation (not "
             "between the two), and entering them, as every allocation that may reclaim does",
-            "Nobody waits for it: any number of tasks are inside at once, although lockdep is told "
+            "No task waits for it: any number of tasks can be inside together, although lockdep is told "
             "that it is exclusive.",
             source="mmu_notifier_invalidate_range_start(), include/linux/mmu_notifier.h",
             usual=Mode.EXCLUSIVE,
@@ -102,8 +102,8 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "the execution of that work item",
-            "Who flushes or cancels the item (flush_work(), cancel_work_sync()) waits until its "
-            "function has returned; the worker that runs it waits for nobody.",
+            "A task that flushes or cancels the item (flush_work(), cancel_work_sync()) waits until its "
+            "function has returned; the worker that runs it does not wait.",
             insiders=_WORKER,
             source="process_one_work() and __flush_work(), kernel/workqueue.c",
             usual=Mode.EXCLUSIVE,
@@ -114,8 +114,8 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "the execution of any work item of that workqueue",
-            "Who flushes, drains or destroys the workqueue waits for all its items; a worker waits "
-            "for nobody. All items of the queue, and all queues made by the same code, share it.",
+            "A task that flushes, drains or destroys the workqueue waits for all its items; a worker "
+            "does not wait. All items of the queue, and all queues made by the same code, share it.",
             insiders=_WORKER,
             source="process_one_work() and __flush_workqueue(), kernel/workqueue.c",
             usual=Mode.EXCLUSIVE,
@@ -126,8 +126,8 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "the execution of that timer's callback",
-            "timer_delete_sync() waits until the callback has returned; the callback waits for "
-            "nobody when it starts.",
+            "timer_delete_sync() waits until the callback has returned; the callback does "
+            "not wait when it starts.",
             insiders=("call_timer_fn", "expire_timers", "run_timer_softirq"),
             source="call_timer_fn(), kernel/time/timer.c",
             usual=Mode.EXCLUSIVE,
@@ -181,8 +181,8 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             Nature.WAIT,
             "using a block queue: (io) for submitting I/O, (queue) for requests and settings; a "
             "lockdep map of the queue, not the percpu_ref of the same name",
-            "Who enters the queue waits while it is frozen; who freezes it waits until all who "
-            "entered have left.",
+            "A task that enters the queue waits while it is frozen; a task that freezes it waits until "
+            "all tasks inside have left.",
             readers="fair",
             source="bio_queue_enter() and blk_freeze_queue_start(), block/blk-core.c, blk-mq.c",
             two_sides=True,
@@ -193,7 +193,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "a running jbd2 handle, that is a part of a journal transaction",
-            "Who waits for a commit waits for all handles of the transaction; handles share it.",
+            "A task that waits for a commit waits for all handles of the transaction; handles share it.",
             readers="fair",
             source="start_this_handle() and jbd2_might_wait_for_commit()",
             usual=Mode.READ,
@@ -204,8 +204,8 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "a sysfs or kernfs attribute being read or written",
-            "Who removes the file waits in kernfs_drain() for all who are inside; to get inside "
-            "nobody waits, an attribute under removal is refused.",
+            "A task that removes the file waits in kernfs_drain() for all tasks inside; no task waits "
+            "to enter: an attribute under removal is refused.",
             readers="try",
             insiders=(
                 "kernfs_get_active",
@@ -225,7 +225,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "an event of a btrfs transaction that others wait for",
-            "Who waits for the event waits for all who are inside; those share it.",
+            "A task that waits for the event waits for all tasks inside; those share it.",
             readers="fair",
             source="btrfs_might_wait_for_event(), fs/btrfs/locking.h",
             usual=Mode.READ,
@@ -246,7 +246,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.RCU,
             "an RCU read-side section, or an RCU callback being run",
-            "Readers wait for nobody; synchronize_rcu() waits for them.",
+            "Readers never wait; synchronize_rcu() waits for them.",
             readers="recursive",
             source="rcu_read_lock(), include/linux/rcupdate.h",
         ),
@@ -256,7 +256,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "code that must run on until it has signalled a DMA fence",
-            "Who waits for a fence waits for that code.",
+            "A task that waits for a fence waits for that code.",
             readers="fair",
             source="dma_fence_begin_signalling(), drivers/dma-buf/dma-fence.c",
         ),
@@ -266,7 +266,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.CONTEXT,
             "an acquire context of wound/wait mutexes, from ww_acquire_init() on",
-            "Nobody waits for it; the locks are the *_ww_class_mutex, which back off from a cycle "
+            "No task waits for it; the locks are the *_ww_class_mutex, which back off from a cycle "
             "among themselves.",
             source="ww_acquire_init(), include/linux/ww_mutex.h",
         ),
@@ -286,7 +286,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "a completion (lockdep's crossrelease, 4.14 only)",
-            "Who waits for the completion waits for the task that will complete it.",
+            "A task that waits for the completion waits for the task that will complete it.",
             source="kernel/sched/completion.c of 4.14",
         ),
     ),
@@ -305,7 +305,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.HOME_MADE,
             "a sequence count",
-            "A reader spins, or tries again, while a writer is inside; a writer waits for nobody.",
+            "A reader spins, or tries again, while a writer is inside; a writer never waits.",
             readers="recursive",
             insiders=("write_seqcount", "do_write_seqcount", "write_seqlock"),
             source="include/linux/seqlock.h",
@@ -316,7 +316,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.WAIT,
             "an SRCU read-side section",
-            "Readers wait for nobody; synchronize_srcu() waits for those who came before it.",
+            "Readers never wait; synchronize_srcu() waits for those that entered before it.",
             readers="recursive",
             insiders=("srcu_read_lock", "__srcu_read_lock"),
             source="srcu_read_lock(), include/linux/srcu.h",
@@ -327,7 +327,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
         Note(
             Nature.CONTEXT,
             "a context that a driver marks for lockdep (its name says that it is a map)",
-            "Nobody waits for a map.",
+            "No task waits for a map.",
             source="lock_map_acquire(), include/linux/lockdep.h",
         ),
     ),
@@ -338,12 +338,12 @@ _PLAIN_LOCK = Note(Nature.LOCK, "", "")
 _UNKNOWN = Note(
     Nature.UNKNOWN_MAP,
     "something that lockdep was told no wait type for: an annotation, or a lock made by hand",
-    "Whether anybody waits for it must be read in the code that takes it.",
+    "Whether a task waits for it can only be read in the code that takes it.",
 )
 _OLD_WORKQUEUE = Note(
     Nature.WAIT,
     "the execution of any work item of that workqueue",
-    "Who flushes or destroys the workqueue waits for all its items; a worker waits for nobody.",
+    "A task that flushes or destroys the workqueue waits for all its items; a worker does not wait.",
     insiders=_WORKER,
     source="kernel/workqueue.c before 4.15",
 )

@@ -5,9 +5,9 @@ Link #k was taken while lock #(k-1) was held, so it is one task's path: "holds #
 link #0 is the task that lockdep caught, which holds the highest lock. That makes as many tasks as
 links, where lockdep's own table has two.
 
-Some of those tasks do not exist. Where the wanted "lock" is a context (memory reclaim) nobody
-waits: the same task goes on and wants what the next path wants. Likewise where a worker "takes" the
-work item that it runs. Such paths are joined into one task each; what is left are the tasks that
+Some of those tasks do not exist. Where the wanted "lock" is a context (memory reclaim) no task
+waits: the same task continues and wants what the next path wants. The same holds where a worker
+"takes" the work item that it runs. Such paths are joined into one task each; what is left are the tasks that
 wait, and the question is then whether each of them really has to.
 """
 
@@ -88,7 +88,7 @@ class Path:
 
     @property
     def passes(self) -> bool:
-        """True when taking *wants* makes nobody wait, so that the task simply goes on."""
+        """True when no task waits to take *wants*, so that the task simply continues."""
         note = self.wants.note
         if note.nature is Nature.CONTEXT:
             return True
@@ -145,8 +145,8 @@ class Cycle:
     """The cycle of a report.
 
     :param paths: one per link, from the caught task on, each waiting for the next.
-    :param tasks: the same with the paths joined where nobody waits; empty when nobody waits at all.
-    :param waits: for each task whom it waits for.
+    :param tasks: the same with the paths joined where no task waits; empty when no task waits at all.
+    :param waits: for each task the one that it waits for.
     """
 
     paths: tuple[Path, ...]
@@ -201,7 +201,7 @@ def _link_of_header(report: Report) -> Link | None:
 def _with_sides(paths: list[Path]) -> tuple[Path, ...]:
     """Give each holder of something that is entered or closed the side that the next task waits for.
 
-    Who enters waits only for a task that has closed it, who closes only for those who are inside.
+    A task that enters waits only for one that has closed it; one that closes only for those inside.
     """
     size = len(paths)
     for index, path in enumerate(paths):
@@ -358,11 +358,11 @@ def _join(paths: tuple[Path, ...]) -> tuple[Task, ...]:
 
 
 def taken_together(cycle: Cycle) -> Cycle:
-    """Return a shorter circle: neighbours of which one surely waits for the other become one task.
+    """Return a shorter cycle: neighbors of which one surely waits for the other become one task.
 
-    If all tasks of *cycle* wait for each other, so do those of the result, and the other way round:
-    who holds A and waits for B, while the next holds B and waits for C, is like one who holds A and
-    waits for C.
+    All tasks of *cycle* wait for each other if and only if those of the result do: a task that holds
+    A and waits for B, while the next holds B and waits for C, is like one that holds A and waits for
+    C.
     """
     groups: list[list[Task]] = []
     for index, task in enumerate(cycle.tasks):

@@ -17,7 +17,7 @@ class LockNote:
         that changes from boot to boot.
     :param role: ``wanted``, ``held``, ``link #2``, ``irq-safe`` and such.
     :param mode: how it is taken: a value of :class:`quiesce.explain.judge.modes.Mode`.
-    :param held_mode: how it is held by the task that others wait for, likewise.
+    :param held_mode: how it is held by the task that others wait for, in the same form.
     :param annotation: True when no lock stands behind the name.
     :param nature: a value of :class:`quiesce.explain.judge.annotations.Nature`.
     :param usage: the usage characters; *usage_text* says what they mean here.

@@ -41,7 +41,7 @@ class Enabled:
 
 
 def turned_on(frames: Sequence[Frame]) -> Enabled | None:
-    """Return who turned interrupts on in the stack of a usage that is not an acquisition."""
+    """Return the function that enabled interrupts in the stack of a usage that is not an acquisition."""
     names = [plain_name(frame.function) for frame in useful(frames)]
     if "mark_held_locks" not in names[:12]:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ladder of a cycle: who holds what and waits for which row.
+"""The ladder of a cycle: what each task holds, and for which row it waits.
 
 Row 1 is the task that the kernel caught, row k+1 is link #k. A path that makes no task wait goes on
 in the next row: the same task. Where both sides of a wait read a fair lock, the writer between them is
@@ -166,7 +166,7 @@ WRITERS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 
 
 def writer_words(lock: Lock, names: Names) -> tuple[str, str]:
-    """Return who the writer of *lock* is, and the condition that there is one."""
+    """Return words for the writer of *lock*, and the condition that there is one."""
     for prefixes, who, condition in WRITERS:
         if lock.base.startswith(prefixes):
             return who, condition

@@ -106,7 +106,7 @@ def wait_words(lock: Lock, nesting: bool) -> str:
         return ""
     if lock.inner == 0:
         return "no wait type"
-    names = {1: "waits for nobody", 2: "spins", 3: "sleeps"}
+    names = {1: "never waits", 2: "spins", 3: "sleeps"}
     if nesting:
         names |= {3: "spins, or sleeps on PREEMPT_RT", 4: "sleeps"}
     return names.get(lock.inner, "")

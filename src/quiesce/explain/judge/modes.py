@@ -202,7 +202,7 @@ def of_trace(frames: Sequence[Frame]) -> Acquisition:
         found = one if found.mode is Mode.UNKNOWN else found
         caller = rest[index + 1] if index + 1 < len(rest) else None
     if found.primitive == "fs_reclaim":
-        # Who allocates is of interest, not the allocator.
+        # The function that allocates is of interest, not the allocator.
         named = (f for f in reliable[start:] if not _ALLOCATOR.match(plain_name(f.function)))
         caller = next(named, caller)
     mode = found.mode
@@ -217,7 +217,7 @@ class Seen:
     """What the usage characters say about a class.
 
     :param wrote: some acquisition for write had interrupts on, or was in one.
-    :param read: likewise for read.
+    :param read: the same for read.
     """
 
     wrote: bool

@@ -137,7 +137,7 @@ def _scope_words(cycle: Cycle) -> str:
 
 
 def _gfp(cycle: Cycle) -> str:
-    """Refuse GFP_NOFS where reclaim gets to its lock by way of the MMU notifiers."""
+    """Refuse GFP_NOFS where reclaim reaches its lock through the MMU notifiers."""
     through = [p for p in cycle.paths if "mmu_notifier" in p.wants.lock.base and allocates(p)]
     if not through:
         return ""

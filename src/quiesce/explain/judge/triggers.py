@@ -106,7 +106,7 @@ def trigger_of(frames: Sequence[Frame]) -> Trigger:
 
 
 def _refined(trigger: Trigger, names: list[str]) -> Trigger:
-    """Name the function that a device probe runs, and who runs it."""
+    """Name the function that a device probe runs, and the task that runs it."""
     who = "a kworker" if trigger.who == "any task" and _runs_work(names) else trigger.who
     seen = trigger.seen
     if trigger.seen == "device probe":

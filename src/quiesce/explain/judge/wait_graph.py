@@ -92,7 +92,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class WaitGraph:
-    """All tasks of a dump and who waits for whom: at most one edge leaves each task."""
+    """All tasks of a dump and which waits for which: at most one edge leaves each task."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]

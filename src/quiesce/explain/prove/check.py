@@ -3,7 +3,7 @@
 
 Small scenarios are searched whole. A circle of ten tasks has millions of interleavings, but the one
 that hangs is known in advance: everybody takes the first lock, the writers queue, everybody goes on.
-That run is tried first, step by step in the compiled program, and where it ends with nobody able to
+That run is tried first, step by step in the compiled program, and where it ends with no task able to
 move, it is the proof. Only where it does not is the space searched, up to a bound.
 """
 
@@ -33,7 +33,7 @@ MAX_STATES = 10_000
 class Outcome:
     """What a check of a scenario found.
 
-    :param hangs: some tasks wait for ever.
+    :param hangs: some tasks wait forever.
     :param broken: what else went wrong, in a sentence; empty if nothing.
     :param complete: True when every interleaving was tried, or when one that hangs was found.
     :param steps: of the hang; *interleaving*: drawn.
@@ -114,7 +114,7 @@ class SourceRunner:
 
 
 class _DirectedRun:
-    """One run of a program in which we say who moves."""
+    """One run of a program in which the caller chooses the thread that moves."""
 
     def __init__(self, program: Program) -> None:
         self._program = program

@@ -27,7 +27,7 @@ _READ = ("self.{x}.down_read()", "self.{x}.up_read()")
 
 @dataclass(frozen=True)
 class Kind:
-    """A class and its ways: (what takes it, what lets go of it), with ``{x}`` for the attribute.
+    """A class and its ways: (what takes it, what releases it), with ``{x}`` for the attribute.
 
     :param wait: how one waits for it without taking it, empty where that makes no sense.
     :param trylock: True if it has ``trylock()``.
@@ -164,7 +164,7 @@ def nest(kind: Kind, party: Party, attribute: str, *, wanted: bool, comment: str
 
 
 def enter(kind: Kind, party: Party, attribute: str, comment: str = "") -> Nest:
-    """Return the statement by which a task gets inside of what makes nobody wait."""
+    """Return the statement by which a task enters what no task waits for."""
     if kind.wait or kind is RCU:
         return Nest(kind.read[0].format(x=attribute), "", comment)
     return nest(kind, party, attribute, wanted=False, comment=comment)

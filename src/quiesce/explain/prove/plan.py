@@ -37,7 +37,7 @@ class Nest:
     """A statement of a thread, with all that the thread does before its end.
 
     :param take: what takes the lock; if it ends with a colon, the rest stands inside of it.
-    :param release: what lets go of it, empty where that is nothing or the end of the block.
+    :param release: what releases it, empty where that is nothing or the end of the block.
     :param comment: what the report says about it.
     """
 

@@ -281,7 +281,7 @@ def _two_objects(report: Report, cycle: Cycle) -> ScenarioModel:
             ModelThread("task", _path_text(report, cycle, path), body),
             ModelThread(
                 "other_task",
-                "A task that takes the two the other way round. It is not in the report.",
+                "A task that takes the two in the opposite order. It is not in the report.",
                 opposite,
                 OTHER_ORDER,
                 True,

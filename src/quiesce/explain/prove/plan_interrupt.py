@@ -73,7 +73,7 @@ def _not_modelled(reason: str) -> Claim:
 
 
 def _about_annotation(lock: Lock) -> Claim | None:
-    """Return why nothing is checked if *lock* is none: then the fault is another than a hang."""
+    """Return the reason for not checking *lock* if it is an annotation: the bug is then not a hang."""
     note = look_up(lock)
     if not note.nature.is_annotation or note.nature is Nature.UNKNOWN_MAP or _spins(lock):
         return None
@@ -93,7 +93,7 @@ def _spins(lock: Lock) -> bool:
 
 
 def _kind_of(*parties: Party) -> Kind:
-    """Return the kind of a lock that is taken in interrupts, where nobody may sleep."""
+    """Return the kind of a lock that is taken in interrupts, where no task may sleep."""
     kind = kind_of(parties)
     if kind in (MUTEX, SECTION):
         return SPINLOCK
@@ -180,7 +180,7 @@ def _order(report: Report, ends: Ends) -> Claim:
     last = uses[-1]
     if last.kind is SEQCOUNT and last.party.how.mode is Mode.EXCLUSIVE:
         return _not_modelled(
-            f"{unsafe.name} is a sequence count, whose writers wait for nobody: the circle is open; "
+            f"{unsafe.name} is a sequence count, whose writers never wait: the cycle is open; "
             "two writers at a time would be the fault"
         )
     threads = _order_threads(report, uses, state)

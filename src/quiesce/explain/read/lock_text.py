@@ -73,7 +73,7 @@ def mark_number(text: str) -> int | None:
 
 
 def split_name(name: str) -> tuple[str, int, int]:
-    """Split ``&x->lock#45/1`` into base name, version (1 when absent) and subclass (0 likewise)."""
+    """Split ``&x->lock#45/1`` into base name, version (1 when absent) and subclass (0 when absent)."""
     base, version, subclass = name, 1, 0
     head, slash, tail = base.rpartition("/")
     if slash and head and len(tail) == 1 and tail in "01234567":

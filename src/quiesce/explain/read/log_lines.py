@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From physical log lines to clean ones: mail quotes and log prefixes off, numbers kept.
 
-What stands in front of the kernel's text depends on who carried it: ``dmesg`` (``[  781.75] ``),
+What stands in front of the kernel's text depends on the tool that carried it: ``dmesg`` (``[  781.75] ``),
 CONFIG_PRINTK_CALLER (``[ T5115] ``), serial consoles (``<4>``), syslog and journald (``Feb 20
 23:47:01 host kernel: ``), the lkp robot (``kern  :warn  : ``), CI systems (an ISO time) and mail
 (``> > | ``). Each is recognised by an anchored pattern of its own and taken off; they nest in any

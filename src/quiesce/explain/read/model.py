@@ -52,7 +52,7 @@ class Lock:
     :param detail: what the class's own print function added (``l=1 0:2803368``).
     :param usage: the characters between the first braces, without them.
     :param outer: outer wait type, None where the kernel printed none (before 5.7).
-    :param inner: inner wait type, None likewise.
+    :param inner: inner wait type, None if it is not printed.
     :param address: as printed, hashed or not; empty when absent.
     :param at: where it was taken, innermost inlined function first; empty when absent.
     :param line: 1-based line of the log.

@@ -3,7 +3,7 @@
 
 A report is a sequence of sections, each opened by a fixed phrase; between phrases stand locks and
 stack frames. So reading is: a frame goes to the trace that is open, a lock to the place that the
-last phrase asked for, a phrase opens the next place. Lines that are none of these are other
+last phrase asked for, a phrase opens the next place. Lines that match none of these are other
 people's messages and are skipped; nothing depends on blank lines or on indentation, which mail
 destroys.
 
@@ -309,7 +309,7 @@ class Reader:
     # The sections that every kind may have.
 
     def task_line(self, text: str, number: int) -> None:
-        """``qemu-system-x86/3069 [HC0[0]:...] is trying to acquire ...``: who it was."""
+        """``qemu-system-x86/3069 [HC0[0]:...] is trying to acquire ...``: the task."""
         positions = [p for end in _TASK_END if (p := text.find(end)) > 0]
         task = text[: min(positions, default=0)].strip()
         if task and not self.task and task.lower() not in ("the task", "task", "this task"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read dumps of tasks: who is blocked, in which stack, and which locks are listed for whom.
+"""Read dumps of tasks: which tasks are blocked, in which stack, and which locks are listed for each.
 
 The hung task detector, SysRq-w and SysRq-t print the same blocks in slightly different words, in every
 layout since 2.6; "Showing all locks held in the system" may follow. A block is opened by a line that

@@ -84,7 +84,7 @@ def _what(
             held,
         )
     if not frames:
-        return f"Hung: {who} does not get on. Its stack is not in this text.", "", "", held
+        return f"Hung: {who} makes no progress. Its stack is not in this text.", "", "", held
     waits = f"runs{place} and does not leave it"
     return (
         f"Hung: {who} {waits}. Nothing in the dump shows that it waits for a lock.",

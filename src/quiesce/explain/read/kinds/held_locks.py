@@ -45,7 +45,7 @@ def _nest_lock(reader: Reader, text: str, number: int) -> None:
     if len(text) < 200 and not text.endswith(":") and ": " not in text:
         reader.subjects["nest lock"] = bare_lock(text, number)
     else:
-        reader.await_text(_nest_lock)  # somebody else's message came in between
+        reader.await_text(_nest_lock)  # a message of another task stands between
 
 
 def _freeing(reader: Reader, text: str, number: int) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dumps of tasks that are stuck: the hung task detector, and SysRq-w, SysRq-t and SysRq-d.
 
-All tasks that the detector names in one pass are one report; it begins anew when a task is named again.
+All tasks that the detector names in one pass are one report; a new one starts when a task is named again.
 """
 
 from __future__ import annotations
