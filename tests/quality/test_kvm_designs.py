@@ -11,6 +11,7 @@ import pytest
 from quiesce.errors import UsageError
 from quiesce.explorer import Bounds, CheckResult, Options, check
 from quiesce.kvm import GATES, MemslotUpdates
+from quiesce.properties import SOMETIMES
 from quiesce.verdict import Verdict
 
 SAFETY = (
@@ -76,7 +77,7 @@ def test_faults_can_be_retried_for_ever_in_every_design(design: str) -> None:
 
 @pytest.mark.parametrize("design", ["always_lock", "count", "phased"])
 def test_the_scenario_is_not_vacuous(design: str) -> None:
-    sometimes = [p for p in result_of(design).properties if p.kind == "sometimes"]
+    sometimes = [p for p in result_of(design).properties if p.kind is SOMETIMES]
     assert len(sometimes) >= 2
     assert all(p.verdict is Verdict.HOLDS for p in sometimes)
 

@@ -168,11 +168,12 @@ BELOW: dict[str, set[str]] = {
     "errors": {"harmless"},
     "outputs": {"errors", "harmless"},
     "verdict": set(),
-    "protocol": {"errors"},
+    "properties": set(),
+    "protocol": {"errors", "properties"},
     "primitives": {"protocol"},
     "compiler": {"errors", "protocol"},
     "stopping": set(),
-    "explorer": {"errors", "verdict", "protocol", "compiler", "stopping", "outputs"},
+    "explorer": {"errors", "verdict", "properties", "protocol", "compiler", "stopping", "outputs"},
 }
 """For each part of the package, the parts that it may import from."""
 

@@ -41,6 +41,7 @@ from quiesce.explorer.reference.stepper import Stepper
 from quiesce.explorer.replay import Move, Origin, Token, make_token, read_token
 from quiesce.explorer.walk import walk
 from quiesce.kvm import MemslotUpdates
+from quiesce.properties import FindingKind
 from quiesce.protocol import Bool, Scenario, choose, eventually, thread, wait_until
 
 ORIGIN = Origin("/home/idea.py", 1, "0" * 64, "Example", ("rounds=2",))
@@ -554,7 +555,9 @@ def test_a_token_of_an_older_version_is_refused() -> None:
 
 def test_what_has_no_path_has_no_token() -> None:
     program = compile_scenario(Circle())
-    assert make_token(ORIGIN, program, Finding("vacuous", "seen", "never"), "strong") is None
+    assert (
+        make_token(ORIGIN, program, Finding(FindingKind.VACUOUS, "seen", "never"), "strong") is None
+    )
 
 
 def test_a_token_that_would_be_refused_is_not_made() -> None:

@@ -18,6 +18,7 @@ from quiesce.explorer.replay import Token, read_token
 from quiesce.explorer.walk import Walk, walk
 from quiesce.harmless import json_text, one_line
 from quiesce.loading import build, load_text
+from quiesce.properties import FindingKind
 from quiesce.protocol import Scenario
 from quiesce.report.check_json import finding_to_json
 from quiesce.report.check_text import FAIRNESS_TEXT, render_finding
@@ -158,7 +159,7 @@ def _to_text(replayed: _Replayed) -> str:
         lines.append(f"  no longer possible: {run.blocked}")
     if finding is None:
         lines += _not_proved(replayed)
-        walked = follow(replayed.program, Finding("", "", "", tuple(run.path)))
+        walked = follow(replayed.program, Finding(FindingKind.NOTHING, "", "", tuple(run.path)))
         lines += ["", render_interleaving(walked)]
     else:
         what = "the same finding, proved again"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from quiesce.compiler.program import Program
 from quiesce.errors import Loc
+from quiesce.properties import FindingKind, PropertyKind
 from quiesce.verdict import Verdict
 
 Path = tuple[int, ...]
@@ -17,17 +18,15 @@ Path = tuple[int, ...]
 class Finding:
     """One thing that is wrong.
 
-    :param kind: ``deadlock``, ``stuck thread``, ``lost wakeup``, ``data race``, ``broken invariant``,
-        ``failed assert``, ``out of range``, ``livelock``, ``starvation``, ``vacuous``.
     :param property: the name of the property that it breaks.
     :param message: one sentence.
-    :param path: the shortest way there; for starvation, the stem and once round the loop.
-    :param loop_start: for starvation, the number of steps in the stem; else None.
+    :param path: the shortest path there; of a run that goes on forever, the stem and one turn of the loop.
+    :param loop_start: of a run that goes on forever, the number of steps in the stem; else None.
     :param thread: the number of the thread it is about, or -1.
     :param spinning: the threads that spin; others that it is about wait.
     """
 
-    kind: str
+    kind: FindingKind
     property: str
     message: str
     path: Path = ()
@@ -54,7 +53,7 @@ class PropertyResult:
     """The verdict on one property."""
 
     name: str
-    kind: str
+    kind: PropertyKind
     verdict: Verdict
     informational: bool = False
     finding: Finding | None = None
@@ -99,7 +98,7 @@ class CheckResult:
     def finding(self) -> Finding | None:
         """The finding to show: of those that decide, the one with the shortest path."""
         found = [p.finding for p in self.properties if p.finding and not p.informational]
-        return min(found, key=lambda f: (_rank(f), len(f.path)), default=None)
+        return min(found, key=lambda f: (f.kind.rank, len(f.path)), default=None)
 
     def of_kind(self, *kinds: str) -> list[Finding]:
         """Return the findings of these kinds."""
@@ -111,15 +110,3 @@ class CheckResult:
             if result.name == name:
                 return result
         raise KeyError(name)
-
-
-_WEAKER = {"stuck thread": 1, "livelock": 2, "starvation": 3, "vacuous": 4}
-
-
-def _rank(finding: Finding) -> int:
-    """Safety before liveness before vacuity, as the first is the easiest to believe.
-
-    A thread is stuck already on the way to a deadlock that cannot be avoided any more, so a deadlock
-    is the better story.
-    """
-    return _WEAKER.get(finding.kind, 0)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
-from quiesce.compiler.program import Program
+from quiesce.compiler.program import CompiledProperty, Program
 from quiesce.explorer.engine import check
 from quiesce.explorer.findings import Finding, Path
 from quiesce.explorer.native.options import NativeOptions
@@ -27,6 +28,16 @@ from quiesce.explorer.reference.stepper import PropertyReader, Stepper
 from quiesce.explorer.reference.waiting import can_get_on
 from quiesce.explorer.replay import Token
 from quiesce.explorer.walk import Walk
+from quiesce.properties import (
+    BROKEN_BY,
+    BUILT_IN,
+    NO_DATA_RACE,
+    NO_LIVELOCK,
+    NO_STARVATION,
+    About,
+    BuiltInKind,
+    Quantifier,
+)
 from quiesce.verdict import Verdict
 
 _SHORT = 20_000
@@ -57,7 +68,7 @@ def prove_again(program: Program, run: Walk, token: Token, options: Options) -> 
     if decide is None:
         name = type(program.scenario).__name__
         return Proof(None, f"{name} has no property `{token.property}`")
-    return decide(token.property)
+    return decide()
 
 
 class _Prover:
@@ -68,57 +79,61 @@ class _Prover:
         self.loop_start = token.loop_start
         self.thread = token.thread
         self.options = options
-        self.by_name: dict[str, Callable[[str], Proof]] = {
-            "no_deadlock": self._waiting,
-            "no_stuck_thread": self._waiting,
-            "no_data_race": self._race,
-            "assertions": self._failure,
-            "ranges": self._failure,
-            "no_livelock": self._livelock,
-            "no_starvation": self._starvation,
+        decide = {
+            NO_DATA_RACE: self._race,
+            NO_LIVELOCK: self._livelock,
+            NO_STARVATION: self._starvation,
         }
-        for prop in program.properties:
-            eventually = prop.spec.kind == "eventually"
-            self.by_name[prop.name] = self._eventually if eventually else self._broken
+        self.by_name: dict[str, Callable[[], Proof]] = {}
+        for kind in BUILT_IN:
+            again = partial(self._checked_from_the_end, kind)
+            if kind.failures:
+                again = partial(self._failure, kind)
+            self.by_name[kind.name] = decide.get(kind, again)
+        for number, prop in enumerate(program.properties):
+            ends = prop.spec.kind.quantifier is Quantifier.AGAIN
+            self.by_name[prop.name] = partial(
+                self._again_or_broken if ends else self._broken, number
+            )
 
     def _nothing(self, why: str) -> Proof:
         return Proof(None, self.run.blocked or why)
 
     # --- What is seen in one state or step --------------------------------------------------------
 
-    def _failure(self, name: str) -> Proof:
+    def _failure(self, asked: BuiltInKind) -> Proof:
         step = self.run.failed
         if step is None or step.failure is None:
             return self._nothing("its last step does not fail")
-        if self.run.blocked or describe.FAILURES[step.failure.kind][0] != name:
+        if self.run.blocked or BROKEN_BY[step.failure.kind][0] is not asked:
             return self._nothing(f"its last step fails otherwise: {step.failure.message}")
         return Proof(describe.failure_finding(self.program, step.thread, step.failure, self.path))
 
-    def _race(self, name: str) -> Proof:
+    def _race(self) -> Proof:
         finder = RaceFinder(self.program)
         if self.run.failed is not None or not finder.look(self.run.states[-1]):
             return self._nothing("no two accesses race in the state at its end")
         return Proof(describe.race_finding(self.program, finder.races[0], self.path))
 
-    def _broken(self, name: str) -> Proof:
+    def _broken(self, index: int) -> Proof:
         """An ``always`` is false in a state of the run; or a property cannot be evaluated there."""
-        index = next(i for i, p in enumerate(self.program.properties) if p.name == name)
-        kind, reader = self.program.properties[index].spec.kind, PropertyReader(self.program, index)
+        prop, reader = self.program.properties[index], PropertyReader(self.program, index)
+        in_every_state = prop.spec.kind.quantifier is Quantifier.EVERY_STATE
         for number in range(len(self.run.states) - 1, -1, -1):
             message = ""
             try:
-                if reader.holds(self.run.states[number]) or kind != "always":
+                if reader.holds(self.run.states[number]) or not in_every_state:
                     continue
             except StepFailure as failure:
                 message = failure.message
             path = self.path[: number + 1]
-            return Proof(describe.broken_finding(name, message, path))
-        return self._nothing(f"`{name}` is true in every state of it")
+            return Proof(describe.broken_finding(prop, message, path))
+        return self._nothing(f"`{prop.name}` is true in every state of it")
 
     # --- What is about runs that go on for ever ---------------------------------------------------
 
-    def _waiting(self, name: str) -> Proof:
-        """Let the check say what is stuck, from the state at the end."""
+    def _checked_from_the_end(self, asked: BuiltInKind) -> Proof:
+        """Let a check that starts in the last state of the run decide."""
         if self.run.failed is not None:
             return self._nothing("its last step fails")
         end = replace(self.program, start=(self.run.states[-1],))
@@ -128,18 +143,23 @@ class _Prover:
             most = min(_SHORT, options.bounds.max_states or _SHORT)
             options = replace(options, bounds=replace(options.bounds, max_states=most))
         result = check(end, options, NativeOptions())
-        found = result.property(name)
+        found = result.property(asked.name)
         if found.finding is not None:
             return Proof(replace(found.finding, path=self.path + found.finding.path[1:]))
         if found.verdict is Verdict.HOLDS:
-            return self._nothing("the threads that wait at its end can move again")
+            waiting = asked.finds[0].about is About.WAITING
+            return self._nothing(
+                "the threads that wait at its end can move again"
+                if waiting
+                else "a check from its end finds nothing"
+            )
         if self.run.blocked:
             return Proof(None, self.run.blocked)
         return Proof(
             None, f"what can still happen after it is not known: {result.incomplete}", False
         )
 
-    def _starvation(self, name: str) -> Proof:
+    def _starvation(self) -> Proof:
         unfair = self._not_a_fair_loop()
         if unfair:
             return self._nothing(unfair)
@@ -163,11 +183,11 @@ class _Prover:
             return Proof(None, f"whether {thread.name} can ever get on is not known", False)
         if not free:
             return self._nothing(f"{thread.name} can never get on: it is stuck")
-        text = describe.starving_text(self.program, loop[0], number, spins)
-        lasso = self._lasso(name, text, number)
-        return Proof(replace(lasso, spinning=(number,) if spins else ()))
+        return Proof(
+            describe.starving_finding(self.program, loop[0], number, spins, self.path, start)
+        )
 
-    def _livelock(self, name: str) -> Proof:
+    def _livelock(self) -> Proof:
         unfair = self._not_a_fair_loop()
         if unfair:
             return self._nothing(unfair)
@@ -177,9 +197,11 @@ class _Prover:
             return self._nothing("only daemons take steps in its loop")
         if not self._spin((1 << len(threads)) - 1):
             return self._nothing("a thread gets on in its loop")
-        text = describe.livelock_text(self.program, self.run.states[start], movers)
-        lasso = self._lasso(name, text)
-        return Proof(replace(lasso, kind="livelock", spinning=tuple(movers)))
+        return Proof(
+            describe.livelock_finding(
+                self.program, self.run.states[start], movers, self.path, start
+            )
+        )
 
     def _spin(self, threads: int) -> bool:
         """Whether none of *threads*, a mask, gets on in the loop, though its choices are fair."""
@@ -188,24 +210,24 @@ class _Prover:
         moved = [e for e in edges if threads >> cycles.graph.threads[e] & 1]
         return not any(cycles.progress[e] for e in moved) and not cycles.untaken(edges, left_out)
 
-    def _eventually(self, name: str) -> Proof:
-        broken = self._broken(name)
+    def _again_or_broken(self, index: int) -> Proof:
+        broken = self._broken(index)
         if broken.finding is not None:
             return broken
-        index = next(i for i, p in enumerate(self.program.properties) if p.name == name)
-        reader = PropertyReader(self.program, index)
+        prop, reader = self.program.properties[index], PropertyReader(self.program, index)
+        name = prop.name
         if self.loop_start == self.run.steps and not self.run.blocked:
             if self.run.failed is not None or Stepper(self.program).successors(self.run.states[-1]):
                 return self._nothing("it does not end where it should: a thread can take a step")
             if reader.holds(self.run.states[-1]):
                 return self._nothing(f"`{name}` is true where it ends")
-            return Proof(self._lasso(name, describe.never_again_text(name, True)))
+            return Proof(self._never_again(prop, True))
         unfair = self._not_a_fair_loop()
         if unfair:
             return self._nothing(unfair)
         if any(reader.holds(state) for state in self.run.states[self.loop_start or 0 :]):
             return self._nothing(f"`{name}` is true in its loop")
-        return Proof(self._lasso(name, describe.never_again_text(name, False)))
+        return Proof(self._never_again(prop, False))
 
     def _not_a_fair_loop(self) -> str:
         """Return why the run does not end in a loop that is fair, or nothing."""
@@ -232,5 +254,5 @@ class _Prover:
         ]
         return cycles, edges
 
-    def _lasso(self, name: str, message: str, thread: int = -1) -> Finding:
-        return Finding("starvation", name, message, self.path, self.loop_start, thread)
+    def _never_again(self, prop: CompiledProperty, ends: bool) -> Finding:
+        return describe.never_again_finding(prop, ends, self.path, self.loop_start or 0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from quiesce.errors import UsageError
+from quiesce.properties import ALWAYS, EVENTUALLY, SOMETIMES, DeclaredKind
 from quiesce.protocol.component import Protocol, Task
 from quiesce.protocol.marks import hidden_method, require_method
 from quiesce.protocol.reserved import reserve
@@ -40,7 +41,7 @@ class ThreadMark:
 class PropertyMark:
     """What ``@always``, ``@sometimes`` or ``@eventually`` says of a method."""
 
-    kind: str
+    kind: DeclaredKind
     informational: bool
 
 
@@ -58,8 +59,11 @@ def thread(count: int | str = 1, *, daemon: bool = False) -> Callable[[F], F]:
     return mark
 
 
-def _property(kind: str, method: F, informational: bool = False) -> F:
-    _require_unmarked(kind, method)
+def _property(kind: DeclaredKind, method: F, informational: bool | None = None) -> F:
+    """Mark *method* as a property; *informational* as the kind has it unless it is given."""
+    _require_unmarked(kind.word, method)
+    if informational is None:
+        informational = kind.informational
     method.__quiesce_property__ = PropertyMark(kind, informational)  # type: ignore[attr-defined]
     return method
 
@@ -77,12 +81,12 @@ def _require_unmarked(word: str, method: Callable[..., Any]) -> None:
 
 def always(method: F) -> F:
     """The method is true in every reachable state: an invariant."""
-    return _property("always", method)
+    return _property(ALWAYS, method)
 
 
 def sometimes(method: F) -> F:
     """The method is true in some reachable state; if in none, the scenario proves nothing."""
-    return _property("sometimes", method)
+    return _property(SOMETIMES, method)
 
 
 def eventually(*, informational: bool = False) -> Callable[[F], F]:
@@ -92,7 +96,7 @@ def eventually(*, informational: bool = False) -> Callable[[F], F]:
     """
 
     def mark(method: F) -> F:
-        return _property("eventually", method, informational)
+        return _property(EVENTUALLY, method, informational)
 
     return mark
 
@@ -119,7 +123,7 @@ class PropertySpec:
     """One property of an elaborated scenario, on the component that declares it."""
 
     name: str
-    kind: str
+    kind: DeclaredKind
     component: Protocol
     method: Callable[..., bool]
     informational: bool

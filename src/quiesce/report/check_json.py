@@ -35,7 +35,7 @@ def check_to_json(
         "properties": [
             {
                 "name": p.name,
-                "kind": p.kind,
+                "kind": p.kind.word,
                 "verdict": p.verdict.value,
                 "informational": p.informational,
                 "finding": p.finding.kind if p.finding else None,
@@ -91,7 +91,7 @@ def other_counterexamples(
 
 def finding_to_json(program: Program, finding: Finding) -> dict[str, object]:
     """Return the counterexample of *finding*; what is vacuous has none, and no steps."""
-    if finding.kind != "vacuous":
+    if finding.kind.has_run:
         return trace_to_json(follow(program, finding))
     return {
         "kind": finding.kind,

@@ -11,6 +11,7 @@ from quiesce.explorer.findings import CheckResult, Finding
 from quiesce.explorer.reference.spinning import find_spinning
 from quiesce.explorer.reference.trace import Trace, follow
 from quiesce.harmless import harmless, one_line
+from quiesce.properties import About
 from quiesce.report.interleaving import render_interleaving, waits_for
 from quiesce.verdict import Verdict
 
@@ -36,7 +37,7 @@ def render_check(result: CheckResult, title: str, replay: str | None) -> str:
     finding = result.finding
     if finding is not None:
         lines.append(render_finding(result.program, finding))
-        if replay and finding.kind != "vacuous":
+        if replay and finding.kind.has_run:
             lines += [f"again:  {replay}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -50,8 +51,6 @@ def summary(result: CheckResult) -> str:
     )
 
 
-_ABOUT_WAITING = ("deadlock", "stuck thread", "lost wakeup", "livelock", "starvation")
-
 _MARKS = {
     Verdict.HOLDS: "holds",
     Verdict.VIOLATION: "VIOLATED",
@@ -64,7 +63,7 @@ def _properties(result: CheckResult) -> list[str]:
     width = max(len(p.name) for p in result.properties)
     lines = []
     for p in result.properties:
-        kind = p.finding.kind if p.finding else p.kind
+        kind = p.finding.kind if p.finding else p.kind.word
         note = "   (for information)" if p.informational else ""
         lines.append(f"  {one_line(p.name):{width}}  {_MARKS[p.verdict]:11}  {kind}{note}")
     lines.append(f"  fairness assumed: {FAIRNESS_TEXT[result.fairness]}")
@@ -106,7 +105,7 @@ def render_finding(program: Program, finding: Finding) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    if finding.kind == "vacuous":
+    if not finding.kind.has_run:
         return "\n".join([*lines, ""])
     trace = follow(program, finding)
     lines += ["", render_interleaving(trace).rstrip("\n"), ""]
@@ -116,7 +115,7 @@ def render_finding(program: Program, finding: Finding) -> str:
 
 
 def _who_waits(trace: Trace) -> list[str]:
-    if trace.finding.kind not in _ABOUT_WAITING:
+    if trace.finding.kind.about is not About.WAITING:
         return []
     program = trace.program
     lines = _who_spins(trace)
@@ -157,7 +156,7 @@ def _who_spins(trace: Trace) -> list[str]:
 
 def _last_changes(trace: Trace) -> list[str]:
     """Return the last few changes of shared variables before an invariant or an assertion failed."""
-    if trace.finding.kind not in ("broken invariant", "failed assert", "out of range"):
+    if trace.finding.kind.about is not About.VALUES:
         return []
     lines = []
     for number, step in enumerate(trace.steps, 1):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from quiesce.explorer.reference.spinning import find_spinning
 from quiesce.explorer.reference.trace import Trace, Waiting
 from quiesce.harmless import one_line
+from quiesce.properties import About
 from quiesce.report.columns import broken
 
 _WIDEST_COLUMN = 32
@@ -69,16 +70,13 @@ def _rows(trace: Trace) -> list[_Row]:
         rows += [_Row(step.thread, text) for text in texts]
     if loop is not None and loop < len(trace.steps):
         rows.append(_Row(-1, "... and so on forever."))
-    elif trace.finding.kind in _ABOUT_WAITING or loop is not None:
+    elif trace.finding.kind.about is About.WAITING:
         for waiting in trace.waiting:
             if _is_bystander(trace, waiting):
                 continue
             _add_remark(rows, waiting, waits_for(trace, waiting))
         rows += [_Row(s.thread, f"{s.text}   <- spins") for s in find_spinning(trace)]
     return rows
-
-
-_ABOUT_WAITING = ("deadlock", "stuck thread", "lost wakeup")
 
 
 def _is_bystander(trace: Trace, waiting: Waiting) -> bool:

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 
 from quiesce.explorer.findings import CheckResult
 from quiesce.harmless import harmless
+from quiesce.properties import NO_DEADLOCK, NO_STARVATION, NO_STUCK_THREAD
 from quiesce.verdict import Verdict
 
 Row = tuple[str, CheckResult, str]
 """A design, its result, and what lockdep says of it in a word."""
 
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("deadlock", ("no_deadlock", "no_stuck_thread")),
+    ("deadlock", (NO_DEADLOCK.name, NO_STUCK_THREAD.name)),
     ("stale translation", ("no_stale_translation", "no_translation_without_memslot")),
     ("balance", ("balanced", "start_and_end_agree")),
-    ("starvation", ("updates_finish", "no_starvation")),
+    ("starvation", ("updates_finish", NO_STARVATION.name)),
 )
 """The columns about findings, each with the properties that it sums up."""
 

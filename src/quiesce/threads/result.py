@@ -6,15 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from quiesce.properties import FindingKind
 from quiesce.verdict import Verdict
-
-DEADLOCK = "deadlock"
-STUCK = "stuck thread"
-BROKEN_INVARIANT = "broken invariant"
-FAILED_ASSERT = "failed assert"
-OUT_OF_RANGE = "out of range"
-EXCEPTION = "exception"
-LONG_WAIT = "long wait"
 
 LONG_SHARE = 4
 OVERTAKEN = 100
@@ -78,8 +71,6 @@ class ThreadReport:
 class Finding:
     """One thing that went wrong.
 
-    :param kind: ``deadlock``, ``stuck thread``, ``broken invariant``, ``failed assert``,
-        ``out of range``, ``exception``; or ``long wait`` for a note.
     :param message: one sentence, complete without the rest.
     :param threads: those concerned, and what they were doing.
     :param site: where it happened, if it happened at a place.
@@ -88,7 +79,7 @@ class Finding:
     :param steps: how many steps each other thread took meanwhile, on average.
     """
 
-    kind: str
+    kind: FindingKind
     message: str
     threads: tuple[ThreadReport, ...] = ()
     site: Site | None = None

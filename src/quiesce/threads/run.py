@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from quiesce.errors import UsageError
+from quiesce.properties import Quantifier
 from quiesce.protocol import Scenario
 from quiesce.protocol.scenario import PropertySpec
 from quiesce.threads.marked import announced
@@ -96,7 +97,7 @@ class _Totals:
 
     def begin(self, properties: list[PropertySpec]) -> list[Progress]:
         """Return what counts the ``@eventually`` properties in the round that begins."""
-        specs = [spec for spec in properties if spec.kind == "eventually"]
+        specs = [spec for spec in properties if spec.kind.quantifier is Quantifier.AGAIN]
         for spec in specs:
             self.progress.setdefault(spec.name, Progress(spec)).begin(spec)
         return list(self.progress.values())
@@ -153,7 +154,7 @@ def _round(
     world = World(listener)
     world.runners = [ThreadRunner(world, scenario, s, f"{seed} {s.name}") for s in specs]
     properties = scenario.properties()
-    invariants = [p for p in properties if p.kind == "always"]
+    invariants = [p for p in properties if p.kind.quantifier is Quantifier.EVERY_STATE]
     world.progress = totals.begin(properties)
     with announced(scenario):
         watch = Watch(world, scenario, invariants, patience)

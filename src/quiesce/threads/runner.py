@@ -18,6 +18,7 @@ from random import Random
 from types import FrameType
 from typing import Any, TypeAlias, TypeVar
 
+from quiesce.properties import FindingKind
 from quiesce.protocol import Mode, Protocol, Scenario, Task
 from quiesce.protocol.actions import NotYet, install_runner
 from quiesce.protocol.scenario import ThreadSpec
@@ -26,7 +27,7 @@ from quiesce.threads import place
 from quiesce.threads.choices import Choices
 from quiesce.threads.holding import Hold, Want
 from quiesce.threads.place import Place
-from quiesce.threads.result import EXCEPTION, FAILED_ASSERT, OUT_OF_RANGE, Finding, Site
+from quiesce.threads.result import Finding, Site
 from quiesce.threads.world import RECHECK, Stop, World
 
 R = TypeVar("R")
@@ -395,13 +396,13 @@ def _finding(name: str, error: Exception) -> Finding:
     at = site(place.of_traceback(error.__traceback__))
     text = str(error).partition("\n")[0]
     if isinstance(error, AttributeError) and text.startswith("'NoneType' object"):
-        return Finding(OUT_OF_RANGE, f"{name}: None is used like a component", site=at)
+        return Finding(FindingKind.OUT_OF_RANGE, f"{name}: None is used like a component", site=at)
     if isinstance(error, RangeViolation | IndexError | ArithmeticError):
-        return Finding(OUT_OF_RANGE, f"{name}: {text}", site=at)
+        return Finding(FindingKind.OUT_OF_RANGE, f"{name}: {text}", site=at)
     if isinstance(error, AssertionError):
-        return Finding(FAILED_ASSERT, f"{name}: {text or at.text}", site=at)
+        return Finding(FindingKind.FAILED_ASSERT, f"{name}: {text or at.text}", site=at)
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return Finding(EXCEPTION, f"{name}: {shown}", site=at)
+    return Finding(FindingKind.EXCEPTION, f"{name}: {shown}", site=at)
 
 
 def site(at: Place) -> Site:

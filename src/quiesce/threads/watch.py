@@ -16,15 +16,12 @@ import sys
 import time
 from collections.abc import Sequence
 
+from quiesce.properties import FindingKind
 from quiesce.protocol import Mode, Protocol, Scenario
 from quiesce.protocol.scenario import PropertySpec
 from quiesce.threads import place
 from quiesce.threads.holding import hopeless
 from quiesce.threads.result import (
-    BROKEN_INVARIANT,
-    DEADLOCK,
-    LONG_WAIT,
-    STUCK,
     Finding,
     Holder,
     Site,
@@ -102,7 +99,9 @@ class Watch:
             assert stepping is not None
             runner, label = stepping
             message = f"{runner.spec.name}: the step {label} does not end"
-            self.world.findings.append(Finding(STUCK, message, site=_running_at(runner)))
+            self.world.findings.append(
+                Finding(FindingKind.STUCK_THREAD, message, site=_running_at(runner))
+            )
             return End.FINISHED
 
     def _until_end(self, deadline: float) -> End:
@@ -169,7 +168,7 @@ class Watch:
         if len(state) > MAX_STATE:
             state[MAX_STATE - 1 :] = [("...", f"{len(state) - MAX_STATE + 1} more")]
         reports = tuple(self._describe(runner) for runner in self.world.runners)
-        return Finding(BROKEN_INVARIANT, message, reports, at, tuple(state))
+        return Finding(FindingKind.BROKEN_INVARIANT, message, reports, at, tuple(state))
 
     def _state_of_round(self) -> End | None:
         world = self.world
@@ -185,7 +184,7 @@ class Watch:
             who = _enumerate([r.spec.name for r in waiting])
             verb = "waits" if len(waiting) == 1 else "wait"
             message = f"no thread can run: {who} {verb} forever"
-            world.report(Finding(DEADLOCK, message, reports))
+            world.report(Finding(FindingKind.DEADLOCK, message, reports))
             return End.FINISHED
         if self._waiting_for_each_other(left) or self._standing_still(left):
             return End.FINISHED
@@ -207,7 +206,7 @@ class Watch:
         who = _enumerate([r.spec.name for r in stuck])
         verb = "waits for itself" if len(stuck) == 1 else "wait for each other"
         message = f"{who} {verb} and can never run again, while others run"
-        kind = STUCK if len(stuck) == 1 else DEADLOCK
+        kind = FindingKind.STUCK_THREAD if len(stuck) == 1 else FindingKind.DEADLOCK
         reports = tuple(self._describe(r) for r in [*stuck, *(r for r in left if r not in stuck)])
         self.world.report(Finding(kind, message, reports))
         return True
@@ -218,7 +217,9 @@ class Watch:
         if idle < self._patience or all(r.spec.daemon for r in left):
             return False
         message = f"no thread has taken a step for {idle:.1f} s"
-        self.world.report(Finding(STUCK, message, tuple(self._describe(r) for r in left)))
+        self.world.report(
+            Finding(FindingKind.STUCK_THREAD, message, tuple(self._describe(r) for r in left))
+        )
         return True
 
     def _daemons(self, left: list[ThreadRunner]) -> End | None:
@@ -252,7 +253,9 @@ class Watch:
             doing = "waited" if runner.wait is not None else "run without a step"
             message = f"{name} has {doing} for {quiet:.1f} s while others moved"
             report = self._describe(runner)
-            self.notes[name] = Finding(LONG_WAIT, message, (report,), seconds=quiet, steps=each)
+            self.notes[name] = Finding(
+                FindingKind.LONG_WAIT, message, (report,), seconds=quiet, steps=each
+            )
 
     def _describe(self, runner: ThreadRunner) -> ThreadReport:
         """Tell what *runner* is doing, for a person."""

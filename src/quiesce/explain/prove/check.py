@@ -23,6 +23,7 @@ from quiesce.explorer.reference.stepper import State, Stepper
 from quiesce.explorer.reference.trace import follow
 from quiesce.explorer.reference.waiting import unfinished
 from quiesce.loading import load_scenario
+from quiesce.properties import NO_DEADLOCK, FindingKind
 from quiesce.report.interleaving import render_interleaving
 
 MAX_STATES = 10_000
@@ -143,7 +144,7 @@ class _DirectedRun:
         waiting = unfinished(self._program, self._state)
         if not waiting or self._stepper.successors(self._state):
             return None
-        return Finding("deadlock", "no_deadlock", "nobody can move", tuple(self._path))
+        return Finding(FindingKind.DEADLOCK, NO_DEADLOCK.name, "nobody can move", tuple(self._path))
 
 
 def _judge(result: CheckResult) -> Outcome:
@@ -154,7 +155,7 @@ def _judge(result: CheckResult) -> Outcome:
 
 
 def _outcome(program: Program, finding: Finding, states: int) -> Outcome:
-    hangs = finding.kind in ("deadlock", "stuck thread")
+    hangs = finding.kind in (FindingKind.DEADLOCK, FindingKind.STUCK_THREAD)
     trace = follow(program, finding)
     text = render_interleaving(trace).rstrip("\n")
     failure = trace.steps[-1].failure if trace.steps else None

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from quiesce.compiler.program import Program
-from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
+from quiesce.explorer.findings import CheckResult, Finding, Path, PropertyResult
 from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.cover import cover_natively
 from quiesce.explorer.native.kernels.records import Sighting
@@ -26,7 +26,13 @@ from quiesce.explorer.native.replay import Mismatch, Replay
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.symmetry import find_symmetry
 from quiesce.explorer.reference import describe
-from quiesce.explorer.reference.checker import BUILT_IN, Options, cut_by_failures, leave_open
+from quiesce.explorer.reference.checker import (
+    Options,
+    built_in,
+    cut_by_failures,
+    decided,
+    leave_open,
+)
 from quiesce.explorer.reference.evaluate import StepFailure
 from quiesce.explorer.reference.fairness import LeftOut
 from quiesce.explorer.reference.getting_on import may_spin
@@ -34,6 +40,18 @@ from quiesce.explorer.reference.races import RaceFinder
 from quiesce.explorer.reference.representatives import representatives
 from quiesce.explorer.reference.stepper import PropertyReader, State
 from quiesce.explorer.reference.waiting import unfinished
+from quiesce.properties import (
+    BROKEN_BY,
+    BUILT_IN,
+    NO_DATA_RACE,
+    NO_DEADLOCK,
+    NO_LIVELOCK,
+    NO_STARVATION,
+    NO_STUCK_THREAD,
+    BuiltInKind,
+    FindingKind,
+    Quantifier,
+)
 from quiesce.stopping import Stopped, immediately, noted
 from quiesce.verdict import Verdict
 
@@ -63,10 +81,10 @@ def check_native(
     return result
 
 
-def _found_in_a_state(result: CheckResult) -> set[str]:
+def _found_in_a_state(result: CheckResult) -> set[FindingKind]:
     """Return the kinds of what was found, without what is about runs that go on forever."""
     kinds = {p.finding.kind for p in result.properties if p.finding}
-    return kinds - {"starvation", "vacuous"}
+    return {kind for kind in kinds if kind.has_run and not kind.forever}
 
 
 class _NativeCheck:
@@ -108,7 +126,7 @@ class _NativeCheck:
                 self.graph = self.stuck = None
                 self.undecided = f"stuck threads and starvation are not decided: {stopped}"
                 results += self._liveness(results)
-        order = [name for name, _ in BUILT_IN] + [p.name for p in self.program.properties]
+        order = [kind.name for kind in BUILT_IN] + [p.name for p in self.program.properties]
         results.sort(key=lambda r: order.index(r.name))
         failed = self.search.failed_steps if self.graph is None else self.graph.failed_steps
         cut = self.search.incomplete or cut_by_failures(failed)
@@ -130,22 +148,22 @@ class _NativeCheck:
     def _safety(self) -> list[PropertyResult]:
         failures = self._failures()
         results = [
-            _result("no_data_race", "data race", self._race()),
-            _result("assertions", "assert", failures.get("assertions")),
-            _result("ranges", "range", failures.get("ranges")),
+            built_in(NO_DATA_RACE, self._race()),
+            *(built_in(kind, failures.get(kind)) for kind in BUILT_IN if kind.failures),
         ]
         for i, prop in enumerate(self.program.properties):
             seen, failed = self.search.property_seen(i), self.search.property_failed(i)
             finding = None
-            if prop.spec.kind == "always":
+            quantifier = prop.spec.kind.quantifier
+            if quantifier is Quantifier.EVERY_STATE:
                 wrong = seen
             elif seen is None or failed is None or failed.depth <= seen.depth:
                 wrong = failed
             else:
                 wrong = None
             if wrong is not None:
-                finding = self._broken(i, prop.name, wrong)
-            elif prop.spec.kind == "sometimes" and seen is None:
+                finding = self._broken(i, wrong)
+            elif quantifier is Quantifier.SOME_STATE and seen is None:
                 if self.search.incomplete or self.search.failed_steps:
                     # What was not searched might have shown it.
                     results.append(
@@ -154,20 +172,20 @@ class _NativeCheck:
                         )
                     )
                     continue
-                finding = describe.vacuous_finding(prop.name)
-            elif prop.spec.kind == "eventually":
+                finding = describe.never_seen_finding(prop)
+            elif quantifier is Quantifier.AGAIN:
                 continue
-            results.append(_result(prop.name, prop.spec.kind, finding, prop.spec.informational))
+            results.append(decided(prop.name, prop.spec.kind, finding, prop.spec.informational))
         return results
 
-    def _broken(self, i: int, name: str, sighting: Sighting) -> Finding:
+    def _broken(self, i: int, sighting: Sighting) -> Finding:
         path, state = self.replay.path_to(sighting)
         message = ""
         try:
             PropertyReader(self.program, i).holds(state)
         except StepFailure as failure:
             message = failure.message
-        return describe.broken_finding(name, message, path)
+        return describe.broken_finding(self.program.properties[i], message, path)
 
     def _race(self) -> Finding | None:
         sighting = self.search.race()
@@ -179,25 +197,25 @@ class _NativeCheck:
             raise Mismatch("the reference finds no race where the native explorer found one")
         return describe.race_finding(self.program, finder.races[0], path)
 
-    def _failures(self) -> dict[str, Finding]:
+    def _failures(self) -> dict[BuiltInKind, Finding]:
         """Return the shortest failed step for each property that such steps break."""
-        found: dict[str, Finding] = {}
+        found: dict[BuiltInKind, Finding] = {}
         for sighting in self.search.failures():
             failing = self._failing_steps(self.search.compiled.unpack(sighting.words))
-            if all(name in found for name, _, _, _ in failing):
+            if all(asked in found for asked, _, _, _ in failing):
                 continue
             path, state = self.replay.path_to(sighting, failing[0][2])
-            for name, action, thread, failure in self._failing_steps(state):
-                if name not in found:
-                    found[name] = describe.failure_finding(
+            for asked, action, thread, failure in self._failing_steps(state):
+                if asked not in found:
+                    found[asked] = describe.failure_finding(
                         self.program, thread, failure, (*path, action)
                     )
         return found
 
-    def _failing_steps(self, state: State) -> list[tuple[str, int, int, StepFailure]]:
+    def _failing_steps(self, state: State) -> list[tuple[BuiltInKind, int, int, StepFailure]]:
         """Return which property each failing step of *state* breaks, its number and its thread."""
         return [
-            (describe.FAILURES[step.failure.kind][0], action, step.thread, step.failure)
+            (BROKEN_BY[step.failure.kind][0], action, step.thread, step.failure)
             for action, step in enumerate(self.replay.stepper.successors(state))
             if step.failure is not None
         ]
@@ -236,29 +254,23 @@ class _NativeCheck:
             return
         self.graph = graph
 
-    def _liveness(self, decided: list[PropertyResult]) -> list[PropertyResult]:
-        known = {r.name for r in decided}
+    def _liveness(self, known_already: list[PropertyResult]) -> list[PropertyResult]:
+        known = {r.name for r in known_already}
         results = [
-            self._open("no_deadlock", "deadlock", self._deadlock()),
-            self._open("no_stuck_thread", "stuck thread", self._alone()),
-            self._open("no_livelock", "livelock", self._livelock()),
-            self._open("no_starvation", "starvation", self._starvation()),
+            built_in(NO_DEADLOCK, self._deadlock()),
+            built_in(NO_STUCK_THREAD, self._alone()),
+            built_in(NO_LIVELOCK, self._livelock()),
+            built_in(NO_STARVATION, self._starvation()),
         ]
         for i, prop in enumerate(self.program.properties):
-            if prop.spec.kind == "eventually" and prop.name not in known:
-                finding = self._never_again(i, prop.name)
-                informational = prop.spec.informational
-                results.append(self._open(prop.name, "eventually", finding, informational))
+            kind, informational = prop.spec.kind, prop.spec.informational
+            if kind.quantifier is Quantifier.AGAIN and prop.name not in known:
+                results.append(decided(prop.name, kind, self._never_again(i), informational))
+        for result in results:
+            # These are only known if the complete graph was searched.
+            if result.finding is None and self.graph is None:
+                result.verdict = Verdict.INCOMPLETE
         return results
-
-    def _open(
-        self, name: str, kind: str, finding: Finding | None, informational: bool = False
-    ) -> PropertyResult:
-        """Return a result that is only known if the whole graph was looked at."""
-        result = _result(name, kind, finding, informational)
-        if finding is None and self.graph is None:
-            result.verdict = Verdict.INCOMPLETE
-        return result
 
     def _deadlock(self) -> Finding | None:
         sighting = self.search.deadlock()
@@ -266,28 +278,30 @@ class _NativeCheck:
             path, state = self.replay.path_to(sighting)
             threads = tuple(unfinished(self.program, state))
             return describe.stuck_forever(
-                self.program, state, threads, (), False, path, "no_deadlock"
+                self.program, state, threads, (), False, path, NO_DEADLOCK
             )
         if self.stuck is None:
             return None
         at_rest = self.stuck.first(AT_REST, None)
         if at_rest is not None:
-            return self._stuck_forever(at_rest, False, "no_deadlock")
-        return self._stuck_forever(self.stuck.first(STUCK_TOGETHER, True), True, "no_deadlock")
+            return self._stuck_forever(at_rest, False, NO_DEADLOCK)
+        return self._stuck_forever(self.stuck.first(STUCK_TOGETHER, True), True, NO_DEADLOCK)
 
     def _alone(self) -> Finding | None:
         """Return the first state in which one thread is stuck while others run on."""
         first = self.stuck.first(STUCK_ALONE, False) if self.stuck is not None else None
-        return self._stuck_forever(first, True, "no_stuck_thread")
+        return self._stuck_forever(first, True, NO_STUCK_THREAD)
 
-    def _stuck_forever(self, number: int | None, others_run: bool, name: str) -> Finding | None:
+    def _stuck_forever(
+        self, number: int | None, others_run: bool, asked: BuiltInKind
+    ) -> Finding | None:
         if number is None:
             return None
         assert self.graph is not None and self.stuck is not None
         threads = _members(int(self.stuck.masks[number]))
         able = _members(int(self.graph.moves[number]))
         path, state = self.whole.path_to(self.graph.sighting(number))
-        return describe.stuck_forever(self.program, state, threads, able, others_run, path, name)
+        return describe.stuck_forever(self.program, state, threads, able, others_run, path, asked)
 
     def _livelock(self) -> Finding | None:
         if self.graph is None or not any(may_spin(k) for k in self.program.kinds):
@@ -298,7 +312,11 @@ class _NativeCheck:
             np.ones(graph.count, np.bool_), self.options.fairness,
             LeftOut(progress=graph.everyone, must_move=not_daemons),
         )  # fmt: skip
-        return self._lasso_finding(lasso, "no_livelock") if lasso is not None else None
+        if lasso is None:
+            return None
+        state, path, loop_start = self._run_of(graph, lasso)
+        movers = (int(graph.movers[e]) for e in lasso.loop)
+        return describe.livelock_finding(self.program, state, movers, path, loop_start)
 
     def _starvation(self) -> Finding | None:
         if self.graph is None:
@@ -332,44 +350,32 @@ class _NativeCheck:
             lasso = spinning
         if lasso is None:
             return None
-        return self._lasso_finding(lasso, "no_starvation", "", number, lasso is spinning)
+        state, path, loop_start = self._run_of(graph, lasso)
+        return describe.starving_finding(
+            self.program, state, number, lasso is spinning, path, loop_start
+        )
 
-    def _never_again(self, i: int, name: str) -> Finding | None:
+    def _never_again(self, i: int) -> Finding | None:
         if self.graph is None:
             return None
         avoids = self.graph.false_in(i)
-        lasso = self.graph.find_fair_cycle(avoids, self.options.fairness)
-        if lasso is not None:
-            return self._lasso_finding(lasso, name, describe.never_again_text(name, False))
-        lasso = self.graph.find_dead_end(avoids)
-        if lasso is not None:
-            return self._lasso_finding(lasso, name, describe.never_again_text(name, True))
-        return None
+        lasso, ends = self.graph.find_fair_cycle(avoids, self.options.fairness), False
+        if lasso is None:
+            lasso, ends = self.graph.find_dead_end(avoids), True
+        if lasso is None:
+            return None
+        _, path, loop_start = self._run_of(self.graph, lasso)
+        return describe.never_again_finding(self.program.properties[i], ends, path, loop_start)
 
-    def _lasso_finding(
-        self,
-        lasso: NativeLasso,
-        name: str,
-        message: str = "",
-        thread: int = -1,
-        spins: bool = False,
-    ) -> Finding:
-        assert self.graph is not None
-        stem, state = self.whole.path_to(self.graph.sighting(lasso.entry))
-        kind, spinning = "starvation", tuple[int, ...]()
-        if thread >= 0:
-            spinning = (thread,) if spins else ()
-            message = describe.starving_text(self.program, state, thread, spins)
-        elif name == "no_livelock":
-            kind = "livelock"
-            spinning = tuple(sorted({int(self.graph.movers[e]) for e in lasso.loop}))
-            message = describe.livelock_text(self.program, state, spinning)
-        loop = []
+    def _run_of(self, graph: StepGraph, lasso: NativeLasso) -> tuple[State, Path, int]:
+        """Return the state in which the loop of *lasso* begins, its steps, and the number of the stem's."""
+        stem, entry = self.whole.path_to(graph.sighting(lasso.entry))
+        loop, state = [], entry
         for edge in lasso.loop:
-            target = self.graph.sighting(int(self.graph.targets[edge])).words
-            action, _, state = self.whole.step(state, target, int(self.graph.movers[edge]))
+            target = graph.sighting(int(graph.targets[edge])).words
+            action, _, state = self.whole.step(state, target, int(graph.movers[edge]))
             loop.append(action)
-        return Finding(kind, name, message, (*stem, *loop), len(stem) - 1, thread, spinning)
+        return entry, (*stem, *loop), len(stem) - 1
 
 
 def _members(mask: int) -> tuple[int, ...]:
@@ -379,10 +385,3 @@ def _members(mask: int) -> tuple[int, ...]:
 
 def _length(graph: StepGraph, lasso: NativeLasso) -> int:
     return graph.sighting(lasso.entry).depth + len(lasso.loop)
-
-
-def _result(
-    name: str, kind: str, finding: Finding | None, informational: bool = False
-) -> PropertyResult:
-    verdict = Verdict.HOLDS if finding is None else Verdict.VIOLATION
-    return PropertyResult(name, kind, verdict, informational, finding)

@@ -41,6 +41,7 @@ from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.worker import Worker
 from quiesce.explorer.reference.graph import Bounds, Progress
 from quiesce.explorer.reference.stepper import State, Stepper
+from quiesce.properties import Quantifier
 from quiesce.stopping import noted
 
 MOST_STATES = (1 << 32) - 2
@@ -166,9 +167,11 @@ class Search:
 
     def wrong(self) -> bool:
         """Whether anything found so far is a violation."""
-        kinds = [p.spec.kind for p in self.program.properties]
-        seen = [self.property_seen(i) for i, kind in enumerate(kinds) if kind == "always"]
-        failed = [self.property_failed(i) for i in range(len(kinds))]
+        specs = [(i, p.spec) for i, p in enumerate(self.program.properties)]
+        specs = [(i, spec) for i, spec in specs if not spec.informational]
+        every_state = [i for i, spec in specs if spec.kind.quantifier is Quantifier.EVERY_STATE]
+        seen = [self.property_seen(i) for i in every_state]
+        failed = [self.property_failed(i) for i, _ in specs]
         return any([self.deadlock(), self.race(), self.failures(), *seen, *failed])
 
     # --- What was found ---------------------------------------------------------------------------

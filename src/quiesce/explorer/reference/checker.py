@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from quiesce.compiler.program import Program, Thread
-from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
+from quiesce.compiler.program import CompiledProperty, Program, Thread
+from quiesce.explorer.findings import CheckResult, Finding, Path, PropertyResult
 from quiesce.explorer.reference import describe
 from quiesce.explorer.reference.coverage import cover
 from quiesce.explorer.reference.evaluate import StepFailure
@@ -20,19 +20,20 @@ from quiesce.explorer.reference.races import RaceFinder
 from quiesce.explorer.reference.representatives import representatives
 from quiesce.explorer.reference.stepper import PropertyReader, State, Step, Stepper
 from quiesce.explorer.reference.waiting import Stuck, StuckThreads, find_deadlock, unfinished
+from quiesce.properties import (
+    BROKEN_BY,
+    BUILT_IN,
+    NO_DATA_RACE,
+    NO_DEADLOCK,
+    NO_LIVELOCK,
+    NO_STARVATION,
+    NO_STUCK_THREAD,
+    BuiltInKind,
+    PropertyKind,
+    Quantifier,
+)
 from quiesce.stopping import Stopped, immediately, noted
 from quiesce.verdict import Verdict
-
-BUILT_IN = [
-    ("no_deadlock", "deadlock"),
-    ("no_stuck_thread", "stuck thread"),
-    ("no_data_race", "data race"),
-    ("assertions", "assert"),
-    ("ranges", "range"),
-    ("no_livelock", "livelock"),
-    ("no_starvation", "starvation"),
-]
-"""What is always looked for: (name, kind)."""
 
 
 @dataclass(slots=True)
@@ -67,7 +68,9 @@ class _Check:
         self.broken: dict[int, tuple[int, str]] = {}
         self.seen_true: set[int] = set()
         self.false_in: dict[int, list[bool]] = {
-            i: [] for i, p in enumerate(program.properties) if p.spec.kind == "eventually"
+            i: []
+            for i, p in enumerate(program.properties)
+            if p.spec.kind.quantifier is Quantifier.AGAIN
         }
 
     def run(self) -> CheckResult:
@@ -101,14 +104,14 @@ class _Check:
         """Look at one state; true if something is wrong in it and the search is to end for that."""
         wrong = False
         for i, prop in enumerate(self.program.properties):
-            wrong |= self._look(i, prop.spec.kind, number, state)
+            wrong |= self._look(i, prop, number, state) and not prop.spec.informational
         wrong |= any(s.failure is not None for s in steps)
         wrong |= self.races.look(state)
         wrong |= not steps and bool(unfinished(self.program, state))
         return wrong and not self.options.keep_going
 
-    def _look(self, i: int, kind: str, number: int, state: State) -> bool:
-        """Look at one property; true if it is an invariant and false here."""
+    def _look(self, i: int, prop: CompiledProperty, number: int, state: State) -> bool:
+        """Evaluate one property; true if it must be true in every state and is false here."""
         if i in self.seen_true:
             return False
         try:
@@ -118,9 +121,10 @@ class _Check:
             value, message = False, failure.message
             if i not in self.broken:
                 self.broken[i] = number, message
-        if kind == "eventually":
+        quantifier = prop.spec.kind.quantifier
+        if quantifier is Quantifier.AGAIN:
             self.false_in[i].append(not value)
-        elif kind == "sometimes":
+        elif quantifier is Quantifier.SOME_STATE:
             if value:
                 self.seen_true.add(i)
         elif not value:
@@ -136,38 +140,41 @@ class _Check:
         self.stuck = None
         if not graph.incomplete:
             self.stuck = StuckThreads(self.program, graph)
-        found = {
-            "no_deadlock": self._deadlock(graph),
-            "no_stuck_thread": self._stuck(graph),
-            "no_data_race": self._race(graph),
-            "assertions": self._failure(graph, "assertions"),
-            "ranges": self._failure(graph, "ranges"),
-            "no_livelock": self._livelock(graph),
-            "no_starvation": self._starvation(graph),
+        decide = {
+            NO_DEADLOCK: self._deadlock,
+            NO_STUCK_THREAD: self._stuck,
+            NO_DATA_RACE: self._race,
+            NO_LIVELOCK: self._livelock,
+            NO_STARVATION: self._starvation,
         }
-        return [_result(name, kind, found[name]) for name, kind in BUILT_IN]
+        return [
+            built_in(kind, self._failure(graph, kind) if kind.failures else decide[kind](graph))
+            for kind in BUILT_IN
+        ]
 
     def _deadlock(self, graph: Graph) -> Finding | None:
         """No thread can get on any more; or several never can again, while others run."""
         state = find_deadlock(self.program, graph)
         if state is not None:
             threads = unfinished(self.program, graph.states[state])
-            return self._stuck_forever(graph, Stuck(state, tuple(threads), False), "no_deadlock")
+            return self._stuck_forever(graph, Stuck(state, tuple(threads), False), NO_DEADLOCK)
         if self.stuck is None:
             return None
-        return self._stuck_forever(graph, self.stuck.blocked or self.stuck.several, "no_deadlock")
+        return self._stuck_forever(graph, self.stuck.blocked or self.stuck.several, NO_DEADLOCK)
 
     def _stuck(self, graph: Graph) -> Finding | None:
         alone = self.stuck.alone if self.stuck is not None else None
-        return self._stuck_forever(graph, alone, "no_stuck_thread")
+        return self._stuck_forever(graph, alone, NO_STUCK_THREAD)
 
-    def _stuck_forever(self, graph: Graph, stuck: Stuck | None, name: str) -> Finding | None:
+    def _stuck_forever(
+        self, graph: Graph, stuck: Stuck | None, asked: BuiltInKind
+    ) -> Finding | None:
         if stuck is None:
             return None
         return describe.stuck_forever(
             self.program, graph.states[stuck.state], stuck.threads,
             {graph.threads[e] for e in graph.edges(stuck.state)}, stuck.others_run,
-            path_to(graph, stuck.state), name,
+            path_to(graph, stuck.state), asked,
         )  # fmt: skip
 
     def _race(self, graph: Graph) -> Finding | None:
@@ -176,11 +183,11 @@ class _Check:
         race = min(self.races.races, key=lambda r: graph.index[r.state])
         return describe.race_finding(self.program, race, path_to(graph, graph.index[race.state]))
 
-    def _failure(self, graph: Graph, name: str) -> Finding | None:
-        of_name = [f for f in graph.failures if describe.FAILURES[f.failure.kind][0] == name]
-        if not of_name:
+    def _failure(self, graph: Graph, asked: BuiltInKind) -> Finding | None:
+        breaking = [f for f in graph.failures if BROKEN_BY[f.failure.kind][0] is asked]
+        if not breaking:
             return None
-        failed: FailedStep = min(of_name, key=lambda f: graph.depth[f.source])
+        failed: FailedStep = min(breaking, key=lambda f: graph.depth[f.source])
         path = (*path_to(graph, failed.source, failed.thread), failed.action)
         return describe.failure_finding(self.program, failed.thread, failed.failure, path)
 
@@ -196,10 +203,10 @@ class _Check:
         )
         if lasso is None:
             return None
-        movers = {graph.threads[e] for e in lasso.loop}
-        text = describe.livelock_text(self.program, graph.states[lasso.entry], sorted(movers))
-        return self._lasso_finding(
-            graph, lasso, "no_livelock", text, spinning=tuple(sorted(movers))
+        movers = [graph.threads[e] for e in lasso.loop]
+        path, loop_start = _run_of(graph, lasso)
+        return describe.livelock_finding(
+            self.program, graph.states[lasso.entry], movers, path, loop_start
         )
 
     def _starvation(self, graph: Graph) -> Finding | None:
@@ -232,45 +239,37 @@ class _Check:
             lasso = spinning
         if lasso is None:
             return None
-        spins = lasso is spinning
-        text = describe.starving_text(self.program, graph.states[lasso.entry], number, spins)
-        who_spins = (number,) if spins else ()
-        return self._lasso_finding(graph, lasso, "no_starvation", text, number, who_spins)
-
-    def _lasso_finding(
-        self, graph: Graph, lasso: Lasso, name: str, message: str, thread: int = -1,
-        spinning: tuple[int, ...] = (),
-    ) -> Finding:  # fmt: skip
-        stem = path_to(graph, lasso.entry)
-        loop = tuple(graph.actions[e] for e in lasso.loop)
-        kind = "livelock" if name == "no_livelock" else "starvation"
-        return Finding(kind, name, message, stem + loop, len(stem) - 1, thread, spinning)
+        path, loop_start = _run_of(graph, lasso)
+        return describe.starving_finding(
+            self.program, graph.states[lasso.entry], number, lasso is spinning, path, loop_start
+        )
 
     def _declared(self, graph: Graph, i: int) -> PropertyResult:
         prop = self.program.properties[i]
-        kind, name, informational = prop.spec.kind, prop.name, prop.spec.informational
+        kind, informational = prop.spec.kind, prop.spec.informational
         finding: Finding | None = None
         if i in self.broken:
             state, message = self.broken[i]
-            finding = describe.broken_finding(name, message, path_to(graph, state))
-        elif kind == "sometimes" and i not in self.seen_true:
+            finding = describe.broken_finding(prop, message, path_to(graph, state))
+        elif kind.quantifier is Quantifier.SOME_STATE and i not in self.seen_true:
             if graph.incomplete or graph.failures:
                 # What was not searched might have shown it.
-                return PropertyResult(name, kind, Verdict.INCOMPLETE, informational)
-            finding = describe.vacuous_finding(name)
-        elif kind == "eventually" and not graph.incomplete:
-            finding = self._never_again(graph, i, name)
-        return _result(name, kind, finding, informational)
+                return PropertyResult(prop.name, kind, Verdict.INCOMPLETE, informational)
+            finding = describe.never_seen_finding(prop)
+        elif kind.quantifier is Quantifier.AGAIN and not graph.incomplete:
+            finding = self._never_again(graph, i)
+        return decided(prop.name, kind, finding, informational)
 
-    def _never_again(self, graph: Graph, i: int, name: str) -> Finding | None:
+    def _never_again(self, graph: Graph, i: int) -> Finding | None:
         avoids = self.false_in[i]
-        lasso = self.cycles.find(avoids)
-        if lasso is not None:
-            return self._lasso_finding(graph, lasso, name, describe.never_again_text(name, False))
-        end = self.cycles.find_dead_end(avoids)
-        if end is not None:
-            return self._lasso_finding(graph, end, name, describe.never_again_text(name, True))
-        return None
+        lasso, ends = self.cycles.find(avoids), False
+        if lasso is None:
+            lasso, ends = self.cycles.find_dead_end(avoids), True
+        if lasso is None:
+            return None
+        return describe.never_again_finding(
+            self.program.properties[i], ends, *_run_of(graph, lasso)
+        )
 
 
 def cut_by_failures(count: int) -> str:
@@ -284,7 +283,7 @@ def cut_by_failures(count: int) -> str:
 def leave_open(results: list[PropertyResult], incomplete: str) -> None:
     """Say of nothing that it holds if the space is *incomplete*, but of what was seen to be possible."""
     for result in results:
-        if incomplete and result.verdict is Verdict.HOLDS and result.kind != "sometimes":
+        if incomplete and result.verdict is Verdict.HOLDS and not result.kind.holds_on_a_part:
             result.verdict = Verdict.INCOMPLETE
 
 
@@ -292,8 +291,20 @@ def _length(graph: Graph, lasso: Lasso) -> int:
     return graph.depth[lasso.entry] + len(lasso.loop)
 
 
-def _result(
-    name: str, kind: str, finding: Finding | None, informational: bool = False
+def _run_of(graph: Graph, lasso: Lasso) -> tuple[Path, int]:
+    """Return the steps of *lasso*, its stem and one turn of its loop, and where the loop begins."""
+    stem = path_to(graph, lasso.entry)
+    return (*stem, *(graph.actions[e] for e in lasso.loop)), len(stem) - 1
+
+
+def built_in(kind: BuiltInKind, finding: Finding | None) -> PropertyResult:
+    """Return the result of a built-in property that was searched for."""
+    return decided(kind.name, kind, finding, kind.informational)
+
+
+def decided(
+    name: str, kind: PropertyKind, finding: Finding | None, informational: bool = False
 ) -> PropertyResult:
+    """Return the result of a property that was searched for: it holds if there is no *finding*."""
     verdict = Verdict.HOLDS if finding is None else Verdict.VIOLATION
     return PropertyResult(name, kind, verdict, informational, finding)

@@ -3,25 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from quiesce.compiler.program import Program
+from quiesce.compiler.program import CompiledProperty, Program
 from quiesce.explorer.findings import Finding, Path
 from quiesce.explorer.reference.evaluate import StepFailure
 from quiesce.explorer.reference.getting_on import loop_around
 from quiesce.explorer.reference.races import Race
 from quiesce.explorer.reference.stepper import State
 from quiesce.explorer.reference.waiting import lost_wakeup
-
-FAILURES = {
-    "assertion": ("assertions", "failed assert"),
-    "range": ("ranges", "out of range"),
-    "index": ("ranges", "out of range"),
-    "null": ("ranges", "out of range"),
-    "division": ("ranges", "out of range"),
-    "endless step": ("ranges", "endless step"),
-}
-"""For each kind of failed step, the property that it breaks and the kind of the finding."""
+from quiesce.properties import (
+    ALWAYS,
+    BROKEN_BY,
+    NO_DATA_RACE,
+    NO_LIVELOCK,
+    NO_STARVATION,
+    BuiltInKind,
+    FindingKind,
+    Quantifier,
+)
 
 
 def stuck_forever(
@@ -31,19 +31,21 @@ def stuck_forever(
     able: Collection[int],
     others_run: bool,
     path: Path,
-    name: str,
+    asked: BuiltInKind,
 ) -> Finding:
     """Describe *threads* that can never get on again in the state *values*.
 
     :param able: the threads that can take a step there: those of *threads* spin.
+    :param asked: the property that this breaks.
     """
+    name = asked.name
     for thread in threads:
         if lost_wakeup(program, values, thread):
             text = (
                 f"{program.threads[thread].name} sleeps though what it waits for is already so, "
                 "and no thread will wake it"
             )
-            return Finding("lost wakeup", name, text, path, thread=thread)
+            return Finding(FindingKind.LOST_WAKEUP, name, text, path, thread=thread)
     spinning = [t for t in threads if t in able]
     waiting = [t for t in threads if t not in able]
     parts = []
@@ -55,13 +57,18 @@ def stuck_forever(
     if len(threads) == 1 and others_run:
         text = f"{what} and can never get on, while others run on"
         return Finding(
-            "stuck thread", name, text, path, thread=threads[0], spinning=tuple(spinning)
+            FindingKind.STUCK_THREAD,
+            name,
+            text,
+            path,
+            thread=threads[0],
+            spinning=tuple(spinning),
         )
     if others_run:
         text = f"{what}, while others run on"
     else:
         text = f"no thread can {'get on' if spinning else 'run'}: {what}"
-    return Finding("deadlock", name, text, path, spinning=tuple(spinning))
+    return Finding(FindingKind.DEADLOCK, name, text, path, spinning=tuple(spinning))
 
 
 def _spins(program: Program, values: State, thread: int) -> str:
@@ -76,29 +83,30 @@ def race_finding(program: Program, race: Race, path: Path) -> Finding:
     first = f"{program.threads[race.thread].name} {_verb(race.first.write)} it at {race.first.op.loc.short}"
     second = f"{program.threads[race.other].name} {_verb(race.second.write)} it at {race.second.op.loc.short}"
     text = f"{name}: {first} and {second}, with nothing to keep them apart"
-    return Finding("data race", "no_data_race", text, path, thread=race.thread)
+    return Finding(FindingKind.DATA_RACE, NO_DATA_RACE.name, text, path, thread=race.thread)
 
 
 def failure_finding(program: Program, thread: int, failure: StepFailure, path: Path) -> Finding:
     """Describe a failed step, the last of *path*."""
-    name, kind = FAILURES[failure.kind]
+    asked, kind = BROKEN_BY[failure.kind]
     text = f"{program.threads[thread].name} at {failure.op.loc.short}: {failure.message}"
-    return Finding(kind, name, text, path, thread=thread)
+    return Finding(kind, asked.name, text, path, thread=thread)
 
 
-def broken_finding(name: str, message: str, path: Path) -> Finding:
-    """Describe a property that is false, or cannot be evaluated because of *message*."""
-    text = f"`{name}` is false here" + (f": {message}" if message else "")
-    return Finding("broken invariant", name, text, path)
+def broken_finding(prop: CompiledProperty, message: str, path: Path) -> Finding:
+    """Describe a property that is false where *path* ends, or cannot be evaluated because of *message*."""
+    kind = prop.spec.kind if prop.spec.kind.quantifier is Quantifier.EVERY_STATE else ALWAYS
+    text = kind.broken.format(name=prop.name) + (f": {message}" if message else "")
+    return Finding(kind.finds[0], prop.name, text, path)
 
 
-def vacuous_finding(name: str) -> Finding:
-    """Describe a ``sometimes`` that never is."""
-    text = f"`{name}` is true in no reachable state: the scenario proves nothing about it"
-    return Finding("vacuous", name, text)
+def never_seen_finding(prop: CompiledProperty) -> Finding:
+    """Describe a property that is true in no reachable state."""
+    kind = prop.spec.kind
+    return Finding(kind.finds[0], prop.name, kind.broken.format(name=prop.name))
 
 
-def starving_text(program: Program, values: State, thread: int, spins: bool) -> str:
+def _starving_text(program: Program, values: State, thread: int, spins: bool) -> str:
     """Say where *thread* waits or spins forever."""
     starved = program.threads[thread]
     if spins:
@@ -107,17 +115,40 @@ def starving_text(program: Program, values: State, thread: int, spins: bool) -> 
     return f"{starved.name} waits in {label} forever"
 
 
-def livelock_text(program: Program, values: State, threads: Sequence[int]) -> str:
+def _livelock_text(program: Program, values: State, threads: Sequence[int]) -> str:
     """Say which threads take steps forever without getting on."""
     parts = [f"{program.threads[t].name} {_spins(program, values, t)}" for t in threads]
     return f"{listed(parts)}: they take steps forever, and none of them gets on"
 
 
-def never_again_text(name: str, ends: bool) -> str:
-    """Say that the property *name* need not come true again."""
-    if ends:
-        return f"`{name}` is false where the run ends"
-    return f"`{name}` need never be true again: a fair run goes on forever without it"
+def never_again_finding(prop: CompiledProperty, ends: bool, path: Path, loop_start: int) -> Finding:
+    """Describe a property that need not come true again.
+
+    :param ends: the run ends there; otherwise *path* is a stem and a loop.
+    """
+    kind = prop.spec.kind
+    text = (kind.broken_at_end if ends else kind.broken).format(name=prop.name)
+    return Finding(kind.finds[0], prop.name, text, path, loop_start)
+
+
+def starving_finding(
+    program: Program, values: State, thread: int, spins: bool, path: Path, loop_start: int
+) -> Finding:
+    """Describe *thread*, which waits or spins forever in the loop that begins in the state *values*."""
+    text = _starving_text(program, values, thread, spins)
+    spinning = (thread,) if spins else ()
+    return Finding(
+        FindingKind.STARVATION, NO_STARVATION.name, text, path, loop_start, thread, spinning
+    )
+
+
+def livelock_finding(
+    program: Program, values: State, movers: Iterable[int], path: Path, loop_start: int
+) -> Finding:
+    """Describe the threads *movers*, which take steps forever in a loop without getting on."""
+    threads = tuple(sorted(set(movers)))
+    text = _livelock_text(program, values, threads)
+    return Finding(FindingKind.LIVELOCK, NO_LIVELOCK.name, text, path, loop_start, spinning=threads)
 
 
 def listed(names: list[str]) -> str:

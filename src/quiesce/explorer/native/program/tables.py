@@ -16,10 +16,15 @@ from quiesce.explorer.native.kernels.stored import Vector, shape_of
 from quiesce.explorer.native.program.emit_table import emit_table
 from quiesce.explorer.native.program.instruction_table import Table
 from quiesce.explorer.native.program.pack_state import WORD, Packing, pack_program
+from quiesce.properties import Quantifier
 
 ALWAYS, SOMETIMES, EVENTUALLY = 0, 1, 2
 _UNSIGNED = (1 << WORD) - 1
-_KINDS = {"always": ALWAYS, "sometimes": SOMETIMES, "eventually": EVENTUALLY}
+_QUANTIFIERS = {
+    Quantifier.EVERY_STATE: ALWAYS,
+    Quantifier.SOME_STATE: SOMETIMES,
+    Quantifier.AGAIN: EVENTUALLY,
+}
 
 
 class Machine(NamedTuple):
@@ -157,7 +162,7 @@ class Compiled:
             _vector(kinds[id(t.kind)] for t in threads),
             _vector(t.daemon for t in threads),
             _vector(table.properties),
-            _vector(_KINDS[p.spec.kind] for p in program.properties),
+            _vector(_QUANTIFIERS[p.spec.kind.quantifier] for p in program.properties),
             plain,
             footprints,
             may_race,
