@@ -111,6 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=_story)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_check(commands)
+    _add_compare(commands)
     _add_replay(commands)
     _add_run(commands)
     _add_explain(commands)
@@ -143,10 +144,58 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--lock-graph", choices=("text", "dot", "mermaid"), help="print which locks nest in which"
     )
     check.add_argument(
-        "--all", action="store_true", help="go on after a violation: a verdict for each property"
+        "--all",
+        action="store_true",
+        help="go on after a violation: a verdict and a counterexample for each property",
     )
+    _add_question(check)
     add_search_options(check)
     check.set_defaults(run=_check)
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from quiesce.commands.options import add_search_options
+
+    compare = commands.add_parser(
+        "compare",
+        help="check a scenario with each value of a parameter: candidate fixes side by side",
+        description=f"Check a scenario with each value of a parameter, in one table. {EXECUTED}",
+        epilog="exit codes: the worst of the variants; 0 if each holds, or came out as expected",
+    )
+    _add_target(compare)
+    compare.add_argument(
+        "--over",
+        required=True,
+        metavar="NAME[=VALUE,...]",
+        help="the parameter; its values can be left out where its type tells them; n=1..4 for numbers",
+    )
+    _add_question(compare)
+    add_search_options(compare, html=False)
+    compare.set_defaults(run=_compare)
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="PROPERTY=OUTCOME",
+        help="what must come out, holds or violated; every other property must hold; exit code 0 if so",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PROPERTY",
+        help="let this property decide, and no other; can be given more than once",
+    )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="PROPERTY",
+        help="show this property, but do not let it decide; can be given more than once",
+    )
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -309,6 +358,12 @@ def _check(args: argparse.Namespace) -> int:
     from quiesce.commands.check import check_command
 
     return check_command(args)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from quiesce.commands.compare import compare_command
+
+    return compare_command(args)
 
 
 def _replay(args: argparse.Namespace) -> int:

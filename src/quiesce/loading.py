@@ -9,6 +9,7 @@ import itertools
 import stat
 import sys
 import traceback
+import typing
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -27,8 +28,17 @@ def load_scenario(target: str, settings: Sequence[str]) -> Scenario:
     :raises UsageError: there is no such file, class or parameter.
     :raises SourceErrors: the file is not valid Python.
     """
+    return build(load_class(target), settings)
+
+
+def load_class(target: str) -> type[Scenario]:
+    """Return the class of the scenario that *target*, ``FILE[:CLASS]``, names.
+
+    :raises UsageError: there is no such file or class.
+    :raises SourceErrors: the file is not valid Python.
+    """
     file, class_name = split_target(target)
-    return build(_pick(file, _import(file, _text_of(file)), class_name), settings)
+    return _pick(file, _import(file, _text_of(file)), class_name)
 
 
 def load_text(file: str, text: bytes, class_name: str, settings: Sequence[str]) -> Scenario:
@@ -74,6 +84,64 @@ def build(scenario: type[Scenario], settings: Sequence[str]) -> Scenario:
     file = code.co_filename if code is not None else scenario.__module__
     with _users_code(file, f"{scenario.__name__} cannot be built: "):
         return scenario(**values)
+
+
+def values_of(scenario: type[Scenario], over: str) -> tuple[str, tuple[str, ...]]:
+    """Return the parameter that *over* names, and the values to compare, as on a command line.
+
+    :param over: ``name``, for a parameter whose values are known: a yes-or-no one, an enum, a ``Literal``;
+        else ``name=value,value`` or ``name=1..4``.
+    :raises UsageError: there is no such parameter, or its values are not known, or too few or too many.
+    """
+    name, equals, text = over.partition("=")
+    parameters = _parameters(scenario)
+    if name not in parameters:
+        known = ", ".join(parameters) or "none"
+        raise UsageError(
+            f"{scenario.__name__} has no parameter `{name}`", f"its parameters: {known}"
+        )
+    values = _listed(text) if equals else _known_values(scenario, parameters[name])
+    if not values:
+        raise UsageError(
+            f"the values of the parameter `{name}` are not known",
+            f"--over {name}=VALUE,VALUE; or say `{name}: Literal[...]` in the constructor",
+        )
+    values = list(dict.fromkeys(values))
+    if not 2 <= len(values) <= MOST_VALUES:
+        raise UsageError(
+            f"--over {over}: there is nothing to compare with {len(values)} values",
+            f"from 2 to {MOST_VALUES} values",
+        )
+    return name, tuple(values)
+
+
+MOST_VALUES = 50
+"""Variants that can be compared with each other."""
+
+
+def _listed(text: str) -> list[str]:
+    """Return the values of ``a,b,c``, or of ``1..4``, which are all whole numbers from 1 to 4."""
+    low, dots, high = text.partition("..")
+    if dots and _is_integer(low) and _is_integer(high) and len(low) < 9 and len(high) < 9:
+        return [str(n) for n in range(int(low), min(int(high), int(low) + MOST_VALUES) + 1)]
+    return [value for value in text.split(",") if value]
+
+
+def _known_values(scenario: type[Scenario], parameter: inspect.Parameter) -> list[str]:
+    """Return all values that a parameter can have, if its type or its default tells."""
+    if isinstance(parameter.default, bool):
+        return ["false", "true"]
+    if isinstance(parameter.default, Enum):
+        return [member.name for member in type(parameter.default)]
+    try:
+        hint = typing.get_type_hints(scenario.__init__).get(parameter.name)
+    except Exception:
+        return []  # an annotation that cannot be evaluated says nothing
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(value) for value in typing.get_args(hint)]
+    if inspect.isclass(hint) and issubclass(hint, Enum):
+        return [member.name for member in hint]
+    return []
 
 
 def _parameters(scenario: type[Scenario]) -> dict[str, inspect.Parameter]:

@@ -38,6 +38,9 @@ _EXIT_CODES = {
 EXIT_USAGE = 2
 """The request or the source is wrong: nothing was checked."""
 
+EXIT_UNEXPECTED = 1
+"""Something came out otherwise than expected."""
+
 _SEVERITY = [Verdict.HOLDS, Verdict.INCOMPLETE, Verdict.VIOLATION, Verdict.ERROR]
 
 

@@ -92,8 +92,10 @@ CHECK = {
             "informational": bool,
             "finding": Maybe(KIND),
             "message": Maybe(str),
+            "expected": Maybe(OneOf(("holds", "violation"))),
         }
     ],
+    "as_expected": Maybe(bool),
     "states": int,
     "transitions": int,
     "depth": int,
@@ -107,6 +109,24 @@ CHECK = {
     "counterexample": Maybe(COUNTEREXAMPLE),
     "replay": Maybe(str),
     "lockdep": Maybe(LockdepReport),
+}
+CHECK_ALL = {**CHECK, "other_counterexamples": [{**COUNTEREXAMPLE, "replay": Maybe(str)}]}
+COMPARE = {
+    "schema": int,
+    "scenario": str,
+    "over": str,
+    "variants": [{"value": str, **{k: v for k, v in CHECK.items() if k != "lockdep"}}],
+    "differences": [
+        {
+            "first": str,
+            "second": str,
+            "property": str,
+            "same_lines": int,
+            "first_line": Maybe(str),
+            "second_line": Maybe(str),
+            "end": Maybe(str),
+        }
+    ],
 }
 KVM_CHECK = {"schema": int, "designs": [CHECK]}
 REPLAY = {

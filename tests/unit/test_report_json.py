@@ -13,6 +13,8 @@ import pytest
 from conftest import ROOT
 from report_schema import (
     CHECK,
+    CHECK_ALL,
+    COMPARE,
     EXPLAINED,
     KVM_CHECK,
     LOCKDEP,
@@ -111,7 +113,7 @@ def test_check_that_deadlocks(printed: Printed) -> None:
 
 
 def test_check_that_starves(printed: Printed) -> None:
-    data = fits(printed("check", COUNT_GATE, "--all", "--json"), CHECK)
+    data = fits(printed("check", COUNT_GATE, "--all", "--json"), CHECK_ALL)
     found = data["counterexample"]
     assert found["kind"] == "starvation"
     start = found["loop_start"]
@@ -227,7 +229,17 @@ def documented_keys() -> set[str]:
 
 @pytest.mark.parametrize(
     "type_",
-    [CHECK, KVM_CHECK, REPLAY, RUN, EXPLAINED, OUTCOME, LOCKDEP, *LOCKDEP_BY_KIND.values()],
+    [
+        CHECK,
+        KVM_CHECK,
+        COMPARE,
+        REPLAY,
+        RUN,
+        EXPLAINED,
+        OUTCOME,
+        LOCKDEP,
+        *LOCKDEP_BY_KIND.values(),
+    ],
 )
 def test_the_document_names_every_key(type_: Any) -> None:
     assert keys_of(type_) - documented_keys() - {"designs"} == set()
@@ -238,7 +250,9 @@ def test_the_document_names_no_key_that_is_gone() -> None:
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", DOCUMENTED, re.MULTILINE)
     named = {key for row in rows for key in re.findall(r"`([a-z_]+)`", row)}
     kinds = set(LOCKDEP_BY_KIND)
-    known = set().union(*map(keys_of, (CHECK, REPLAY, RUN, EXPLAINED, OUTCOME, LOCKDEP)))
+    known = set().union(
+        *map(keys_of, (CHECK_ALL, COMPARE, REPLAY, RUN, EXPLAINED, OUTCOME, LOCKDEP))
+    )
     assert named - kinds - known == set()
 
 

@@ -9,6 +9,7 @@ from quiesce.commands.lockdep import lockdep_of, print_graph, print_reports
 from quiesce.commands.options import native_options, search_bounds, search_options
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer import Bounds, CheckResult, check
+from quiesce.explorer.expected import exit_code, question, shown_findings
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import Origin, make_token
 from quiesce.harmless import json_text
@@ -41,15 +42,16 @@ def check_command(args: argparse.Namespace) -> int:
         return print_graph(program, args.lock_graph, bounds)
     if args.html is not None:
         require_writable("--html", args.html, [args.checkpoint])
+    asked = question(scenario, program, args.expect, args.only, args.ignore)
     name = type(scenario).__name__
     origin = origin_of(split_target(args.target)[0], name, args.set)
     # From here on Ctrl-C leaves something to tell: what was found so far.
     with noted():
-        result = run_check(program, args, bounds)
+        result = asked.judge(run_check(program, args, bounds, args.all or asked.whole_space))
         lockdep = lockdep_of(program, bounds)
         result.notes += lockdep.notes
         _tell(args, origin, name, result, lockdep.report)
-    return result.verdict.exit_code
+    return exit_code(result)
 
 
 def _tell(
@@ -60,14 +62,19 @@ def _tell(
     def token_of(finding: Finding) -> str | None:
         return make_token(origin, result.program, finding, args.fairness)
 
-    token = token_of(result.finding) if result.finding else None
-    data = check_to_json(result, name, None, token)
+    def again(finding: Finding) -> str | None:
+        token = token_of(finding)
+        return f"quiesce replay {token}" if token else None
+
+    shown = shown_findings(result)
+    data = check_to_json(result, name, None, token_of(shown[0]) if shown else None)
     data["lockdep"] = report.to_dict() if report is not None else None
+    if args.all:
+        data["other_counterexamples"] = other_counterexamples(result, token_of)
     if args.json:
         print(json_text(data))
     else:
-        again = f"quiesce replay {token}" if token else None
-        print(render_check(result, args.target, again), end="")
+        print(render_check(result, args.target, again, every=args.all), end="")
     if args.html is not None:
         from quiesce.report.html import render_html
 
@@ -76,10 +83,12 @@ def _tell(
         write_file(args.html, render_html([data]))
 
 
-def run_check(program: Program, args: argparse.Namespace, bounds: Bounds) -> CheckResult:
+def run_check(
+    program: Program, args: argparse.Namespace, bounds: Bounds, keep_going: bool
+) -> CheckResult:
     """Check *program* with progress shown, as *args* ask."""
     progress = ProgressLine(args.target, args.quiet or args.json)
-    options = search_options(args, bounds, progress, keep_going=args.all)
+    options = search_options(args, bounds, progress, keep_going)
     try:
         return check(program, options, native_options(args))
     finally:

@@ -93,8 +93,13 @@ def _print(results: list[DesignResult], as_json: bool) -> None:
         data = [r.to_json() for r in results]
         print(json_text(data[0] if len(data) == 1 else {"schema": 1, "designs": data}))
     elif len(results) == 1:
-        again = f"quiesce replay {results[0].token}" if results[0].token else None
-        print(render_check(results[0].result, f"kvm, design {results[0].design}", again), end="")
+        one = results[0]
+
+        def again(finding: Finding) -> str | None:
+            token = one.token_of(finding)
+            return f"quiesce replay {token}" if token else None
+
+        print(render_check(one.result, f"kvm, design {one.design}", again), end="")
     else:
         rows = [(r.design, r.result, r.lockdep.word) for r in results]
         print(render_table(rows), end="")

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 FAIRNESS = ("strong", "weak", "none")
 
 
-def add_search_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that explores."""
+def add_search_options(parser: argparse.ArgumentParser, html: bool = True) -> None:
+    """Add the options of every command that explores.
+
+    :param html: the command can write a page.
+    """
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    parser.add_argument("--html", metavar="FILE", help="also write the result as one HTML page")
+    if html:
+        parser.add_argument("--html", metavar="FILE", help="also write the result as one HTML page")
     parser.add_argument("--quiet", "-q", action="store_true", help="show no progress")
     parser.add_argument(
         "--max-states",

@@ -67,6 +67,7 @@ class CheckResult:
     :param incomplete: why the space was not exhausted; empty if it was.
     :param seconds: wall-clock time.
     :param never_executed: what no reachable state executes; None if not every state was seen.
+    :param expected: what is expected of each property, if something is: see ``expected.py``.
     """
 
     program: Program
@@ -80,6 +81,7 @@ class CheckResult:
     incomplete: str = ""
     notes: list[str] = field(default_factory=list)
     never_executed: list[NeverExecuted] | None = None
+    expected: dict[str, Verdict] | None = None
 
     @property
     def complete(self) -> bool:
@@ -98,7 +100,7 @@ class CheckResult:
     def finding(self) -> Finding | None:
         """The finding to show: of those that decide, the one with the shortest path."""
         found = [p.finding for p in self.properties if p.finding and not p.informational]
-        return min(found, key=lambda f: (f.kind.rank, len(f.path)), default=None)
+        return min(found, key=rank, default=None)
 
     def of_kind(self, *kinds: str) -> list[Finding]:
         """Return the findings of these kinds."""
@@ -110,3 +112,8 @@ class CheckResult:
             if result.name == name:
                 return result
         raise KeyError(name)
+
+
+def rank(finding: Finding) -> tuple[int, int]:
+    """Return what findings are sorted by: the rank of the kind, then the length of the run."""
+    return finding.kind.rank, len(finding.path)

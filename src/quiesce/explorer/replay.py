@@ -95,7 +95,7 @@ def make_token(origin: Origin, program: Program, finding: Finding, fairness: str
     """
     if not finding.path:
         return None
-    moves = _moves(program, finding)
+    moves = moves_of(program, finding)
     threads = sorted({move.thread for move in moves})
     data = {
         "version": _VERSION,
@@ -124,7 +124,7 @@ def make_token(origin: Origin, program: Program, finding: Finding, fairness: str
     return token
 
 
-def _moves(program: Program, finding: Finding) -> list[Move]:
+def moves_of(program: Program, finding: Finding) -> list[Move]:
     """Return the path of *finding*, which is one of *program*, as moves."""
     stepper = Stepper(program)
     state = stepper.initial_state(finding.path[0])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.errors import Loc, file_text
+from quiesce.explorer.expected import as_expected, shown_findings
 from quiesce.explorer.findings import CheckResult, Finding
 from quiesce.explorer.reference.spinning import Spinning, find_spinning
 from quiesce.explorer.reference.trace import Held, Trace, TraceStep, Waiting, follow, state_dict
@@ -26,7 +27,7 @@ def check_to_json(
 
     :param replay: the replay token of the finding that is shown, or None if there is none.
     """
-    finding = result.finding
+    finding = next(iter(shown_findings(result)), None)
     return {
         "schema": SCHEMA,
         "scenario": scenario,
@@ -40,9 +41,11 @@ def check_to_json(
                 "informational": p.informational,
                 "finding": p.finding.kind if p.finding else None,
                 "message": p.finding.message if p.finding else None,
+                "expected": _expected(result, p.name),
             }
             for p in result.properties
         ],
+        "as_expected": as_expected(result),
         "states": result.states,
         "transitions": result.transitions,
         "depth": result.depth,
@@ -56,6 +59,11 @@ def check_to_json(
         "counterexample": finding_to_json(result.program, finding) if finding else None,
         "replay": replay,
     }
+
+
+def _expected(result: CheckResult, name: str) -> str | None:
+    wanted = (result.expected or {}).get(name)
+    return wanted.value if wanted is not None else None
 
 
 def never_executed_to_json(result: CheckResult) -> list[dict[str, object]] | None:
@@ -77,16 +85,13 @@ def sources_with_never_executed(result: CheckResult) -> dict[str, str]:
 def other_counterexamples(
     result: CheckResult, token: Callable[[Finding], str | None]
 ) -> list[dict[str, object]]:
-    """Return what was found besides ``counterexample``, each with its replay token: for the HTML page.
+    """Return what was found besides ``counterexample``, each with its replay token.
 
     :param token: gives the replay token of a finding, or None if it has no path.
     """
-    others = [p.finding for p in result.properties if p.finding not in (None, result.finding)]
-    return [
-        {**finding_to_json(result.program, other), "replay": token(other)}
-        for other in others
-        if other is not None
-    ]
+    shown = shown_findings(result)[:1]
+    others = [p.finding for p in result.properties if p.finding and p.finding not in shown]
+    return [{**finding_to_json(result.program, other), "replay": token(other)} for other in others]
 
 
 def finding_to_json(program: Program, finding: Finding) -> dict[str, object]:

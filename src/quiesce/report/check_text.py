@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
-from quiesce.explorer.findings import CheckResult, Finding
+from quiesce.explorer.expected import as_expected, shown_findings
+from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
 from quiesce.explorer.reference.spinning import find_spinning
 from quiesce.explorer.reference.trace import Trace, follow
 from quiesce.harmless import harmless, one_line
@@ -22,24 +24,38 @@ FAIRNESS_TEXT = {
 }
 
 
-def render_check(result: CheckResult, title: str, replay: str | None) -> str:
+def render_check(
+    result: CheckResult,
+    title: str,
+    replay: Callable[[Finding], str | None] | None,
+    every: bool = False,
+) -> str:
     """Return the result as text of at most 80 columns.
 
     :param title: what was checked.
-    :param replay: the command that repeats the counterexample, or None.
+    :param replay: gives the command that repeats a counterexample, or None for one that cannot be.
+    :param every: show a counterexample of each property that is violated, not of one.
     """
-    lines = [f"{result.verdict.name}  {one_line(title)}", f"  {summary(result)}"]
+    lines = [f"{headline(result)}  {one_line(title)}", f"  {summary(result)}"]
     if result.incomplete:
         proof = "not a proof" if result.verdict is not Verdict.VIOLATION else "not decided"
         lines += _filled(f"{proof}: {result.incomplete}", "  ")
     lines += [f"  note: {one_line(note)}" for note in result.notes]
     lines += ["", *_properties(result), *_never_executed(result), ""]
-    finding = result.finding
-    if finding is not None:
+    for finding in shown_findings(result) if every else shown_findings(result)[:1]:
         lines.append(render_finding(result.program, finding))
-        if replay and finding.kind.has_run:
-            lines += [f"again:  {replay}", ""]
+        again = replay(finding) if replay is not None else None
+        if again and finding.kind.has_run:
+            lines += [f"again:  {again}", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def headline(result: CheckResult) -> str:
+    """Return the verdict in a word, and whether it was expected."""
+    came_out = as_expected(result)
+    if came_out is None:
+        return result.verdict.name
+    return f"{result.verdict.name}, {'as' if came_out else 'not as'} expected"
 
 
 def summary(result: CheckResult) -> str:
@@ -64,10 +80,18 @@ def _properties(result: CheckResult) -> list[str]:
     lines = []
     for p in result.properties:
         kind = p.finding.kind if p.finding else p.kind.word
-        note = "   (for information)" if p.informational else ""
+        note = "   (for information)" if p.informational else _expected_note(result, p)
         lines.append(f"  {one_line(p.name):{width}}  {_MARKS[p.verdict]:11}  {kind}{note}")
     lines.append(f"  fairness assumed: {FAIRNESS_TEXT[result.fairness]}")
     return lines
+
+
+def _expected_note(result: CheckResult, p: PropertyResult) -> str:
+    """Say whether a violation was expected of *p*."""
+    wanted = (result.expected or {}).get(p.name)
+    if wanted is Verdict.VIOLATION:
+        return "   (expected)" if p.verdict is wanted else "   (expected: violated)"
+    return "   (not expected)" if wanted and p.verdict is Verdict.VIOLATION else ""
 
 
 MOST_NEVER_EXECUTED = 12

@@ -277,7 +277,15 @@ def cut_by_failures(count: int) -> str:
     if not count:
         return ""
     steps = "1 step fails" if count == 1 else f"{count:,} steps fail"
-    return f"{steps} and what would come after is not known"
+    return f"{steps} {_AFTER_FAILURES}"
+
+
+_AFTER_FAILURES = "and what would come after is not known"
+
+
+def cut_only_by_failures(incomplete: str) -> bool:
+    """Return True if the space is complete but for what would come after failed steps."""
+    return incomplete.endswith(_AFTER_FAILURES)
 
 
 def leave_open(results: list[PropertyResult], incomplete: str) -> None:
