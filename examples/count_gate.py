@@ -53,7 +53,7 @@ class Kvm(Protocol):
 
 
 class Updates(Scenario):
-    """Some notifiers, each for ever or for some rounds, and one updater."""
+    """Some notifiers, each forever or for some rounds, and one updater."""
 
     kvm = Kvm()
 

@@ -8,7 +8,7 @@ from quiesce.protocol import Array, Bool, Int, atomic, wait_until
 
 
 class Bakery(Numbered):
-    """BEEM's *bakery*: nobody takes a number above *highest*."""
+    """BEEM's *bakery*: no process takes a number above *highest*."""
 
     def __init__(self, processes: int = 2, highest: int = 9) -> None:
         super().__init__(processes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lamport's fast mutual exclusion (ACM TOCS 5(1), 1987): seven steps when nobody else wants in."""
+"""Lamport's fast mutual exclusion (ACM TOCS 5(1), 1987): seven steps without contention."""
 
 from __future__ import annotations
 

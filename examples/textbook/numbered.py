@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that know their number, as textbook algorithms want it: ``process(0)``, ``process(1)``, ...
 
-Threads of one kind are alike and have no number. So each process is a thread of its own kind here.
+Threads of one kind are identical and have no number. So each process is a thread of its own kind here.
 """
 
 from __future__ import annotations

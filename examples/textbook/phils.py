@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dijkstra's dining philosophers, who may deadlock, and with a butler who lets in all but some."""
+"""Dijkstra's dining philosophers, which may deadlock, and with a butler that admits all but some."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 """The command line: ``quiesce`` and its subcommands.
 
 Exit codes: 0 everything asked for holds on the whole space; 1 a violation was found; 2 the request, the
-source or the surroundings are wrong; 3 incomplete; 4 an error of ours.
+source or the surroundings are wrong; 3 incomplete; 4 an internal error.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _guarded(argv: Sequence[str] | None, answer: Answer) -> int:
         if os.environ.get("QUIESCE_DEBUG"):
             traceback.print_exc()
         return _told(
-            f"this is an error of ours: {type(error).__name__}: {error}\n"
+            f"internal error: {type(error).__name__}: {error}\n"
             "  help: please report it, with the command; QUIESCE_DEBUG=1 shows where it happened",
             Verdict.ERROR.exit_code,
         )

@@ -24,7 +24,7 @@ class Verdict(Enum):
 
     @property
     def exit_code(self) -> int:
-        """The process exit code: 0 holds, 1 violation, 3 incomplete, 4 error of ours."""
+        """The process exit code: 0 holds, 1 violation, 3 incomplete, 4 internal error."""
         return _EXIT_CODES[self]
 
 

@@ -644,7 +644,7 @@ def test_too_little_memory(folder: Path, kilobytes: int) -> None:
 def test_the_interpreter_fails(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where an allocation inside Python fails unnoticed it raises ``SystemError``: no error of ours."""
+    """Where an allocation inside Python fails unnoticed it raises ``SystemError``: not an internal error."""
 
     def fails() -> None:
         raise SystemError("error return without exception set")

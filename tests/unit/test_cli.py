@@ -316,7 +316,7 @@ def test_an_error_of_ours_is_exit_4(
     monkeypatch.setattr("quiesce.commands.check.compile_scenario", broken)
     code, out, err = run("check", TARGET)
     assert (code, out) == (4, "")
-    assert "an error of ours: AssertionError: a defect" in err
+    assert "internal error: AssertionError: a defect" in err
     assert "QUIESCE_DEBUG=1" in err
 
 

@@ -142,7 +142,7 @@ def told_undecided(design: DesignResult) -> str:
 def told_wrong(design: DesignResult) -> str:
     """Say in what a design did not come out as it should; empty if it did.
 
-    What must be found was, nothing else was but what may follow from it, and lockdep reports a circle
+    What must be found was, nothing else was but what may follow from it, and lockdep reports a cycle
     for the rwsem alone.
     """
     name = design.design
@@ -153,7 +153,7 @@ def told_wrong(design: DesignResult) -> str:
     complaints = [f"{head} was not found" for head in sorted(missing)]
     complaints += [f"{head} was found" for head in sorted(unexpected)]
     if reported != (name == "rwsem"):
-        complaints.append("lockdep reported a circle" if reported else "lockdep was silent")
+        complaints.append("lockdep reported a cycle" if reported else "lockdep was silent")
     return f"  {name}: {', '.join(complaints)}" if complaints else ""
 
 

@@ -52,7 +52,7 @@ class Explained:
 
     @cached_property
     def proof(self) -> ProofResult:
-        """Whether the circle can hang; found out when it is first asked for."""
+        """Whether the cycle can hang; found out when it is first asked for."""
         if not self.to_prove:
             reason = f"only the first {MAX_PROVED} different problems of a log are proved"
             return ProofResult("not_modelled", reason)

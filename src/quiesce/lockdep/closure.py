@@ -2,7 +2,7 @@
 """Recording dependencies, and which classes lead to which.
 
 The second is what keeps the checks affordable: if no path of any strength leads from the class to
-be acquired to the one held, there is no circle, and no search is needed. Each class carries the set
+be acquired to the one held, there is no cycle, and no search is needed. Each class carries the set
 of classes that it leads to, and of those that lead to it, as a bit set in one Python integer.
 """
 

@@ -103,7 +103,7 @@ def two_cpus(title: str, steps: Iterable[str]) -> list[str]:
 
 
 def interrupt_scenario(safe: str, middle: str, unsafe: str) -> list[str]:
-    """Return how an interrupt closes the circle; *middle* is what *safe*'s holder waits for."""
+    """Return how an interrupt closes the cycle; *middle* is what *safe*'s holder waits for."""
     lines = chain_exists(safe, middle, unsafe) if middle != unsafe else []
     return lines + two_cpus(
         " Possible interrupt unsafe locking scenario:",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order checks: recursion, circles, and what a new dependency means (``validate_chain()``)."""
+"""The order checks: recursion, cycles, and what a new dependency means (``validate_chain()``)."""
 
 from __future__ import annotations
 

@@ -230,10 +230,10 @@ class ConsoleLock(Lock):
 
 
 class Turns(Protocol):
-    """Lets tasks begin one after the other, which keeps the space of a large circle small.
+    """Lets tasks begin one after the other, which keeps the space of a large cycle small.
 
     Each waits until those before it have their first lock. What they do then is in any order. The
-    first locks of a circle are different ones, so the order in which they are taken makes no
+    first locks of a cycle are different ones, so the order in which they are taken makes no
     difference to whether everybody ends up waiting.
 
     :param on: False: the tasks begin in any order.

@@ -7,7 +7,7 @@ path of the report. Check it, change it, check it again:
     quiesce check FILE --set annotations_are_locks=true
         (take annotations for the locks that lockdep sees in them; false unless set)
 
-The caught task also held &buffer->mutex. If all other paths hold one of these too, the circle
+The caught task also held &buffer->mutex. If all other paths hold one of these too, the cycle
 cannot close: add it here and see.
 
 All paths use the same objects here; a class may stand for many. The stack where the first lock of

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the source of a report's scenario: the very file that ``--model`` writes.
 
-Small scenarios are searched whole. A circle of ten tasks has millions of interleavings, but the one
+Small scenarios are searched whole. A cycle of ten tasks has millions of interleavings, but the one
 that hangs is known in advance: everybody takes the first lock, the writers queue, everybody goes on.
 That run is tried first, step by step in the compiled program, and where it ends with no task able to
 move, it is the proof. Only where it does not is the space searched, up to a bound.
@@ -90,7 +90,7 @@ class SourceRunner:
         return _judge(result)
 
     def _compile(self, settings: Mapping[str, object], *, in_turn: bool) -> Program:
-        # A shortened circle may have lost what a setting is about, its annotations for instance.
+        # A shortened cycle may have lost what a setting is about, its annotations for instance.
         wanted = {**settings, IN_TURN: in_turn}
         known = {name: value for name, value in wanted.items() if name in self._model.parameters}
         words = [f"{name}={str(value).lower()}" for name, value in known.items()]

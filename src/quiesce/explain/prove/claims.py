@@ -24,10 +24,10 @@ from quiesce.explain.read.model import Report
 STANDS_FOR = "what the annotations stand for"
 DRAWN = "the annotations as locks, as lockdep takes them"
 MAX_PATHS = 40
-"""Of a circle that is modelled; lockdep itself follows no more than 48 locks in a row."""
+"""Of a cycle that is modelled; lockdep itself follows no more than 48 locks in a row."""
 
 MAX_SEARCHED = 7
-"""Tasks of a circle whose whole space is searched; beyond, a shorter circle's is."""
+"""Tasks of a cycle whose whole space is searched; beyond, a shorter cycle's is."""
 
 MAX_NESTED = 18
 """Blocks that a thread of a scenario may nest; Python itself allows 20."""

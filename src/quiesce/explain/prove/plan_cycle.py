@@ -43,7 +43,7 @@ def cycle_scenario(report: Report, cycle: Cycle) -> ScenarioModel:
 
 
 def has_annotations(cycle: Cycle) -> bool:
-    """True when lockdep's reading and ours differ: some name of the circle is no lock."""
+    """True when lockdep's reading and ours differ: some name of the cycle is not a lock."""
     natures = [party.note.nature for path in cycle.paths for party in (path.holds, path.wants)]
     return any(n.is_annotation and n is not Nature.UNKNOWN_MAP for n in natures) or any(
         path.passes for path in cycle.paths
@@ -131,7 +131,7 @@ class _Builder:
                 ),
                 "" if both else "as_drawn",
             )
-        # Where no task waits at all, one task can go round the whole circle.
+        # Where no task waits at all, one task can go through the whole cycle.
         for task in self.cycle.tasks or (Task(self.cycle.paths),):
             if not self._same_in_both(task):
                 yield self._joined(task)
@@ -212,7 +212,7 @@ class _Builder:
         if gates and len(self.cycle.paths) > 1:
             yield (
                 f"The caught task also held {', '.join(gates[:4])}. If all other paths hold one of "
-                "these too, the circle cannot close: add it here and see."
+                "these too, the cycle cannot close: add it here and see."
             )
         yield (
             "All paths use the same objects here; a class may stand for many. The stack where the "

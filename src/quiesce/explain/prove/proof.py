@@ -65,7 +65,7 @@ class ProofResult:
 
 
 def prove(report: Report) -> ProofResult:
-    """Return whether *report*'s circle can hang. Never raises on any report."""
+    """Return whether *report*'s cycle can hang. Never raises on any report."""
     claim = claim_for(report)
     if claim.model is None:
         return ProofResult(claim.verdict, claim.reason)
@@ -125,7 +125,7 @@ def _reading(runner: SourceRunner, trial: Trial, *, briefly: bool = False) -> Re
 
 
 def _short_reading(short: ScenarioModel, trial: Trial) -> Reading:
-    """Check the deciding reading of a circle that is too large, with fewer tasks."""
+    """Check the deciding reading of a cycle that is too large, with fewer tasks."""
     with SourceRunner(short, render_source(short)) as runner:
         reading = _reading(runner, trial)
     together = "paths that surely wait for the next were taken together"
