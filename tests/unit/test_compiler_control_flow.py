@@ -26,7 +26,7 @@ from quiesce.compiler.ir import (
     reachable,
     successors,
 )
-from quiesce.compiler.read.frames import Mark, resolve_labels
+from quiesce.compiler.read.builder import Mark, resolve_labels
 from quiesce.errors import Loc
 
 LOC = Loc("", 0)

@@ -109,7 +109,9 @@ def codes_in_source() -> set[str]:
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)
-            place = {"self.refuse": 1, "self._refuse_function": 2, "Diagnostic": 1}.get(called)
+            place = {"b.refuse": 1, "self.refuse": 1, "_refuse_function": 3, "Diagnostic": 1}.get(
+                called
+            )
             argument = node.args[place] if place is not None else None
             if isinstance(argument, ast.Constant):
                 found.add(str(argument.value))

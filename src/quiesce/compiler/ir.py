@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from quiesce.compiler.types import Type
 from quiesce.errors import Loc
 
 # --- Expressions ---------------------------------------------------------------------------------
@@ -342,10 +343,10 @@ class Code:
 
 @dataclass(slots=True)
 class Slot:
-    """A local variable: *name* for traces, *type* one of ``types.py``."""
+    """A local variable; *name* for traces."""
 
     name: str
-    type: object
+    type: Type
 
 
 def operands(op: Op) -> tuple[Expr, ...]:

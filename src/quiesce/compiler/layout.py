@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from quiesce.compiler.ir import Term
+from quiesce.compiler.ir import Address, Term
 from quiesce.compiler.types import (
     BoolType,
     EnumType,
@@ -173,6 +173,13 @@ class Layout:
         for term in terms:
             numbers = [n + i * term.component_stride for n in numbers for i in range(term.length)]
         return [self.components[n] for n in numbers]
+
+    def component_address(self, component: Protocol, terms: tuple[Term, ...]) -> Address:
+        """Return the number of *component* with *terms* as an address in the space of components."""
+        renumbered = tuple(
+            Term(t.index, t.length, t.component_stride, t.component_stride, t.deref) for t in terms
+        )
+        return Address(self.number(component), renumbered)
 
     def first_cell(self, component: Protocol) -> int:
         """Return the number of the first cell of *component*."""

@@ -22,7 +22,7 @@ from quiesce.compiler.layout import Cell, Layout
 from quiesce.compiler.liveness import live_slots, live_together
 from quiesce.compiler.loops import LoopNest
 from quiesce.compiler.ranges import find_ranges
-from quiesce.compiler.read.statements import Reader
+from quiesce.compiler.read.reader import read_property, read_thread
 from quiesce.compiler.read.values import Component, Method
 from quiesce.compiler.types import IntType, SnapshotType, Type
 from quiesce.compiler.verify_ir import check_waits_before_writes, verify
@@ -193,9 +193,9 @@ def _read_all(
         codes: dict[str, Code] = {}
         for spec in specs:
             if spec.kind not in codes:
-                codes[spec.kind] = _read_thread(layout, diagnostics, scenario, spec)
+                codes[spec.kind] = read_thread(layout, diagnostics, _thread_method(scenario, spec))
         properties = [
-            CompiledProperty(spec, _read_property(layout, diagnostics, spec))
+            CompiledProperty(spec, read_property(layout, diagnostics, _property_method(spec)))
             for spec in scenario.properties()
         ]
         for code in [*codes.values(), *(p.code for p in properties)]:
@@ -206,18 +206,13 @@ def _read_all(
             return codes, properties
 
 
-def _read_thread(
-    layout: Layout, diagnostics: set[Diagnostic], scenario: Scenario, spec: ThreadSpec
-) -> Code:
-    method = Method(spec.method, Component(scenario), _defining_class(scenario, spec.kind))
-    return Reader(layout, diagnostics).read_thread(method)
+def _thread_method(scenario: Scenario, spec: ThreadSpec) -> Method:
+    return Method(spec.method, Component(scenario), _defining_class(scenario, spec.kind))
 
 
-def _read_property(layout: Layout, diagnostics: set[Diagnostic], spec: PropertySpec) -> Code:
-    name = spec.method.__name__
-    defining = _defining_class(spec.component, name)
-    method = Method(spec.method, Component(spec.component), defining)
-    return Reader(layout, diagnostics).read_property(method)
+def _property_method(spec: PropertySpec) -> Method:
+    defining = _defining_class(spec.component, spec.method.__name__)
+    return Method(spec.method, Component(spec.component), defining)
 
 
 def _defining_class(component: Protocol, name: str) -> type:
@@ -285,7 +280,7 @@ def _stored_locals(
     sharing: list[set[int]] = []
     offsets: dict[int, int] = {}
     for slot in wanted:
-        type_: Type = code.slots[slot].type  # type: ignore[assignment]
+        type_ = code.slots[slot].type
         low, high = ranges[slot]
         for place, sharers in zip(stored, sharing, strict=True):
             if _mergeable(place.type, type_) and sharers.isdisjoint(beside.get(slot, ())):

@@ -32,7 +32,7 @@ from quiesce.compiler.ir import (
     walk,
 )
 from quiesce.compiler.layout import Layout
-from quiesce.compiler.types import IntType, Type, bounds
+from quiesce.compiler.types import IntType, bounds
 from quiesce.protocol.variables import DEFAULT_HIGH
 
 Interval = tuple[int, int]
@@ -57,7 +57,7 @@ def find_ranges(code: Code, layout: Layout) -> list[Interval]:
     """
     ranges: list[Interval | None] = []
     for declared in code.slots:
-        type_: Type = declared.type  # type: ignore[assignment]
+        type_ = declared.type
         ranges.append(None if isinstance(type_, IntType) else bounds(type_, layout.threads))
     integer = [r is None for r in ranges]
     assigned = [

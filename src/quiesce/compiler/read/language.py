@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of Python is outside the protocol language, with the reason and the accepted spelling.
 
-Every class of ``ast`` is either read by ``statements.py``/``expressions.py`` or has its sentence here; a
-test holds the two against each other for the running Python, since ``ast`` grows.
+Every class of ``ast`` is either read by :mod:`~quiesce.compiler.read.statements` or
+:mod:`~quiesce.compiler.read.expressions`, or has its sentence here; a test compares the two for the running
+Python, since ``ast`` grows.
 """
 
 from __future__ import annotations

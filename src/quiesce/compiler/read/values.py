@@ -90,10 +90,10 @@ class Tuple:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A function bound to its component."""
+    """A function bound to its component; *receiver* is None for a function of a module."""
 
     function: Callable[..., Any]
-    receiver: Component
+    receiver: Component | None
     defining: type
 
 

@@ -35,7 +35,7 @@ from quiesce.compiler.ir import (
 )
 from quiesce.compiler.program import Program, Thread, ThreadKind
 from quiesce.compiler.ranges import Interval
-from quiesce.compiler.types import IntType, Type, bounds
+from quiesce.compiler.types import IntType, bounds
 from quiesce.explorer.native.program import opcodes as oc
 from quiesce.explorer.native.program.emit_expressions import Emitter
 from quiesce.explorer.native.program.instruction_table import (
@@ -278,7 +278,7 @@ def _can_go_round(ops: list[Op], stops: set[int]) -> bool:
 
 
 def _slot_range(program: Program, slot: Slot) -> Interval:
-    type_: Type = slot.type  # type: ignore[assignment]
+    type_ = slot.type
     if isinstance(type_, IntType):
         return PROPERTY_RANGE
     return bounds(type_, len(program.threads))
