@@ -60,7 +60,7 @@ def _tell(
     """Print the result, and write the page if it is asked for."""
 
     def token_of(finding: Finding) -> str | None:
-        return make_token(origin, result.program, finding, args.fairness)
+        return make_token(origin, result.program_of(finding), finding, args.fairness)
 
     def again(finding: Finding) -> str | None:
         token = token_of(finding)

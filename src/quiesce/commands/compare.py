@@ -81,7 +81,11 @@ def _to_json(
         result: CheckResult = variant.result
         origin = origin_of(file, scenario, [*args.set, f"{over}={variant.value}"])
         shown = shown_findings(result)
-        token = make_token(origin, result.program, shown[0], args.fairness) if shown else None
+        token = (
+            make_token(origin, result.program_of(shown[0]), shown[0], args.fairness)
+            if shown
+            else None
+        )
         return {"value": variant.value, **check_to_json(result, scenario, None, token)}
 
     return {

@@ -51,7 +51,7 @@ class DesignResult:
         """Return the replay token of *finding*, if it has a path."""
         settings = (f"design={self.design}", *self.settings)
         origin = Origin("", 0, "", "MemslotUpdates", settings)
-        return make_token(origin, self.result.program, finding, self.result.fairness)
+        return make_token(origin, self.result.program_of(finding), finding, self.result.fairness)
 
     def to_json(self) -> dict[str, object]:
         """Return the result as JSON, lockdep's report included."""

@@ -13,6 +13,7 @@ from quiesce.errors import UsageError
 from quiesce.explorer import Bounds, Options
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.prove_again import Proof, prove_again
+from quiesce.explorer.reference.races import RACED
 from quiesce.explorer.reference.trace import follow
 from quiesce.explorer.replay import Token, read_token
 from quiesce.explorer.walk import Walk, walk
@@ -183,7 +184,10 @@ def _where(finding: Finding) -> str:
 def _not_proved(replayed: _Replayed) -> list[str]:
     name, proof = replayed.token.property, replayed.proof
     if not proof.decided:
-        return [f"  `{name}`: {proof.why}", "  --max-states N explores more"]
+        hint = "--max-states N explores more"
+        if RACED in proof.why:
+            hint = f"{replayed.check} --no-fusion"
+        return [f"  `{name}`: {proof.why}", f"  {hint}"]
     lines = []
     if not replayed.run.blocked:
         lines = [f"  the run is still possible, but `{name}` no longer fails in it: {proof.why}"]

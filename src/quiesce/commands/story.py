@@ -63,7 +63,7 @@ def _tell_deadlock(rwsem: DesignResult) -> None:
     if finding is None:
         return
     _title("The deadlock of the rwsem, in the fewest steps")
-    print(render_finding(rwsem.result.program, finding))
+    print(render_finding(rwsem.result.program_of(finding), finding))
 
 
 def _tell_explanation(rwsem: DesignResult) -> None:
@@ -93,7 +93,7 @@ def _tell_starvation(count: DesignResult, phased: DesignResult) -> None:
     )
     if found is not None and found.loop_start is not None:
         _title("The price of the merged design, and a way not to pay it")
-        trace = follow(count.result.program, found)
+        trace = follow(count.result.program_of(found), found)
         loop = len(trace.steps) - found.loop_start
         print(_filled(
             f"count: an update can wait for ever. After {found.loop_start} steps, {loop} more lead back "

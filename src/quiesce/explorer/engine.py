@@ -18,6 +18,7 @@ from quiesce.explorer.native.kernels.jit import NativeUnavailable
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.program.pack_state import NotPackable
 from quiesce.explorer.reference.checker import Options, check_reference
+from quiesce.explorer.without_fusion import decided_without_fusion
 from quiesce.protocol import Scenario
 from quiesce.stopping import Stopped, immediately, noted, time_limit
 
@@ -44,8 +45,12 @@ def check(
     """
     program = scenario if isinstance(scenario, Program) else compile_scenario(scenario)
     options = options if options is not None else Options()
+    native = native or NativeOptions()
+    # The checkpoint is of the first search.
+    again = replace(native, checkpoint="")
     with noted(), time_limit(options.bounds.deadline, options.bounds.time_text):
-        return _check(program, options, native or NativeOptions())
+        result = _check(program, options, native)
+        return decided_without_fusion(result, lambda unfused: _check(unfused, options, again))
 
 
 def _check(program: Program, options: Options, native: NativeOptions) -> CheckResult:

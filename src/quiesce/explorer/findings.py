@@ -68,6 +68,7 @@ class CheckResult:
     :param seconds: wall-clock time.
     :param never_executed: what no reachable state executes; None if not every state was seen.
     :param expected: what is expected of each property, if something is: see ``expected.py``.
+    :param elsewhere: the properties of which the finding is a run of another program: the same one, fused.
     """
 
     program: Program
@@ -82,6 +83,11 @@ class CheckResult:
     notes: list[str] = field(default_factory=list)
     never_executed: list[NeverExecuted] | None = None
     expected: dict[str, Verdict] | None = None
+    elsewhere: dict[str, Program] = field(default_factory=dict)
+
+    def program_of(self, finding: Finding) -> Program:
+        """Return the program that *finding* is a run of."""
+        return self.elsewhere.get(finding.property, self.program)
 
     @property
     def complete(self) -> bool:

@@ -23,7 +23,7 @@ from quiesce.explorer.reference.evaluate import StepFailure
 from quiesce.explorer.reference.fairness import FairCycles, LeftOut
 from quiesce.explorer.reference.getting_on import GettingOn
 from quiesce.explorer.reference.graph import expand_only
-from quiesce.explorer.reference.races import RaceFinder
+from quiesce.explorer.reference.races import RACED, RaceFinder
 from quiesce.explorer.reference.stepper import PropertyReader, Stepper
 from quiesce.explorer.reference.waiting import can_get_on
 from quiesce.explorer.replay import Token
@@ -159,7 +159,17 @@ class _Prover:
             None, f"what can still happen after it is not known: {result.incomplete}", False
         )
 
+    def _unfounded(self) -> Proof | None:
+        """Return that nothing is known if two accesses race in the loop: then its steps must not be fused."""
+        if self.program.fuse and self.loop_start is not None and not self.run.failed:
+            finder = RaceFinder(self.program)
+            if any(finder.look(state) for state in self.run.states[self.loop_start :]):
+                return Proof(None, RACED, False)
+        return None
+
     def _starvation(self) -> Proof:
+        if unfounded := self._unfounded():
+            return unfounded
         unfair = self._not_a_fair_loop()
         if unfair:
             return self._nothing(unfair)
@@ -188,6 +198,8 @@ class _Prover:
         )
 
     def _livelock(self) -> Proof:
+        if unfounded := self._unfounded():
+            return unfounded
         unfair = self._not_a_fair_loop()
         if unfair:
             return self._nothing(unfair)
@@ -214,6 +226,8 @@ class _Prover:
         broken = self._broken(index)
         if broken.finding is not None:
             return broken
+        if unfounded := self._unfounded():
+            return unfounded
         prop, reader = self.program.properties[index], PropertyReader(self.program, index)
         name = prop.name
         if self.loop_start == self.run.steps and not self.run.blocked:

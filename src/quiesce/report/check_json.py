@@ -56,7 +56,7 @@ def check_to_json(
         "notes": result.notes,
         "fairness": result.fairness,
         "engine": result.engine,
-        "counterexample": finding_to_json(result.program, finding) if finding else None,
+        "counterexample": finding_to_json(result.program_of(finding), finding) if finding else None,
         "replay": replay,
     }
 
@@ -91,7 +91,10 @@ def other_counterexamples(
     """
     shown = shown_findings(result)[:1]
     others = [p.finding for p in result.properties if p.finding and p.finding not in shown]
-    return [{**finding_to_json(result.program, other), "replay": token(other)} for other in others]
+    return [
+        {**finding_to_json(result.program_of(other), other), "replay": token(other)}
+        for other in others
+    ]
 
 
 def finding_to_json(program: Program, finding: Finding) -> dict[str, object]:

@@ -43,7 +43,7 @@ def render_check(
     lines += [f"  note: {one_line(note)}" for note in result.notes]
     lines += ["", *_properties(result), *_never_executed(result), ""]
     for finding in shown_findings(result) if every else shown_findings(result)[:1]:
-        lines.append(render_finding(result.program, finding))
+        lines.append(render_finding(result.program_of(finding), finding))
         again = replay(finding) if replay is not None else None
         if again and finding.kind.has_run:
             lines += [f"again:  {again}", ""]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explain.prove.plan import IN_TURN, MANY_TASKS, ModelThread, ScenarioModel
-from quiesce.explorer import Bounds, CheckResult, Finding, Options, check_reference
+from quiesce.explorer import Bounds, CheckResult, Finding, Options, check
+from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.reference.evaluate import Record
 from quiesce.explorer.reference.stepper import State, Stepper
 from quiesce.explorer.reference.trace import follow
@@ -86,7 +87,8 @@ class SourceRunner:
                 return Outcome(False, complete=False)
         if many and IN_TURN in self._model.parameters:
             program = self._compile(settings, in_turn=True)
-        result = check_reference(program, Options(bounds=Bounds(max_states=MAX_STATES)))
+        bounds = Bounds(max_states=MAX_STATES)
+        result = check(program, Options(bounds=bounds), NativeOptions(explorer="reference"))
         return _judge(result)
 
     def _compile(self, settings: Mapping[str, object], *, in_turn: bool) -> Program:
@@ -150,7 +152,7 @@ class _DirectedRun:
 def _judge(result: CheckResult) -> Outcome:
     finding = result.finding
     if finding is not None:
-        return _outcome(result.program, finding, result.states)
+        return _outcome(result.program_of(finding), finding, result.states)
     return Outcome(False, complete=result.complete, states=result.states)
 
 

@@ -36,7 +36,7 @@ from quiesce.explorer.reference.checker import (
 from quiesce.explorer.reference.evaluate import StepFailure
 from quiesce.explorer.reference.fairness import LeftOut
 from quiesce.explorer.reference.getting_on import may_spin
-from quiesce.explorer.reference.races import RaceFinder
+from quiesce.explorer.reference.races import RACED, RaceFinder
 from quiesce.explorer.reference.representatives import representatives
 from quiesce.explorer.reference.stepper import PropertyReader, State
 from quiesce.explorer.reference.waiting import unfinished
@@ -116,6 +116,8 @@ class _NativeCheck:
         with noted():
             self.search.run()
             self.notes += self.warnings
+            if self._unfounded and not self.search.incomplete:
+                self.search.incomplete = RACED
             results = self._safety()
             try:
                 with immediately():
@@ -137,6 +139,11 @@ class _NativeCheck:
             time.monotonic() - started, "native", self.options.fairness, incomplete, self.notes,
             cover_natively(self.graph) if self.graph is not None and not incomplete else None,
         )  # fmt: skip
+
+    @property
+    def _unfounded(self) -> bool:
+        """Whether steps were fused that must not be; as in ``checker.py``."""
+        return self.program.fuse and self.search.race() is not None
 
     @property
     def warnings(self) -> list[str]:
@@ -273,6 +280,8 @@ class _NativeCheck:
         return results
 
     def _deadlock(self) -> Finding | None:
+        if self._unfounded:
+            return None
         sighting = self.search.deadlock()
         if sighting is not None:
             path, state = self.replay.path_to(sighting)

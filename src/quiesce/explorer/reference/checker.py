@@ -16,7 +16,7 @@ from quiesce.explorer.reference.fairness import FairCycles, Lasso, LeftOut
 from quiesce.explorer.reference.getting_on import GettingOn, may_spin
 from quiesce.explorer.reference.graph import Bounds, FailedStep, Graph, Progress, explore
 from quiesce.explorer.reference.paths import path_to
-from quiesce.explorer.reference.races import RaceFinder
+from quiesce.explorer.reference.races import RACED, RaceFinder
 from quiesce.explorer.reference.representatives import representatives
 from quiesce.explorer.reference.stepper import PropertyReader, State, Step, Stepper
 from quiesce.explorer.reference.waiting import Stuck, StuckThreads, find_deadlock, unfinished
@@ -79,6 +79,8 @@ class _Check:
             graph = explore(
                 self.stepper, self._on_state, self.options.bounds, self.options.progress
             )
+            if self._unfounded and not graph.incomplete:
+                graph.incomplete = RACED
             try:
                 with immediately():
                     results = self._results(graph)
@@ -93,6 +95,11 @@ class _Check:
             time.monotonic() - started, "reference", self.options.fairness, incomplete,
             never_executed=None if incomplete else cover(self.program, graph.states),
         )  # fmt: skip
+
+    @property
+    def _unfounded(self) -> bool:
+        """Whether steps were fused that must not be: what was not seen may happen all the same."""
+        return self.program.fuse and bool(self.races.races)
 
     def _results(self, graph: Graph) -> list[PropertyResult]:
         declared = (self._declared(graph, i) for i in range(len(self.program.properties)))
@@ -154,6 +161,8 @@ class _Check:
 
     def _deadlock(self, graph: Graph) -> Finding | None:
         """No thread can get on any more; or several never can again, while others run."""
+        if self._unfounded:
+            return None
         state = find_deadlock(self.program, graph)
         if state is not None:
             threads = unfinished(self.program, graph.states[state])

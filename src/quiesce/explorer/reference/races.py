@@ -7,7 +7,8 @@ also where the step cannot be finished because its ``wait_until`` is false: up t
 
 This is checked on the very steps that are explored, so it also justifies that plain accesses ride
 along with the event after them: if the unfused program has a race, its first one is met here, since
-up to it all plain accesses commute.
+up to it all plain accesses commute. Once there is one, nothing else is known of the unfused program but
+that the runs that were seen are runs of it, too: see ``explorer/without_fusion.py``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from quiesce.compiler.program import Program
 from quiesce.explorer.analysis.footprint import step_footprint
 from quiesce.explorer.reference.evaluate import Access, Record
 from quiesce.explorer.reference.stepper import State, Stepper
+
+RACED = "a data race was found, and plain accesses may happen together only where there is none"
+"""Why a search with fusion then decides nothing but what it saw happen: it has not seen every run."""
 
 
 @dataclass(frozen=True, slots=True)
