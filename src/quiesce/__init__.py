@@ -8,13 +8,6 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from quiesce.explain.log import Explained
-
-    def explain(text: str) -> tuple[Explained, ...]:
-        """See :mod:`quiesce.explain`."""
-
 
 def __getattr__(name: str) -> object:
     """Import the package ``explain``, which can be called, when it is asked for."""

@@ -280,6 +280,152 @@ def test_only_the_files_of_a_kind_know_its_name(trees: dict[str, ast.Module]) ->
     assert wrong == []
 
 
+# --- Nothing goes in a circle, nothing is cut by inheritance ---------------------------------------------
+
+IMPORT_CYCLES = {
+    frozenset({"protocol.component", "protocol.variables"}): "a variable finds its component",
+    frozenset({"explorer.native.checkpoint", "explorer.native.search"}): "a search saves itself",
+    frozenset({"cli", "__main__"}): "cli run as a file starts as the console script does",
+    frozenset({"threads.progress", "threads.runner", "threads.world"}): "types of each other",
+    frozenset(
+        f"kvm.{name}"
+        for name in ("dirty_log", "gates", "ledger", "mm", "mmio", "mmu", "mmu_notifier", "vm")
+    ): "the notifier calls the Kvm that is registered with it",
+}
+"""Modules that import each other, types included, and why."""
+
+
+def name_of_module(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
+
+
+def imports_of(tree: ast.Module, known: set[str]) -> set[str]:
+    """Return the modules of quiesce that a module imports, wherever the import stands."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in known else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & known
+
+
+def cycles(graph: dict[str, set[str]]) -> Iterator[frozenset[str]]:
+    """Yield the largest sets of modules that all reach each other: what is left after the ends are gone."""
+    reach = {name: set(targets) for name, targets in graph.items()}
+    changed = True
+    while changed:
+        changed = False
+        for name, seen in reach.items():
+            more = set().union(*(reach[other] for other in seen), seen)
+            changed = changed or len(more) > len(seen)
+            reach[name] = more
+    yield from {
+        frozenset(o for o in seen if name in reach[o])
+        for name, seen in reach.items()
+        if name in seen
+    }
+
+
+def test_cycles_are_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d", "a"}, "e": set[str]()}
+    assert set(cycles(graph)) == {frozenset("bc"), frozenset("d")}
+
+
+def test_no_modules_import_each_other() -> None:
+    paths = {name_of_module(path): path for path in modules()}
+    graph = {
+        name: imports_of(ast.parse(path.read_text(encoding="utf-8")), set(paths)) - {name}
+        for name, path in paths.items()
+    }
+    found = {frozenset(n.removeprefix("quiesce.") for n in cycle) for cycle in cycles(graph)}
+    assert found - IMPORT_CYCLES.keys() == set()
+    assert IMPORT_CYCLES.keys() - found == set(), "no longer needed in IMPORT_CYCLES"
+
+
+TRIVIAL_BASES = {"ABC", "Enum", "Exception", "Generic", "NamedTuple", "Protocol", "TypedDict"}
+"""Bases that bring no code of ours."""
+
+
+def bases_of(node: ast.ClassDef) -> list[str]:
+    names = [ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases]
+    return [name for name in names if name not in TRIVIAL_BASES]
+
+
+def test_no_class_has_two_bases(trees: dict[str, ast.Module]) -> None:
+    """A class that inherits from two is two things; composition says which is which."""
+    found = [
+        f"{name}:{node.name}"
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and len(bases_of(node)) > 1
+    ]
+    assert found == []
+
+
+CUT_CLASSES = {
+    "lockdep/core.py:Core": "the state that the checks share",
+    "lockdep/interrupts.py:InterruptEvents": "the events about interrupts",
+}
+"""Classes whose only subclass is in another file of their folder, and why."""
+
+
+def test_no_class_is_cut_into_files_by_inheritance(trees: dict[str, ast.Module]) -> None:
+    """A base that one class of the same folder inherits from, in another file, is a part of that class.
+
+    Unless it is a thing of its own: made by itself, or offered to users.
+    """
+    defined: dict[str, list[str]] = {}
+    for name, tree in trees.items():
+        for statement in tree.body:
+            if isinstance(statement, ast.ClassDef):
+                defined.setdefault(statement.name, []).append(name)
+    heirs: dict[str, list[str]] = {}
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            for base in bases_of(node) if isinstance(node, ast.ClassDef) else []:
+                heirs.setdefault(base, []).append(name)
+    own = {called for tree in trees.values() for called, _ in calls(tree)}
+    for name, tree in trees.items():
+        for node in ast.walk(tree) if name.endswith("/__init__.py") else []:
+            own |= (
+                {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+            )
+    cut = {
+        f"{places[0]}:{base}"
+        for base, files in heirs.items()
+        if base not in own
+        for places in [defined.get(base, [])]
+        if len(files) == len(places) == 1 and files != places
+        if files[0].rpartition("/")[0] == places[0].rpartition("/")[0]
+    }
+    assert cut - CUT_CLASSES.keys() == set()
+    assert CUT_CLASSES.keys() - cut == set(), "no longer needed in CUT_CLASSES"
+
+
+def test_nothing_is_left_for_a_subclass_to_write(trees: dict[str, ast.Module]) -> None:
+    """A method that only raises is a promise that a type could make."""
+    stubs = {
+        name
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node)
+    }
+    assert stubs == STUBS.keys()
+
+
+STUBS = {
+    "protocol/variables.py": "Variable is public: what a kind of variable must say",
+    "primitives/base.py": "Lock is public: what a lock must say",
+    "lockdep/reports.py": "Report: what a kind of report must say",
+}
+"""Files with methods that only raise NotImplementedError, and why."""
+
+
 @pytest.mark.parametrize(
     ("command", "unwanted"),
     [

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the package offers, for type checkers; ``__init__.py`` imports it when it is asked for."""
+
+from quiesce.explain.log import Explained
+
+__version__: str
+
+def explain(text: str) -> tuple[Explained, ...]: ...
