@@ -191,7 +191,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["check", TARGET, "--max-memory", ""], "is not an amount of memory"),
     (["check", TARGET, "--fairness", "none at all"], "invalid choice"),
     (["check", TARGET, "--html", "no/such/folder.html"], "cannot be written"),
-    (["check"], "the following arguments are required"),
+    (["check"], "FILE is missing"),
     (["chekc", TARGET], "invalid choice"),
     (["replay", "q1-nonsense"], "not a complete replay token"),
     (["replay", ""], "not a complete replay token"),

@@ -56,9 +56,10 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check = commands.add_parser(
         "check",
         help="explore every interleaving of a scenario",
-        description=f"Explore every interleaving of a scenario. {EXECUTED}",
+        description="Explore every interleaving of a scenario; without FILE, of every scenario that "
+        f"[tool.quiesce] of the nearest pyproject.toml lists, in one table. {EXECUTED}",
     )
-    _add_target(check)
+    _add_target(check, required=False)
     check.add_argument(
         "--show-steps", action="store_true", help="print the source with its steps marked"
     )
@@ -125,9 +126,12 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
+def _add_target(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
-        "target", metavar="FILE[:CLASS]", help="a Python file with a scenario; it is executed"
+        "target",
+        metavar="FILE[:CLASS]",
+        nargs=None if required else "?",
+        help="a Python file with a scenario; it is executed",
     )
     parser.add_argument(
         "--set",
@@ -303,6 +307,10 @@ def _story(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    if args.target is None:
+        from quiesce.commands.project import project_command
+
+        return project_command(args)
     from quiesce.commands.check import check_command
 
     return check_command(args)
