@@ -249,6 +249,7 @@ def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from quiesce.commands.kvm_trace import add_trace
     from quiesce.commands.options import add_search_options, any_number
 
     kvm = commands.add_parser("kvm", help="KVM's memslots against the MMU notifier")
@@ -269,6 +270,7 @@ def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     add_search_options(check)
     check.set_defaults(run=_kvm_check)
+    add_trace(actions)
     run = actions.add_parser("run", help="run a design on real threads")
     run.add_argument("--design", required=True, metavar="NAME")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the model does, the trace checker allows: paths of the explorer, and runs on real threads."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from quiesce.compiler.program import compile_scenario
+from quiesce.explorer.findings import Finding
+from quiesce.explorer.reference.stepper import Stepper
+from quiesce.explorer.reference.trace import follow
+from quiesce.kvm.real.trace_check import TraceResult, check_trace
+from quiesce.kvm.real.trace_events import Trace, events_text
+from quiesce.kvm.real.trace_paths import events_of_actions
+from quiesce.kvm.real.trace_read import read_trace
+from quiesce.kvm.real.trace_threads import recorded_scenario
+from quiesce.kvm.scenarios import MemslotUpdates
+from quiesce.threads import run
+
+DESIGNS = ("always_lock", "elide_unguarded", "rwsem", "count", "phased")
+
+
+def random_walk(design: str, seed: int, steps: int, operations: str) -> TraceResult:
+    """Take random steps of the model, and check them as a trace."""
+    scenario = MemslotUpdates(design, notifiers=2, operations=operations, unrelated="zap")
+    program = compile_scenario(scenario)
+    stepper, rng = Stepper(program), random.Random(seed)
+    path = [0]
+    state = stepper.initial_states()[0]
+    for _ in range(steps):
+        successors = stepper.successors(state)
+        if not successors or successors[-1].failure is not None:
+            break
+        # Updates are few among the steps of three threads: give them half of the turns.
+        updates = [i for i, s in enumerate(successors) if program.threads[s.thread].name[0] == "u"]
+        number = rng.choice(updates) if updates and rng.random() < 0.5 else -1
+        number = number if number >= 0 else rng.randrange(len(successors))
+        if successors[number].failure is not None:
+            break
+        path.append(number)
+        state = successors[number].target
+    walked = follow(program, Finding("walk", "", "", tuple(path)))
+    actions = [(program.threads[s.thread].name, a.text) for s in walked.steps for a in s.actions]
+    return check_trace(Trace(events_of_actions(actions), "path of the explorer"))
+
+
+@pytest.mark.parametrize("operations", ["zap", "copy_on_write,reap"])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_walk_through_the_model_is_allowed_by_its_design(design: str, operations: str) -> None:
+    ruled_out: set[str] = set()
+    updates = invalidations = 0
+    for seed in range(4):
+        result = random_walk(design, seed, 400, operations)
+        if (
+            design != "rwsem" or operations == "zap"
+        ):  # A reaper takes no semaphore, and no trace shows it.
+            assert result.allowed(design), result.refused[design]
+        ruled_out |= set(result.refused)
+        updates += result.updates
+        invalidations += result.invalidations
+    assert updates >= 4
+    assert invalidations >= 20
+    # A design that publishes at any time is told from one that does not.
+    if design in ("always_lock", "elide_unguarded"):
+        assert "count" in ruled_out
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_run_on_threads_is_allowed_by_its_design(design: str) -> None:
+    scenario, recorder = recorded_scenario({"design": design, "unrelated": "zap"})
+    result = run(scenario, 1.0, 3)
+    trace = recorder.trace()
+    checked = check_trace(read_trace(events_text(trace.events), "threads"))
+    assert checked.allowed(design), checked.refused[design]
+    assert checked.invalidations > 0
+    if design in ("always_lock", "count", "phased"):
+        assert result.findings == ()
+        assert checked.updates > 0
