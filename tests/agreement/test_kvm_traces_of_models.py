@@ -51,17 +51,16 @@ def random_walk(design: str, seed: int, steps: int, operations: str) -> TraceRes
 def test_a_walk_through_the_model_is_allowed_by_its_design(design: str, operations: str) -> None:
     ruled_out: set[str] = set()
     updates = invalidations = 0
-    for seed in range(4):
-        result = random_walk(design, seed, 400, operations)
-        if (
-            design != "rwsem" or operations == "zap"
-        ):  # A reaper takes no semaphore, and no trace shows it.
+    for seed in range(2):
+        result = random_walk(design, seed, 200, operations)
+        # A reaper takes no semaphore, and no trace shows which invalidation is a reaper's.
+        if design != "rwsem" or operations == "zap":
             assert result.allowed(design), result.refused[design]
         ruled_out |= set(result.refused)
         updates += result.updates
         invalidations += result.invalidations
-    assert updates >= 4
-    assert invalidations >= 20
+    assert updates >= 2
+    assert invalidations >= 8
     # A design that publishes at any time is told from one that does not.
     if design in ("always_lock", "elide_unguarded"):
         assert "count" in ruled_out
