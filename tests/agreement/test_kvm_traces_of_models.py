@@ -17,6 +17,7 @@ from quiesce.kvm.real.trace_paths import events_of_actions
 from quiesce.kvm.real.trace_read import read_trace
 from quiesce.kvm.real.trace_threads import recorded_scenario
 from quiesce.kvm.scenarios import MemslotUpdates
+from quiesce.properties import FindingKind
 from quiesce.threads import run
 
 DESIGNS = ("always_lock", "elide_unguarded", "rwsem", "count", "phased")
@@ -41,7 +42,7 @@ def random_walk(design: str, seed: int, steps: int, operations: str) -> TraceRes
             break
         path.append(number)
         state = successors[number].target
-    walked = follow(program, Finding("walk", "", "", tuple(path)))
+    walked = follow(program, Finding(FindingKind.DEADLOCK, "", "", tuple(path)))
     actions = [(program.threads[s.thread].name, a.text) for s in walked.steps for a in s.actions]
     return check_trace(Trace(events_of_actions(actions), "path of the explorer"))
 
