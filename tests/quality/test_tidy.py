@@ -121,6 +121,7 @@ WRITES = {
     "explain/prove/check.py": "a temporary file with the source of a scenario, which is then loaded",
     "explorer/native/checkpoint.py": "a checkpoint: bytes",
     "explorer/native/kernels/kernel_cache.py": "tries whether a directory can be written",
+    "kvm/real/trace_record.py": "the control files of tracefs",
 }
 """Files of ours that write files, and why."""
 
