@@ -61,7 +61,7 @@ def test_a_walk_through_the_model_is_allowed_by_its_design(design: str, operatio
         updates += result.updates
         invalidations += result.invalidations
     assert updates >= 2
-    assert invalidations >= 8
+    assert invalidations >= 5
     # A design that publishes at any time is told from one that does not.
     if design in ("always_lock", "elide_unguarded"):
         assert "count" in ruled_out
