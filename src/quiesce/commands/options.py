@@ -28,7 +28,7 @@ def add_search_options(parser: argparse.ArgumentParser, html: bool = True) -> No
     parser.add_argument("--quiet", "-q", action="store_true", help="show no progress")
     parser.add_argument(
         "--max-states",
-        type=_count,
+        type=count,
         metavar="N",
         help="stop after N states: the verdict is then incomplete",
     )
@@ -83,7 +83,7 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--file", metavar="FILE", default="", help="execute this file and no other")
     parser.add_argument(
-        "--max-states", type=_count, default=REPLAY_STATES, metavar="N",
+        "--max-states", type=count, default=REPLAY_STATES, metavar="N",
         help="explore at most N states to decide what can never happen any more "
         f"(default: {REPLAY_STATES:,})",
     )  # fmt: skip
@@ -149,7 +149,11 @@ def any_number(text: str) -> int:
     return _whole_number(text, -LARGEST, LARGEST)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Return the whole number from 1 on that *text* says.
+
+    :raises argparse.ArgumentTypeError: it is not one, or larger than :data:`LARGEST`.
+    """
     return _whole_number(text, 1, LARGEST)
 
 

@@ -249,6 +249,7 @@ def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from quiesce.commands.kvm_memslots_options import add_conform
     from quiesce.commands.kvm_trace import add_trace
     from quiesce.commands.options import add_search_options, any_number
 
@@ -276,6 +277,7 @@ def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     _add_thread_options(run)
     run.set_defaults(run=_kvm_run)
+    add_conform(actions)
 
 
 def _add_examples(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

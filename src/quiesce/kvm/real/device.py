@@ -11,12 +11,12 @@ for success. Layouts and numbers are those of ``include/uapi/linux/kvm.h`` on x8
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import mmap
 import os
 import struct
 from collections.abc import Iterator
-from ctypes import addressof, c_char
 from fcntl import ioctl
 from types import TracebackType
 from typing import Self
@@ -148,6 +148,15 @@ class Vm(_Closing):
         super().__init__(fd)
         self.device = device
 
+    def set_from_bad_address(self, version: int) -> int:
+        """Make a request whose structure cannot be read; return the errno."""
+        number = _SET_USER_MEMORY_REGION if version == 1 else _SET_USER_MEMORY_REGION2
+        try:
+            ioctl(self.fd, number, 8)
+        except OSError as error:
+            return error.errno or errno.EIO
+        return 0
+
     def set_user_memory_region(self, slot: int, flags: int, gpa: int, size: int, hva: int) -> int:
         """Make the request of version 1 of the ioctl; return 0 or the errno.
 
@@ -212,10 +221,10 @@ class Vm(_Closing):
 
     def set_tss_addr(self, gpa: int) -> int:
         """Give the kernel three pages that may become an internal slot; return 0 or the errno."""
-        try:
-            ioctl(self.fd, _SET_TSS_ADDR, gpa)
-        except OSError as error:
-            return error.errno or errno.EIO
+        # Python's ioctl() takes no number of 32 bits and more.
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.ioctl(self.fd, ctypes.c_ulong(_SET_TSS_ADDR), ctypes.c_ulong(gpa)) < 0:
+            return ctypes.get_errno()
         return 0
 
     def set_identity_map_addr(self, gpa: int) -> int:
@@ -244,7 +253,7 @@ class Vm(_Closing):
 
 def _address(buffer: bytearray | mmap.mmap) -> int:
     """Return where *buffer* is; it must stay alive and keep its size while the address is in use."""
-    return addressof(c_char.from_buffer(buffer)) if len(buffer) else 0
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer)) if len(buffer) else 0
 
 
 class HostMemory:
@@ -264,6 +273,65 @@ class HostMemory:
     def close(self) -> None:
         """Give the memory back. A slot that still points to it then maps nothing."""
         self.map.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+_MAP_FIXED_NOREPLACE = 0x100000
+_MAP_NORESERVE = 0x4000
+
+
+class PlacedMemory:
+    """The same at an address of the caller's choice, and with a protection that can be changed.
+
+    :param address: a multiple of 4096 where nothing is mapped.
+    :raises OSError: something is mapped there, or there is no memory.
+    """
+
+    def __init__(self, address: int, size: int) -> None:
+        self.address = address
+        self.size = size
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc.mmap.restype = ctypes.c_void_p
+        self._libc.mmap.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_long,
+        ]
+        self._libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        self._libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE | _MAP_NORESERVE
+        got = self._libc.mmap(address, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        if got != address:
+            why = ctypes.get_errno() if got in (None, ctypes.c_void_p(-1).value) else errno.EEXIST
+            if why == errno.EEXIST and got not in (None, ctypes.c_void_p(-1).value):
+                self._libc.munmap(got, size)
+            raise OSError(why, f"no memory at {address:#x}")
+        array = (ctypes.c_char * size).from_address(address)
+        self.map = memoryview(array).cast("B")
+        """Its bytes. They are not to be used after :meth:`close`."""
+
+    def protect(self, protection: int) -> None:
+        """Set ``PROT_...`` of all of it.
+
+        :raises OSError: the kernel refuses.
+        """
+        if self._libc.mprotect(self.address, self.size, protection):
+            raise OSError(ctypes.get_errno(), "mprotect() fails")
+
+    def close(self) -> None:
+        """Give the memory back; a second time does nothing."""
+        size, self.size = self.size, 0
+        if size:
+            self.map.release()
+            self._libc.munmap(self.address, size)
 
     def __enter__(self) -> Self:
         return self
