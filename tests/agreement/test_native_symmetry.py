@@ -71,7 +71,7 @@ class Marks(Scenario):
 def groups(scenario: Scenario) -> int:
     """Return how many groups of threads are treated alike."""
     search = Search(compile_scenario(scenario), SearchOptions())
-    return int(find_symmetry(search.compiled).symmetry.sizes[5])
+    return find_symmetry(search.compiled).symmetry.group_count
 
 
 def reduced(scenario: Scenario, symmetry: bool) -> int:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -214,10 +214,23 @@ def _fill(search: Search, path: str, file: IO[bytes], header: Header) -> None:
     search.todo.add(header.todo)
 
 
+def _bytes_of(record: Iterable[object]) -> bytes:
+    """Return the vectors and numbers of *record*, which may contain records, one after the other."""
+    parts = []
+    for part in record:
+        if isinstance(part, np.ndarray):
+            parts.append(part.tobytes())
+        elif isinstance(part, tuple):
+            parts.append(_bytes_of(part))
+        else:
+            parts.append(repr(part).encode())
+    return b"".join(parts)
+
+
 def _identity(search: Search) -> Identity:
     """Return what two searches must have in common for one to continue the other."""
-    symmetry = zlib.crc32(b"".join(v.tobytes() for v in [*search.symmetry, search.ample]))
-    machine = zlib.crc32(b"".join(v.tobytes() for v in search.compiled.machine))
+    symmetry = zlib.crc32(_bytes_of((search.symmetry, search.ample)))
+    machine = zlib.crc32(_bytes_of(search.compiled.machine))
     return {
         "quiesce": _source_digest(),
         "byte order": sys.byteorder,

@@ -70,7 +70,7 @@ class StepGraph:
     """
 
     def __init__(self, search: Search) -> None:
-        assert not search.symmetry.sizes[5]
+        assert not search.symmetry.group_count
         settle(search)
         self.search = search
         self.program: Program = search.program

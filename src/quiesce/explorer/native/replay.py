@@ -29,12 +29,12 @@ class Replay:
     def __init__(self, search: Search) -> None:
         self.search = search
         self.stepper = Stepper(search.program)
-        self._scratch = np.zeros(int(search.symmetry.sizes[0]), np.int64)
+        self._scratch = np.zeros(search.symmetry.scratch, np.int64)
 
     def representative(self, state: State) -> Words:
         """Return the packed words that the search keeps for *state*."""
         words = self.search.compiled.pack([state])
-        if self.search.symmetry.sizes[5]:
+        if self.search.symmetry.group_count:
             canonicalise_all(
                 words, 1, self.search.compiled.words, self.search.symmetry, self._scratch
             )

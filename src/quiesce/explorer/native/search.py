@@ -109,13 +109,13 @@ class Search:
     @property
     def reduced(self) -> bool:
         """Whether some states or steps are left out."""
-        return bool(self.ample[0]) or bool(self.symmetry.sizes[5])
+        return bool(self.ample[0]) or bool(self.symmetry.group_count)
 
     def use_symmetry(self, symmetry: Symmetry) -> None:
         """Keep one representative of all states that *symmetry* exchanges."""
         self.symmetry = symmetry
         cores = range(self.options.cores)
-        self.workers = [Worker(self.compiled, i, int(symmetry.sizes[0])) for i in cores]
+        self.workers = [Worker(self.compiled, i, symmetry.scratch) for i in cores]
         self.table = VisitedTable((self.options.cores - 1).bit_length())
 
     @property
@@ -359,7 +359,7 @@ class Search:
         return int(results[DONE])
 
     def _canonicalise(self, w: Worker) -> None:
-        if self.symmetry.sizes[5]:
+        if self.symmetry.group_count:
             canonicalise_all(w.box, w.boxed, w.words, self.symmetry, w.found.scratch)
 
     # --- Room, bounds and what is seen from outside -----------------------------------------------

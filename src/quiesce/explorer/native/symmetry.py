@@ -12,6 +12,7 @@ after sorting the operands of ``and``, ``or``, ``+`` and the like; neighbours ge
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,9 +21,12 @@ from quiesce.compiler.program import Program
 from quiesce.compiler.types import SetType, TaskType
 from quiesce.explorer.analysis.asymmetry import told_apart
 from quiesce.explorer.native.kernels.stored import Vector
-from quiesce.explorer.native.program.tables import Compiled, Symmetry
+from quiesce.explorer.native.program.tables import Compiled, Groups, Places, Symmetry
 
 _MOST_OUTSIDE = 31
+
+_Place = tuple[int, int, int]
+"""Word, shift and mask of a field."""
 
 
 @dataclass(slots=True)
@@ -37,8 +41,12 @@ def no_symmetry(compiled: Compiled) -> Symmetry:
     """Return the symmetry that leaves every state as it is."""
     threads = len(compiled.program.threads)
     empty = np.zeros(2 * threads, np.int64)
-    sizes = np.array([1, threads, 0, 0, 0, 0, 0, 0], np.int64)
-    return Symmetry(sizes, *[empty] * 8)
+    nowhere = Places(empty, empty, empty)
+    return Symmetry(
+        Groups(*[empty] * 8), nowhere, empty, empty, empty, nowhere, nowhere, nowhere, nowhere,
+        scratch=1, threads=threads, group_count=0, key_words=0, reference_count=0,
+        outside_references=0, set_count=0, outside_sets=0,
+    )  # fmt: skip
 
 
 def find_symmetry(compiled: Compiled) -> FoundSymmetry:
@@ -76,56 +84,66 @@ class _Builder:
         inside = {m for t in self.grouped for m in self.packing.members[t]}
         references, outside_references = self._everywhere(inside, sets=False)
         sets, outside_sets = self._everywhere(inside, sets=True)
-        rows: list[int] = []
-        inner_references: list[int] = []
-        inner_sets: list[int] = []
+        groups: list[tuple[int, ...]] = []
+        inner_references: list[_Place] = []
+        inner_sets: list[_Place] = []
         widest = 1
-        like, pairs = [-1] * threads, [0] * (2 * threads)
+        like, next_words, next_mask = [-1] * threads, [0] * threads, [0] * threads
         for members in self.groups:
             block = self.packing.blocks[members[0]]
             widest = max(widest, block.words)
             mask = -1 if block.bits >= 64 else (1 << block.bits) - 1
-            rows += [members[0], len(members), block.words, mask, len(inner_references) // 3]
+            references_from, sets_from = len(inner_references), len(inner_sets)
             inner_references += self._inside(members[0], sets=False)
-            rows += [len(inner_references) // 3, len(inner_sets) // 2]
             inner_sets += self._inside(members[0], sets=True)
-            rows.append(len(inner_sets) // 2)
+            groups.append(
+                (
+                    members[0], len(members), block.words, mask,
+                    references_from, len(inner_references), sets_from, len(inner_sets),
+                )
+            )  # fmt: skip
             for t in members:
                 like[t] = members[0]
-                pairs[2 * t : 2 * t + 2] = [block.words, mask] if t != members[-1] else [0, 0]
+                if t != members[-1]:
+                    next_words[t], next_mask[t] = block.words, mask
         key = widest + 1
-        sizes = [
-            3 * threads + key * threads, threads, outside_references, outside_sets, key,
-            len(self.groups), len(references) // 3, len(sets) // 2,
-        ]  # fmt: skip
-        blocks = [x for b in self.packing.blocks for x in (b.word, b.shift)]
         return Symmetry(
-            _vector(sizes), _vector(rows), _vector(blocks), _vector(like), _vector(pairs),
-            _vector(inner_references), _vector(inner_sets), _vector(references), _vector(sets),
+            Groups(*map(_vector, zip(*groups, strict=True))),
+            _places([(b.word, b.shift, 0) for b in self.packing.blocks]),
+            _vector(like), _vector(next_words), _vector(next_mask),
+            _places(inner_references), _places(inner_sets), _places(references), _places(sets),
+            scratch=3 * threads + key * threads,
+            threads=threads,
+            group_count=len(self.groups),
+            key_words=key,
+            reference_count=len(references),
+            outside_references=outside_references,
+            set_count=len(sets),
+            outside_sets=outside_sets,
         )  # fmt: skip
 
-    def _everywhere(self, inside: set[int], sets: bool) -> tuple[list[int], int]:
+    def _everywhere(self, inside: set[int], sets: bool) -> tuple[list[_Place], int]:
         """Return the fields that name tasks, those outside the groups' blocks first; how many those are."""
         places = [p for p, is_set in self.places if is_set == sets]
         places = [p for p in places if self.packing.fields[p].bits]
         outside = [p for p in places if p not in inside]
-        flat = []
+        found = []
         for place in outside + [p for p in places if p in inside]:
             f = self.packing.fields[place]
-            flat += [f.word, f.shift] if sets else [f.word, f.shift, f.mask]
-        return flat, min(len(outside), _MOST_OUTSIDE)
+            found.append((f.word, f.shift, 0 if sets else f.mask))
+        return found, min(len(outside), _MOST_OUTSIDE)
 
-    def _inside(self, thread: int, sets: bool) -> list[int]:
+    def _inside(self, thread: int, sets: bool) -> list[_Place]:
         """Return the fields in a thread's block that name tasks, relative to the block."""
         block = self.packing.blocks[thread]
         named = {p for p, is_set in self.places if is_set == sets}
-        flat = []
+        found = []
         for place in self.packing.members[thread]:
             f = self.packing.fields[place]
             if place in named and f.bits:
                 shift = f.shift if block.words > 1 else f.shift - block.shift
-                flat += [f.word - block.word, shift] + ([] if sets else [f.mask])
-        return flat
+                found.append((f.word - block.word, shift, 0 if sets else f.mask))
+        return found
 
 
 def _task_places(program: Program) -> list[tuple[int, bool]]:
@@ -145,5 +163,10 @@ def _task_places(program: Program) -> list[tuple[int, bool]]:
     return found
 
 
-def _vector(items: list[int]) -> Vector:
+def _vector(items: Sequence[int]) -> Vector:
     return np.array(items or [0], np.int64)
+
+
+def _places(found: list[_Place]) -> Places:
+    words, shifts, masks = zip(*(found or [(0, 0, 0)]), strict=True)
+    return Places(_vector(words), _vector(shifts), _vector(masks))

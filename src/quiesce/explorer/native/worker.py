@@ -76,7 +76,7 @@ class Worker:
         self.unboxed = 0
         """How many of the states in the box have been looked up."""
         self.new_box(BOX)
-        registers = int(machine.sizes[0])
+        registers = machine.registers
         self.ram = new_ram(
             machine.constants, registers, compiled.locals, self.words, compiled.fields_at
         )

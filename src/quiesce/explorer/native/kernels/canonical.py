@@ -28,11 +28,12 @@ def like_the_next(state: Any, base: int, thread: int, symmetry: Any) -> bool:
 
     Then it is enough to let the next one move.
     """
-    words, mask = symmetry.pairs[thread * 2], symmetry.pairs[thread * 2 + 1]
+    blocks, references, sets = symmetry.blocks, symmetry.references, symmetry.sets
+    words, mask = symmetry.next_words[thread], symmetry.next_mask[thread]
     if words == 0:
         return False
-    mine, shift = base + symmetry.blocks[thread * 2], symmetry.blocks[thread * 2 + 1]
-    its, its_shift = base + symmetry.blocks[thread * 2 + 2], symmetry.blocks[thread * 2 + 3]
+    mine, shift = base + blocks.word[thread], blocks.shift[thread]
+    its, its_shift = base + blocks.word[thread + 1], blocks.shift[thread + 1]
     if words == 1:
         if (state[mine] >> shift) & mask != (state[its] >> its_shift) & mask:
             return False
@@ -40,13 +41,12 @@ def like_the_next(state: Any, base: int, thread: int, symmetry: Any) -> bool:
         for w in range(words):
             if state[mine + w] != state[its + w]:
                 return False
-    references, sets = symmetry.references, symmetry.sets
-    for r in range(symmetry.sizes[6]):
-        value = (state[base + references[r * 3]] >> references[r * 3 + 1]) & references[r * 3 + 2]
+    for r in range(symmetry.reference_count):
+        value = (state[base + references.word[r]] >> references.shift[r]) & references.mask[r]
         if value == thread + 1 or value == thread + 2:
             return False
-    for r in range(symmetry.sizes[7]):
-        bits = state[base + sets[r * 2]] >> (sets[r * 2 + 1] + thread)
+    for r in range(symmetry.set_count):
+        bits = state[base + sets.word[r]] >> (sets.shift[r] + thread)
         if bits & 1 != (bits >> 1) & 1:
             return False
     return True
@@ -55,23 +55,24 @@ def like_the_next(state: Any, base: int, thread: int, symmetry: Any) -> bool:
 @inline_kernel
 def is_simple(g: int, groups: Any) -> bool:
     """Whether the blocks of group *g* are a part of one word each and name no tasks."""
-    names_tasks = groups[g * 8 + 4] != groups[g * 8 + 5] or groups[g * 8 + 6] != groups[g * 8 + 7]
-    return groups[g * 8 + 2] == 1 and not names_tasks
+    names_references = groups.references_from[g] != groups.references_to[g]
+    names_sets = groups.sets_from[g] != groups.sets_to[g]
+    return groups.words[g] == 1 and not names_references and not names_sets
 
 
 @inline_kernel
 def sort_blocks(box: Any, base: int, g: int, symmetry: Any, scratch: Any) -> bool:
     """Sort the blocks of the simple group *g* in the state itself; true if one moved."""
     groups, blocks = symmetry.groups, symmetry.blocks
-    threads = symmetry.sizes[1]
-    first, count, mask = groups[g * 8], groups[g * 8 + 1], groups[g * 8 + 3]
+    threads = symmetry.threads
+    first, count, mask = groups.first[g], groups.size[g], groups.mask[g]
     order = threads + first
     keys = 3 * threads
     moved = False
     # Insertion sort: the blocks were in order before one of them moved.
     for k in range(count):
         t = first + k
-        block = (box[base + blocks[t * 2]] >> blocks[t * 2 + 1]) & mask
+        block = (box[base + blocks.word[t]] >> blocks.shift[t]) & mask
         j = k
         while j > 0 and (
             scratch[keys + j - 1] > block
@@ -88,7 +89,7 @@ def sort_blocks(box: Any, base: int, g: int, symmetry: Any, scratch: Any) -> boo
         for k in range(count):
             t = first + k
             if scratch[order + k] != t:
-                word, shift = base + blocks[t * 2], blocks[t * 2 + 1]
+                word, shift = base + blocks.word[t], blocks.shift[t]
                 box[word] = box[word] & ~(mask << shift) | scratch[keys + k] << shift
     return moved
 
@@ -98,50 +99,50 @@ def canonicalise(box: Any, base: int, symmetry: Any, scratch: Any) -> bool:
     """Replace the state at ``box[base:]`` by its representative; true if it was another.
 
     :param symmetry: a :class:`~quiesce.explorer.native.program.tables.Symmetry`.
-    :param scratch: ``symmetry.sizes[0]`` integers.
+    :param scratch: ``symmetry.scratch`` integers.
     """
-    threads = symmetry.sizes[1]
+    threads = symmetry.threads
     blocks, groups, like = symmetry.blocks, symmetry.groups, symmetry.like
     references, sets = symmetry.references, symmetry.sets
+    inner_references, inner_sets = symmetry.inner_references, symmetry.inner_sets
     named = 0
     order = threads
     keys = 3 * threads
     for t in range(threads):
         scratch[named + t] = 0
-    for r in range(symmetry.sizes[2]):
-        value = (box[base + references[r * 3]] >> references[r * 3 + 1]) & references[r * 3 + 2]
+    for r in range(symmetry.outside_references):
+        value = (box[base + references.word[r]] >> references.shift[r]) & references.mask[r]
         if value > 0:
             scratch[named + value - 1] |= 1 << r
-    for r in range(symmetry.sizes[3]):
-        bits = box[base + sets[r * 2]] >> sets[r * 2 + 1]
+    for r in range(symmetry.outside_sets):
+        bits = box[base + sets.word[r]] >> sets.shift[r]
         for t in range(threads):
             scratch[named + t] |= ((bits >> t) & 1) << (31 + r)
     changed = False
     for t in range(threads):
         scratch[order + t] = t
-    for g in range(symmetry.sizes[5]):
-        first, count, width, mask = (
-            groups[g * 8], groups[g * 8 + 1], groups[g * 8 + 2], groups[g * 8 + 3],
-        )  # fmt: skip
+    for g in range(symmetry.group_count):
+        first, count = groups.first[g], groups.size[g]
+        width, mask = groups.words[g], groups.mask[g]
         if is_simple(g, groups):
             changed |= sort_blocks(box, base, g, symmetry, scratch)
             continue
         for t in range(first, first + count):
-            key = keys + t * symmetry.sizes[4]
-            word, shift = base + blocks[t * 2], blocks[t * 2 + 1]
+            key = keys + t * symmetry.key_words
+            word, shift = base + blocks.word[t], blocks.shift[t]
             for w in range(width):
                 scratch[key + w] = box[word + w]
             if width == 1:
                 scratch[key] = (scratch[key] >> shift) & mask
-            for f in range(groups[g * 8 + 4], groups[g * 8 + 5]):
-                w = key + symmetry.inner_references[f * 3]
-                s, m = symmetry.inner_references[f * 3 + 1], symmetry.inner_references[f * 3 + 2]
+            for f in range(groups.references_from[g], groups.references_to[g]):
+                w = key + inner_references.word[f]
+                s, m = inner_references.shift[f], inner_references.mask[f]
                 value = (scratch[w] >> s) & m
                 if value > 0 and like[value - 1] >= 0:
                     known = like[value - 1] + 1 if value - 1 == t else like[value - 1] + 2
                     scratch[w] = scratch[w] & ~(m << s) | known << s
-            for f in range(groups[g * 8 + 6], groups[g * 8 + 7]):
-                w, s = key + symmetry.inner_sets[f * 2], symmetry.inner_sets[f * 2 + 1]
+            for f in range(groups.sets_from[g], groups.sets_to[g]):
+                w, s = key + inner_sets.word[f], inner_sets.shift[f]
                 me = (scratch[w] >> (s + t)) & 1
                 for o in range(threads):
                     if like[o] >= 0:
@@ -153,8 +154,8 @@ def canonicalise(box: Any, base: int, symmetry: Any, scratch: Any) -> bool:
             t = scratch[order + first + k]
             j = k - 1
             while j >= 0:
-                a = keys + scratch[order + first + j] * symmetry.sizes[4]
-                b = keys + t * symmetry.sizes[4]
+                a = keys + scratch[order + first + j] * symmetry.key_words
+                b = keys + t * symmetry.key_words
                 w = 0
                 while w < width and scratch[a + w] == scratch[b + w]:
                     w += 1
@@ -173,7 +174,7 @@ def canonicalise(box: Any, base: int, symmetry: Any, scratch: Any) -> bool:
 @inline_kernel
 def apply_order(box: Any, base: int, symmetry: Any, scratch: Any) -> None:
     """Let thread ``scratch[order + k]`` become thread ``k``, wherever it is named."""
-    threads = symmetry.sizes[1]
+    threads = symmetry.threads
     blocks, groups = symmetry.blocks, symmetry.groups
     references, sets = symmetry.references, symmetry.sets
     order = threads
@@ -181,34 +182,33 @@ def apply_order(box: Any, base: int, symmetry: Any, scratch: Any) -> None:
     keys = 3 * threads
     for k in range(threads):
         scratch[renamed + scratch[order + k]] = k
-    for g in range(symmetry.sizes[5]):
-        first, count, width, mask = (
-            groups[g * 8], groups[g * 8 + 1], groups[g * 8 + 2], groups[g * 8 + 3],
-        )  # fmt: skip
+    for g in range(symmetry.group_count):
+        first, count = groups.first[g], groups.size[g]
+        width, mask = groups.words[g], groups.mask[g]
         if is_simple(g, groups):
             # They are in place already.
             continue
         for t in range(first, first + count):
-            key = keys + t * symmetry.sizes[4]
+            key = keys + t * symmetry.key_words
             for w in range(width):
-                scratch[key + w] = box[base + blocks[t * 2] + w]
+                scratch[key + w] = box[base + blocks.word[t] + w]
             if width == 1:
-                scratch[key] = (scratch[key] >> blocks[t * 2 + 1]) & mask
+                scratch[key] = (scratch[key] >> blocks.shift[t]) & mask
         for t in range(first, first + count):
-            source = keys + scratch[order + t] * symmetry.sizes[4]
-            word, shift = base + blocks[t * 2], blocks[t * 2 + 1]
+            source = keys + scratch[order + t] * symmetry.key_words
+            word, shift = base + blocks.word[t], blocks.shift[t]
             if width == 1:
                 box[word] = box[word] & ~(mask << shift) | scratch[source] << shift
             else:
                 for w in range(width):
                     box[word + w] = scratch[source + w]
-    for r in range(symmetry.sizes[6]):
-        word, s, m = base + references[r * 3], references[r * 3 + 1], references[r * 3 + 2]
+    for r in range(symmetry.reference_count):
+        word, s, m = base + references.word[r], references.shift[r], references.mask[r]
         value = (box[word] >> s) & m
         if value > 0:
             box[word] = box[word] & ~(m << s) | (scratch[renamed + value - 1] + 1) << s
-    for r in range(symmetry.sizes[7]):
-        word, s = base + sets[r * 2], sets[r * 2 + 1]
+    for r in range(symmetry.set_count):
+        word, s = base + sets.word[r], sets.shift[r]
         everyone = (1 << threads) - 1
         old = (box[word] >> s) & everyone
         if old == 0 or old == everyone:

@@ -87,7 +87,7 @@ def edge_levels(
     states, box, here = pointer(states_), pointer(box_), pointer(here_)
     sources, movers, levels = pointer(sources_), pointer(movers_), pointer(levels_)
     first, steps, foreign = pointer(table_.first), pointer(table_.steps), pointer(table_.foreign)
-    words, locations = machine.sizes[1], machine.sizes[3]
+    words, locations = machine.words, machine.locations
     origin: Any = np.int64(0)
     for k in range(boxed):
         levels[k] = 0

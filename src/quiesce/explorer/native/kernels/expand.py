@@ -82,12 +82,12 @@ def expand(
     """
     machine = machine_pointers(machine_)
     code, at, entry, daemon = machine.code, machine.at, machine.entry, machine.daemon
-    words, threads, locations = machine.sizes[1], machine.sizes[2], machine.sizes[3]
+    words, threads, locations = machine.words, machine.threads, machine.locations
     room = len(sources_)
     ample = pointer(ample_)
     reduce = ample[0] != 0
     symmetry = symmetry_pointers(symmetry_)
-    symmetric = symmetry.sizes[5] != 0
+    symmetric = symmetry.group_count != 0
     states, box, sources, movers, ram, here = (
         pointer(states_), pointer(box_), pointer(sources_), pointer(movers_), pointer(ram_),
         pointer(here_),

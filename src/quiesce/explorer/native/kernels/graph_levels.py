@@ -74,7 +74,7 @@ def mark_locations(
     states, wanted, marks, here = (
         pointer(states_), pointer(wanted_), pointer(marks_), pointer(here_),
     )  # fmt: skip
-    threads, locations = machine.sizes[2], machine.sizes[3]
+    threads, locations = machine.threads, machine.locations
     origin: Any = np.int64(0)
     for s in range(count):
         load_state(states, np.int64(s), machine.shape, here, origin)

@@ -29,7 +29,7 @@ def look_at_properties(
     machine = machine_pointers(machine_)
     states, ram, here = pointer(states_), pointer(ram_), pointer(here_)
     seen, failed = pointer(found_.property_seen), pointer(found_.property_failed)
-    words, properties = machine.sizes[1], machine.sizes[4]
+    words, properties = machine.words, machine.properties
     origin: Any = np.int64(0)
     for i in range(lo, hi):
         load_state(states, np.int64(i), machine.shape, here, origin)

@@ -34,8 +34,8 @@ _NO_ROOM = 2
 @inline_kernel
 def note_accesses(machine: Any, state: Any, thread: int, ram: Any, work: Any) -> bool:
     """Append to the notes what the next step of *thread* touches; true if there is no room."""
-    words = machine.sizes[1]
-    locations = machine.sizes[3]
+    words = machine.words
+    locations = machine.locations
     # Not a literal, for which the interpreter would be compiled once more.
     origin: Any = np.int64(0)
     row = machine.recording[thread * locations + location_of(state, origin, machine.at, thread)]
@@ -57,8 +57,8 @@ def race_in(machine: Any, state: Any, ram: Any, work: Any) -> int:
 
     :param work: room for a state, then where each thread's notes begin and end; -1: not noted yet.
     """
-    threads, locations = machine.sizes[2], machine.sizes[3]
-    noted = machine.sizes[1]
+    threads, locations = machine.threads, machine.locations
+    noted = machine.words
     origin: Any = np.int64(0)
     ram[NOTED] = 0
     for t in range(threads):
@@ -69,7 +69,7 @@ def race_in(machine: Any, state: Any, ram: Any, work: Any) -> int:
             continue
         for o in range(threads):
             there = machine.kind_of[o] * locations + location_of(state, origin, machine.at, o)
-            pair = machine.footprints[here] * machine.sizes[5] + machine.footprints[there]
+            pair = machine.footprints[here] * machine.different + machine.footprints[there]
             if o == t or not machine.may_race[pair]:
                 continue
             for who in (t, o):
@@ -108,6 +108,6 @@ def look_for_races(
         load_state(states, np.int64(i), machine.shape, here, origin)
         answer = race_in(machine, here, ram, work)
         if answer == _RACE:
-            record(race, 0, depth, here, origin, machine.sizes[1])
+            record(race, 0, depth, here, origin, machine.words)
         elif answer == _NO_ROOM:
             results[OVERFLOWED] = 1

@@ -114,7 +114,7 @@ def loop_goals(
     machine = machine_pointers(machine_)
     states, here, left, goals = pointer(states_), pointer(here_), pointer(left_), pointer(goals_)
     first, movers, levels = pointer(first_), pointer(movers_), pointer(levels_)
-    locations = machine.sizes[3]
+    locations = machine.locations
     origin: Any = np.int64(0)
     for s in range(count):
         load_state(states, np.int64(s), machine.shape, here, origin)
@@ -140,7 +140,7 @@ def who_never_leaves(
     states, here, asked, can, marks = (
         pointer(states_), pointer(here_), pointer(asked_), pointer(can_), pointer(marks_),
     )  # fmt: skip
-    threads, locations = machine.sizes[2], machine.sizes[3]
+    threads, locations = machine.threads, machine.locations
     origin: Any = np.int64(0)
     for s in range(count):
         load_state(states, np.int64(s), machine.shape, here, origin)

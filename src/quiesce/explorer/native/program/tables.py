@@ -42,8 +42,13 @@ class Machine(NamedTuple):
     :param plain: for each g, whether the step makes a plain access.
     :param footprints: for each g, the number of what the step touches.
     :param may_race: for each two of those, whether they can conflict.
-    :param sizes: registers, words, threads, locations, properties, number of different footprints.
     :param shape: how states are stored (``stored.py``).
+    :param registers: how many the interpreter needs.
+    :param words: 64-bit words of a state that is computed with.
+    :param threads: number of threads.
+    :param locations: the most locations that a kind has.
+    :param properties: number of properties.
+    :param different: number of different footprints, the side of *may_race*.
     """
 
     code: Vector
@@ -58,35 +63,90 @@ class Machine(NamedTuple):
     plain: Vector
     footprints: Vector
     may_race: Vector
-    sizes: Vector
     shape: Vector
+    registers: int
+    words: int
+    threads: int
+    locations: int
+    properties: int
+    different: int
+
+
+class Groups(NamedTuple):
+    """The groups of interchangeable threads: entry g of each vector is about group g.
+
+    :param first: number of its first thread; the others follow.
+    :param size: how many threads it has.
+    :param words: words of a thread's block.
+    :param mask: bits of a block that is part of one word.
+    :param references_from: its references in ``Symmetry.inner_references`` begin here,
+    :param references_to: and end before this one.
+    :param sets_from: its sets of tasks in ``Symmetry.inner_sets`` begin here,
+    :param sets_to: and end before this one.
+    """
+
+    first: Vector
+    size: Vector
+    words: Vector
+    mask: Vector
+    references_from: Vector
+    references_to: Vector
+    sets_from: Vector
+    sets_to: Vector
+
+
+class Places(NamedTuple):
+    """Fields of a state: entry i of each vector is about field i.
+
+    :param word: its word, in the state or in a thread's block.
+    :param shift: its lowest bit.
+    :param mask: its bits, moved down; 0 for a set of tasks, which has a bit for each thread.
+    """
+
+    word: Vector
+    shift: Vector
+    mask: Vector
 
 
 class Symmetry(NamedTuple):
-    """The vectors that ``canonical.py`` reads.
+    """What ``canonical.py`` reads.
 
-    :param sizes: scratch integers, threads, outside references, outside sets, integers of a key, groups,
-        references, sets.
-    :param groups: per kind of two or more threads: first, number, words of a block, its mask, then
-        from..to in *inner_references* and in *inner_sets*.
-    :param blocks: per thread: word and shift of its block.
-    :param like: per thread: the first of its group, or -1.
-    :param pairs: per thread: words of a block and its mask, if the next thread is of the same group; else 0.
-    :param inner_references: per reference to a task in a block: word in the block, shift, mask.
-    :param inner_sets: per set of tasks in a block: word in the block, shift.
-    :param references: per reference to a task anywhere: word, shift, mask; those outside groups first.
-    :param sets: per set of tasks anywhere: word, shift; those outside groups first.
+    :param groups: one for each kind of two or more threads that may be exchanged.
+    :param blocks: where the block of each thread is.
+    :param like: for each thread the first of its group, or -1.
+    :param next_words: for each thread the words of its block if the next thread is of its group; else 0.
+    :param next_mask: the mask of that block.
+    :param inner_references: references to a task in a block, relative to the block.
+    :param inner_sets: sets of tasks in a block, relative to the block.
+    :param references: references to a task anywhere; those outside of groups first.
+    :param sets: sets of tasks anywhere; those outside of groups first.
+    :param scratch: integers of scratch space that a kernel needs.
+    :param threads: number of threads.
+    :param group_count: number of groups; 0: there is no symmetry.
+    :param key_words: integers of the key that a thread is sorted by.
+    :param reference_count: number of *references*.
+    :param outside_references: how many of them are outside of groups.
+    :param set_count: number of *sets*.
+    :param outside_sets: how many of them are outside of groups.
     """
 
-    sizes: Vector
-    groups: Vector
-    blocks: Vector
+    groups: Groups
+    blocks: Places
     like: Vector
-    pairs: Vector
-    inner_references: Vector
-    inner_sets: Vector
-    references: Vector
-    sets: Vector
+    next_words: Vector
+    next_mask: Vector
+    inner_references: Places
+    inner_sets: Places
+    references: Places
+    sets: Places
+    scratch: int
+    threads: int
+    group_count: int
+    key_words: int
+    reference_count: int
+    outside_references: int
+    set_count: int
+    outside_sets: int
 
 
 @inline_kernel
@@ -97,7 +157,22 @@ def machine_pointers(machine: Any) -> Any:
         pointer(machine.entry), pointer(machine.recording), pointer(machine.kind_of),
         pointer(machine.daemon), pointer(machine.property_rows), pointer(machine.property_kinds),
         pointer(machine.plain), pointer(machine.footprints), pointer(machine.may_race),
-        pointer(machine.sizes), pointer(machine.shape),
+        pointer(machine.shape), machine.registers, machine.words, machine.threads, machine.locations,
+        machine.properties, machine.different,
+    )  # fmt: skip
+
+
+@inline_kernel
+def _place_pointers(places: Any) -> Any:
+    return Places(pointer(places.word), pointer(places.shift), pointer(places.mask))
+
+
+@inline_kernel
+def _group_pointers(groups: Any) -> Any:
+    return Groups(
+        pointer(groups.first), pointer(groups.size), pointer(groups.words), pointer(groups.mask),
+        pointer(groups.references_from), pointer(groups.references_to), pointer(groups.sets_from),
+        pointer(groups.sets_to),
     )  # fmt: skip
 
 
@@ -105,9 +180,13 @@ def machine_pointers(machine: Any) -> Any:
 def symmetry_pointers(symmetry: Any) -> Any:
     """Return *symmetry* with pointers for vectors."""
     return Symmetry(
-        pointer(symmetry.sizes), pointer(symmetry.groups), pointer(symmetry.blocks),
-        pointer(symmetry.like), pointer(symmetry.pairs), pointer(symmetry.inner_references),
-        pointer(symmetry.inner_sets), pointer(symmetry.references), pointer(symmetry.sets),
+        _group_pointers(symmetry.groups), _place_pointers(symmetry.blocks), pointer(symmetry.like),
+        pointer(symmetry.next_words), pointer(symmetry.next_mask),
+        _place_pointers(symmetry.inner_references), _place_pointers(symmetry.inner_sets),
+        _place_pointers(symmetry.references), _place_pointers(symmetry.sets),
+        symmetry.scratch, symmetry.threads, symmetry.group_count, symmetry.key_words,
+        symmetry.reference_count, symmetry.outside_references, symmetry.set_count,
+        symmetry.outside_sets,
     )  # fmt: skip
 
 
@@ -149,10 +228,6 @@ class Compiled:
         pad = self.locations
         located = [fields[t.base] for t in threads]
         plain, footprints, may_race = _race_tables(program, pad)
-        sizes = [
-            table.registers, self.words, len(threads), pad, len(program.properties),
-            int(footprints.max()) + 1,
-        ]  # fmt: skip
         return Machine(
             _vector([*table.code, *(x for f in fields for x in (f.word, f.shift, f.mask, f.low))]),
             _vector(table.constants),
@@ -166,8 +241,13 @@ class Compiled:
             plain,
             footprints,
             may_race,
-            _vector(sizes),
             self.shape,
+            registers=table.registers,
+            words=self.words,
+            threads=len(threads),
+            locations=pad,
+            properties=len(program.properties),
+            different=int(footprints.max()) + 1,
         )
 
 
