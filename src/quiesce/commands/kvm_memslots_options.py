@@ -42,3 +42,31 @@ def _conform(args: argparse.Namespace) -> int:
     from quiesce.commands.kvm_conform import conform_command
 
     return conform_command(args)
+
+
+def add_why(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``why`` to the actions of ``quiesce kvm``."""
+    parser = actions.add_parser(
+        "why",
+        help="why a request of KVM_SET_USER_MEMORY_REGION is refused",
+        description="Say which check refuses a request, which slot is in the way, and which request "
+        "created that slot. Nothing is asked of /dev/kvm.",
+        epilog="exit codes: 0 accepted or nothing found, 1 refused or something found, 2 wrong request, "
+        "3 the log says something else and does not show why",
+    )
+    parser.add_argument(
+        "request",
+        nargs="*",
+        metavar="REQUEST",
+        help="SLOT FLAGS GPA SIZE HVA [RETURNED], or a line of a log, or LOG:LINE",
+    )
+    parser.add_argument("--after", metavar="LOG", help="make the requests of a log first")
+    parser.add_argument("--lint", metavar="LOG", help="look a log through instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_why)
+
+
+def _why(args: argparse.Namespace) -> int:
+    from quiesce.commands.kvm_why import why_command
+
+    return why_command(args)

@@ -249,7 +249,7 @@ def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from quiesce.commands.kvm_memslots_options import add_conform
+    from quiesce.commands.kvm_memslots_options import add_conform, add_why
     from quiesce.commands.kvm_trace import add_trace
     from quiesce.commands.options import add_search_options, any_number
 
@@ -278,6 +278,7 @@ def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _add_thread_options(run)
     run.set_defaults(run=_kvm_run)
     add_conform(actions)
+    add_why(actions)
 
 
 def _add_examples(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

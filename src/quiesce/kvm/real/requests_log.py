@@ -15,7 +15,7 @@ import errno
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,13 @@ class RequestLog:
     requests: list[Logged] = field(default_factory=list)
     other: Counter[str] = field(default_factory=Counter)
 
+    def host_text(self, hva: int) -> str:
+        """Return a host address as the log spells it: ``block2+0x1000`` where it names blocks."""
+        for number, (base, size) in enumerate(zip(self.block_bases(), self.blocks, strict=True)):
+            if base <= hva <= base + size:
+                return f"block{number}+{hva - base:#x}"
+        return f"{hva:#x}"
+
     def block_bases(self) -> list[int]:
         """Return the host address that stands for the start of each block."""
         steps = (-(-size // _BLOCK_STEP) * _BLOCK_STEP + _BLOCK_STEP for size in self.blocks)
@@ -123,16 +130,46 @@ def read_log(path: str) -> RequestLog:
     return log
 
 
-def parse_request(text: str, log: RequestLog | None = None) -> Logged | None:
+def parse_request(text: str, log: RequestLog) -> Logged | None:
     """Return the request that *text* is; None: it is something else.
 
-    :param log: the log whose blocks it may name.
+    :param log: the log whose blocks it may name; nothing is added to it.
     :raises UsageError: it begins like a request and cannot be read.
     """
-    where = log or RequestLog("the request")
-    before = len(where.requests)
-    _read_line(where, before + 1, text)
-    return where.requests.pop() if len(where.requests) > before else None
+    where = RequestLog("the request", blocks=log.blocks)
+    line = text if text.lstrip().startswith("{") or _IS_REQUEST.search(text) else ""
+    if not line and len(_PAIR.findall(text)) >= 5:
+        line = f"set_user_memory_region {text}"
+    if line:
+        _read_line(where, 0, line)
+    return where.requests[0] if where.requests else None
+
+
+def six_numbers(text: str) -> Logged | None:
+    """Return the request that *text* is; None: it is something else.
+
+    The numbers are those of QEMU's trace event: slot, flags, gpa, size, hva, and what the request returned,
+    which may be left out.
+
+    :raises UsageError: a number is too large.
+    """
+    words = text.replace(",", " ").split()
+    try:
+        numbers = [_number(word) for word in words]
+    except ValueError:
+        return None
+    if len(numbers) not in (5, 6):
+        return None
+    names = ("slot", "flags", "gpa", "size", "hva")
+    try:
+        request = _request(dict(zip(names, numbers[:5], strict=True)), 1)
+    except ValueError as error:
+        raise UsageError(
+            f"this is not a request: {error}", "give SLOT FLAGS GPA SIZE HVA"
+        ) from None
+    if request.flags & GUEST_MEMFD:
+        request = replace(request, version=2)
+    return Logged(0, request, abs(numbers[5]) if len(numbers) == 6 else None)
 
 
 def _read_line(log: RequestLog, number: int, line: str) -> None:
