@@ -8,11 +8,16 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+_TESTING = ("check", "replay")
+"""What :mod:`quiesce.testing` defines."""
+
 
 def __getattr__(name: str) -> object:
-    """Import the package ``explain``, which can be called, when it is asked for."""
-    if name != "explain":
-        raise AttributeError(f"module 'quiesce' has no attribute {name!r}")
+    """Import what is asked for: the package ``explain``, which can be called, ``check`` and ``replay``."""
     from importlib import import_module
 
+    if name in _TESTING:
+        return getattr(import_module("quiesce.testing"), name)
+    if name != "explain":
+        raise AttributeError(f"module 'quiesce' has no attribute {name!r}")
     return import_module("quiesce.explain")

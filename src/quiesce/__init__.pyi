@@ -2,6 +2,8 @@
 """What the package offers, for type checkers; ``__init__.py`` imports it when it is asked for."""
 
 from quiesce.explain.log import Explained
+from quiesce.testing import check as check
+from quiesce.testing import replay as replay
 
 __version__: str
 

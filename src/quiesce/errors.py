@@ -8,6 +8,7 @@ with exit code 2. Anything else that escapes is a defect of ours and ends with e
 
 from __future__ import annotations
 
+import linecache
 import os
 import tokenize
 from collections.abc import Sequence
@@ -133,9 +134,17 @@ def source_lines(file: str) -> list[str]:
 def file_text(file: str) -> str:
     """Return the text of a source file, in the encoding that it declares.
 
+    What was typed in a notebook or at a prompt is not in a file: the notebook keeps it in ``linecache``.
+
     :raises OSError: it cannot be read.
     """
-    seen = os.stat(file)
+    try:
+        seen = os.stat(file)
+    except OSError:
+        typed = linecache.getlines(file) if file in linecache.cache or file[:1] == "<" else []
+        if not typed:
+            raise
+        return "".join(typed)
     return _text(file, seen.st_mtime_ns, seen.st_size)
 
 

@@ -15,6 +15,9 @@ import pytest
 if TYPE_CHECKING:
     from quiesce.lockdep.watch_state import Watch
 
+pytest_plugins = ("quiesce.pytest_scenarios",)
+"""Scenarios as tests: a plugin of its own."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from quiesce import __version__
@@ -77,6 +78,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="go on after a violation: a verdict and a counterexample for each property",
     )
     _add_question(check)
+    _add_watch(check)
     add_search_options(check)
     check.set_defaults(run=_check)
 
@@ -98,8 +100,15 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="the parameter; its values can be left out where its type tells them; n=1..4 for numbers",
     )
     _add_question(compare)
+    _add_watch(compare)
     add_search_options(compare, html=False)
     compare.set_defaults(run=_compare)
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--watch", action="store_true", help="answer again whenever the file is saved, until Ctrl-C"
+    )
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
@@ -318,13 +327,23 @@ def _check(args: argparse.Namespace) -> int:
         return project_command(args)
     from quiesce.commands.check import check_command
 
-    return check_command(args)
+    return _perhaps_watching(args, check_command)
 
 
 def _compare(args: argparse.Namespace) -> int:
     from quiesce.commands.compare import compare_command
 
-    return compare_command(args)
+    return _perhaps_watching(args, compare_command)
+
+
+def _perhaps_watching(
+    args: argparse.Namespace, command: Callable[[argparse.Namespace], int]
+) -> int:
+    if not args.watch:
+        return command(args)
+    from quiesce.commands.at_every_save import answer_at_every_save
+
+    return answer_at_every_save(args, command)
 
 
 def _doctor(args: argparse.Namespace) -> int:

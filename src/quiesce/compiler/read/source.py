@@ -32,7 +32,7 @@ def _parse(file: str, text: str) -> dict[tuple[int, str], FunctionNode]:
 def function_node(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctionDef:
     """Return the syntax tree of *function*.
 
-    :raises UsageError: its source cannot be had (typed in at a prompt, or made by ``exec``).
+    :raises UsageError: its source cannot be had (made by ``exec``, or typed at a prompt that forgets it).
     """
     code = inspect.unwrap(function).__code__
     try:
@@ -43,7 +43,8 @@ def function_node(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFu
     if node is None or isinstance(node, ast.Lambda):
         raise UsageError(
             f"the source of {function.__qualname__} cannot be read ({code.co_filename})",
-            "put the protocol into a file; lambdas and functions typed at a prompt have no source",
+            "put the protocol into a file or a notebook; lambdas, what `exec` made, and what is typed at "
+            "the prompt of a Python before 3.13 have no source",
         )
     return node
 
