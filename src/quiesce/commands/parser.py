@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_kvm(commands)
     _add_examples(commands)
     _add_doctor(commands)
+    _add_mcp(commands)
     return parser
 
 
@@ -314,6 +315,17 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     doctor.set_defaults(run=_doctor)
 
 
+def _add_mcp(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    mcp = commands.add_parser(
+        "mcp",
+        help="serve three tools to language models: explain a log, check a source, compare fixes",
+        description="Serve the Model Context Protocol on standard input and output: explain_log, "
+        "check_protocol, compare_fixes. A source that is checked is executed in a process of its own with "
+        "limits on time, memory and files, and without a network where the kernel allows that.",
+    )
+    mcp.set_defaults(run=_mcp)
+
+
 def _story(args: argparse.Namespace) -> int:
     from quiesce.commands.story import story_command
 
@@ -344,6 +356,12 @@ def _perhaps_watching(
     from quiesce.commands.at_every_save import answer_at_every_save
 
     return answer_at_every_save(args, command)
+
+
+def _mcp(args: argparse.Namespace) -> int:
+    from quiesce.commands.mcp import mcp_command
+
+    return mcp_command(args)
 
 
 def _doctor(args: argparse.Namespace) -> int:
