@@ -25,7 +25,6 @@ from quiesce.explorer.native.kernels.expand import (
     BOXED,
     DONE,
     FAILED_STEPS,
-    OVERFLOWED,
     TRANSITIONS,
     expand,
 )
@@ -399,8 +398,6 @@ class Search:
     def _hit_bound(self, states: int, needed: int) -> str:
         """Return why the search cannot go on with so many *states* and *needed* bytes, or nothing."""
         bounds = self.options.bounds
-        if any(w.found.results[OVERFLOWED] for w in self.workers):
-            return "a step has more choices than there is room for"
         if bounds.max_states is not None and states > bounds.max_states:
             return f"the bound of {bounds.max_states:,} states was hit"
         if states > MOST_STATES:

@@ -78,8 +78,9 @@ class Worker:
         self.new_box(BOX)
         registers = machine.registers
         self.ram = new_ram(
-            machine.constants, registers, compiled.locals, self.words, compiled.fields_at
-        )
+            machine.constants, registers, compiled.locals, self.words, compiled.fields_at,
+            compiled.alternatives, compiled.notes,
+        )  # fmt: skip
         properties = len(compiled.program.properties)
         self.found = Found(
             _own_lines(RESULTS),

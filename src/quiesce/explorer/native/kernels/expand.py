@@ -14,10 +14,10 @@ import numpy as np
 from quiesce.explorer.native.kernels.canonical import like_the_next
 from quiesce.explorer.native.kernels.interpret import (
     ARRIVED,
+    CHOICES,
     FAILED,
     FAILED_ROW,
     HEIGHT,
-    OVERFLOW,
     resume,
     run,
 )
@@ -29,11 +29,10 @@ from quiesce.explorer.native.program.tables import machine_pointers, symmetry_po
 
 # Places in the vector of results that the kernels share with ``search.py``.
 TRANSITIONS = 0
-OVERFLOWED = 1
-DONE = 2
-BOXED = 3
-FAILED_STEPS = 4
-RESULTS = 5
+DONE = 1
+BOXED = 2
+FAILED_STEPS = 3
+RESULTS = 4
 
 FAILURE = 128
 """Marks a step that fails in a graph; threads are numbered below it."""
@@ -103,7 +102,6 @@ def expand(
         steps = 0
         failing = 0
         unfinished = False
-        cut_short = False
         full = False
         alone = -1
         if reduce:
@@ -125,6 +123,7 @@ def expand(
             for w in range(words):
                 box[n * words + w] = here[w]
             ram[HEIGHT] = 0
+            ram[CHOICES] = 0
             while True:
                 status = run(code, row, box, n * words, ram)
                 if status == ARRIVED:
@@ -143,10 +142,6 @@ def expand(
                     record(failed, ram[FAILED_ROW], depth, here, origin, words)
                     steps += 1
                     failing += 1
-                elif status == OVERFLOW:
-                    results[OVERFLOWED] = 1
-                    cut_short = True
-                    ram[HEIGHT] = 0
                 if ram[HEIGHT] == 0:
                     break
                 full = n >= room
@@ -164,7 +159,7 @@ def expand(
             continue
         results[TRANSITIONS] += steps
         results[FAILED_STEPS] += failing
-        if steps == 0 and unfinished and not cut_short:
+        if steps == 0 and unfinished:
             record(deadlock, 0, depth, here, origin, words)
     results[DONE] = hi
     results[BOXED] = n

@@ -14,19 +14,17 @@ import numpy as np
 
 from quiesce.explorer.native.kernels.jit import inline_kernel
 from quiesce.explorer.native.program import opcodes as oc
-from quiesce.explorer.reference.stepper import STEP_BOUND
+from quiesce.explorer.reference.stepper import CHOICE_BOUND, STEP_BOUND
 
 ARRIVED = 0
 BLOCKED = 1
 FAILED = 2
-OVERFLOW = 3
-"""More alternatives or notes than there is room for."""
 
 # Places in the vector *ram*.
 HEIGHT = 0
 """How many alternatives are on the stack."""
 NOTED = 1
-"""How many notes there are: (cell, write, marked) each."""
+"""How many notes there are: (cell, write, marked) each, for one thread each once."""
 FAILED_ROW = 2
 FRAMES = 3
 """Where the stack begins; an alternative is a row, the words, the value chosen, the local variables and
@@ -39,16 +37,18 @@ LOCALS = 7
 LOCALS_AT = 9
 FIELDS = 8
 """Where in the code vector the fields begin: word, shift, mask and low of each cell."""
+NOTES_FROM = 10
+"""The number of the first note of the thread that is running."""
+CHOICES = 11
+"""How many choices the step has made, on all its ways together; the caller begins with 0."""
 FIRST_REGISTER = oc.FIRST_REGISTER
 
-FRAME_DEPTH = 4096
 NOTE_SIZE = 3
-NOTES = 4096
-"""Accesses of one state's steps that there is room for; with more the search is incomplete."""
 
 # Names local to this file are compile-time constants of the kernel.
 WIDTH = oc.WIDTH
 BOUND = STEP_BOUND
+_MOST_CHOICES = CHOICE_BOUND
 _ARRIVE, _SET_BITS, _UNLESS_EQ, _IF_EQ, _ADD_FIELD = (
     oc.ARRIVE, oc.SET_BITS, oc.SKIP_UNLESS_EQ, oc.SKIP_IF_EQ, oc.ADD_FIELD,
 )  # fmt: skip
@@ -69,7 +69,7 @@ _NEG, _INV, _NOT, _COUNT = oc.NEGATE, oc.INVERT, oc.NOT, oc.COUNT
 
 @inline_kernel
 def run(code: Any, row: int, out: Any, base: int, ram: Any) -> int:
-    """Execute one step; return ARRIVED, BLOCKED, FAILED or OVERFLOW.
+    """Execute one step; return ARRIVED, BLOCKED or FAILED.
 
     A property answers ARRIVED for true and BLOCKED for false.
 
@@ -212,8 +212,12 @@ def run(code: Any, row: int, out: Any, base: int, ram: Any) -> int:
             count = code[pc + 2]
             first = code[pc + 3]
             size = ram[FRAME_SIZE]
-            if ram[HEIGHT] + count > FRAME_DEPTH:
-                return OVERFLOW
+            ram[CHOICES] += 1
+            if ram[CHOICES] > _MOST_CHOICES:
+                # As in the reference: the step fails, and its other ways are not tried.
+                ram[HEIGHT] = 0
+                ram[FAILED_ROW] = pc // WIDTH
+                return FAILED
             for k in range(count - 1, 0, -1):
                 frame = ram[FRAMES] + ram[HEIGHT] * size
                 ram[frame] = pc // WIDTH + 1
@@ -235,14 +239,18 @@ def run(code: Any, row: int, out: Any, base: int, ram: Any) -> int:
         elif op == _RETURN:
             return ARRIVED if ram[code[pc + 1]] != 0 else BLOCKED
         elif op == _NOTE or op == _NOTE_AT:
-            n = ram[NOTED]
-            if n >= NOTES:
-                return OVERFLOW
-            note = ram[NOTES_AT] + n * NOTE_SIZE
-            ram[note] = code[pc + 1] if op == _NOTE else ram[code[pc + 1]]
-            ram[note + 1] = code[pc + 2]
-            ram[note + 2] = code[pc + 3]
-            ram[NOTED] = n + 1
+            cell = code[pc + 1] if op == _NOTE else ram[code[pc + 1]]
+            note = ram[NOTES_AT] + ram[NOTES_FROM] * NOTE_SIZE
+            end = ram[NOTES_AT] + ram[NOTED] * NOTE_SIZE
+            while note < end and (
+                ram[note] != cell or ram[note + 1] != code[pc + 2] or ram[note + 2] != code[pc + 3]
+            ):
+                note += NOTE_SIZE
+            if note == end:
+                ram[note] = cell
+                ram[note + 1] = code[pc + 2]
+                ram[note + 2] = code[pc + 3]
+                ram[NOTED] += 1
         pc += WIDTH
 
 
@@ -260,18 +268,22 @@ def resume(out: Any, base: int, ram: Any) -> int:
     return int(ram[frame])
 
 
-def new_ram(constants: Any, registers: int, locals_: int, words: int, fields: int) -> Any:
+def new_ram(
+    constants: Any, registers: int, locals_: int, words: int, fields: int, frames: int, notes: int
+) -> Any:
     """Return a *ram* for :func:`run`.
 
     :param constants: what the first registers hold; the *locals_* next ones are local variables.
     :param fields: where in the code vector the fields begin.
+    :param frames: how many alternatives may be on the stack.
+    :param notes: how many notes there may be.
     """
     frame_size = 3 + words + locals_
-    frames = FIRST_REGISTER + registers
-    notes = frames + FRAME_DEPTH * frame_size
+    frames_at = FIRST_REGISTER + registers
+    notes_at = frames_at + frames * frame_size
     # Room before and behind, so that the rams of two cores share no cache line.
-    ram = np.zeros(16 + notes + NOTE_SIZE * NOTES + 16, np.int64)[16:-16]
-    ram[FRAMES], ram[FRAME_SIZE], ram[NOTES_AT] = frames, frame_size, notes
+    ram = np.zeros(16 + notes_at + NOTE_SIZE * notes + 16, np.int64)[16:-16]
+    ram[FRAMES], ram[FRAME_SIZE], ram[NOTES_AT] = frames_at, frame_size, notes_at
     ram[WORDS], ram[LOCALS], ram[FIELDS] = words, locals_, fields
     ram[LOCALS_AT] = FIRST_REGISTER + len(constants)
     ram[FIRST_REGISTER : FIRST_REGISTER + len(constants)] = constants

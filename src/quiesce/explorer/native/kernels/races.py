@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from quiesce.explorer.native.kernels.expand import OVERFLOWED, location_of
+from quiesce.explorer.native.kernels.expand import location_of
 from quiesce.explorer.native.kernels.interpret import (
+    CHOICES,
     HEIGHT,
     NOTE_SIZE,
     NOTED,
     NOTES_AT,
-    OVERFLOW,
+    NOTES_FROM,
     resume,
     run,
 )
@@ -26,34 +27,30 @@ from quiesce.explorer.native.kernels.records import NEVER, record
 from quiesce.explorer.native.kernels.stored import load_state
 from quiesce.explorer.native.program.tables import machine_pointers
 
-_NO_RACE = 0
-_RACE = 1
-_NO_ROOM = 2
-
 
 @inline_kernel
-def note_accesses(machine: Any, state: Any, thread: int, ram: Any, work: Any) -> bool:
-    """Append to the notes what the next step of *thread* touches; true if there is no room."""
+def note_accesses(machine: Any, state: Any, thread: int, ram: Any, work: Any) -> None:
+    """Append to the notes what the next step of *thread* touches."""
     words = machine.words
     locations = machine.locations
     # Not a literal, for which the interpreter would be compiled once more.
     origin: Any = np.int64(0)
     row = machine.recording[thread * locations + location_of(state, origin, machine.at, thread)]
     ram[HEIGHT] = 0
+    ram[CHOICES] = 0
+    ram[NOTES_FROM] = ram[NOTED]
     for i in range(words):
         work[i] = state[i]
     while row >= 0:
-        if run(machine.code, row, work, origin, ram) == OVERFLOW:
-            return True
+        run(machine.code, row, work, origin, ram)
         if ram[HEIGHT] == 0:
             break
         row = resume(work, origin, ram)
-    return False
 
 
 @inline_kernel
-def race_in(machine: Any, state: Any, ram: Any, work: Any) -> int:
-    """Compare the next accesses of every two threads in one state.
+def race_in(machine: Any, state: Any, ram: Any, work: Any) -> bool:
+    """Compare the next accesses of every two threads in one state; true if two race.
 
     :param work: room for a state, then where each thread's notes begin and end; -1: not noted yet.
     """
@@ -75,8 +72,7 @@ def race_in(machine: Any, state: Any, ram: Any, work: Any) -> int:
             for who in (t, o):
                 if work[noted + who * 2] < 0:
                     work[noted + who * 2] = ram[NOTED]
-                    if note_accesses(machine, state, who, ram, work):
-                        return _NO_ROOM
+                    note_accesses(machine, state, who, ram, work)
                     work[noted + who * 2 + 1] = ram[NOTED]
             for a in range(work[noted + t * 2], work[noted + t * 2 + 1]):
                 i = ram[NOTES_AT] + a * NOTE_SIZE
@@ -85,8 +81,8 @@ def race_in(machine: Any, state: Any, ram: Any, work: Any) -> int:
                 for b in range(work[noted + o * 2], work[noted + o * 2 + 1]):
                     j = ram[NOTES_AT] + b * NOTE_SIZE
                     if ram[i] == ram[j] and (ram[i + 1] or ram[j + 1]):
-                        return _RACE
-    return _NO_RACE
+                        return True
+    return False
 
 
 @kernel
@@ -100,14 +96,11 @@ def look_for_races(
     """
     machine = machine_pointers(machine_)
     states, here, ram = pointer(states_), pointer(here_), pointer(ram_)
-    race, work, results = pointer(found_.race), pointer(found_.work), pointer(found_.results)
+    race, work = pointer(found_.race), pointer(found_.work)
     origin: Any = np.int64(0)
     if race[0] != NEVER and race[0] < depth:
         return
     for i in range(lo, hi):
         load_state(states, np.int64(i), machine.shape, here, origin)
-        answer = race_in(machine, here, ram, work)
-        if answer == _RACE:
+        if race_in(machine, here, ram, work):
             record(race, 0, depth, here, origin, machine.words)
-        elif answer == _NO_ROOM:
-            results[OVERFLOWED] = 1

@@ -79,7 +79,7 @@ class _ThreadEmitter(Emitter):
         self.current = assembler.program.threads.index(thread) + 1
         self.arrive = [Target() for _ in self.ops]
         self.begin = [Target() for _ in self.ops]
-        self.counts = _can_go_round(self.ops, set(thread.kind.location_at))
+        self.counts = can_go_round(self.ops, set(thread.kind.location_at))
 
     def local_field(self, slot: int) -> Field | None:
         offset = self.kind.places.get(slot)
@@ -254,7 +254,7 @@ class _ThreadEmitter(Emitter):
             self.out.put(oc.STORE, chosen, place.word, place.shift, place.mask, place.low)
 
 
-def _can_go_round(ops: list[Op], stops: set[int]) -> bool:
+def can_go_round(ops: list[Op], stops: set[int]) -> bool:
     """Whether control can go round a loop without passing *stops*: its operations must be counted."""
     state = [0] * len(ops)
     for root in range(len(ops)):
@@ -289,7 +289,7 @@ def _property(assembler: Assembler, code: Code) -> int:
     ops = code.ops
     emitter = Emitter(assembler, [_slot_range(assembler.program, s) for s in code.slots], False)
     out = assembler
-    counts = _can_go_round(ops, set())
+    counts = can_go_round(ops, set())
     targets = [Target() for _ in ops]
     out.fence = start = len(out.rows)
     for i, op in enumerate(ops):

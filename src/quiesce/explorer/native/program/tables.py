@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from quiesce.compiler.program import Program
+from quiesce.compiler.ir import Choose
+from quiesce.compiler.program import Program, ThreadKind
 from quiesce.explorer.analysis.footprint import Footprint, step_footprint
 from quiesce.explorer.analysis.partial_order import find_ample_steps
 from quiesce.explorer.native.kernels.jit import inline_kernel
 from quiesce.explorer.native.kernels.pointers import pointer
 from quiesce.explorer.native.kernels.stored import Vector, shape_of
-from quiesce.explorer.native.program.emit_table import emit_table
+from quiesce.explorer.native.program.emit_table import can_go_round, emit_table
 from quiesce.explorer.native.program.instruction_table import Table
 from quiesce.explorer.native.program.pack_state import WORD, Packing, pack_program
+from quiesce.explorer.reference.stepper import CHOICE_BOUND
 from quiesce.properties import Quantifier
 
 ALWAYS, SOMETIMES, EVENTUALLY = 0, 1, 2
@@ -211,6 +213,11 @@ class Compiled:
         self.rows = len(self.table.code)
         self.fields_at = len(self.table.code)
         self.locals = max(len(k.code.slots) for k in program.kinds)
+        self.alternatives = max(_most_alternatives(k) for k in program.kinds)
+        """How many alternatives of a step can wait to be tried."""
+        touched = len(program.cells) + len(program.layout.versions)
+        self.notes = 4 * touched * len(program.threads)
+        """How many different accesses the next steps of all threads can make."""
 
     def pack(self, states: list[tuple[int, ...]]) -> Vector:
         """Return *states* as packed words, one after the other."""
@@ -249,6 +256,14 @@ class Compiled:
             properties=len(program.properties),
             different=int(footprints.max()) + 1,
         )
+
+
+def _most_alternatives(kind: ThreadKind) -> int:
+    """Return how many alternatives of a step of *kind* can wait while one is tried."""
+    others = [len(op.options) - 1 for op in kind.code.ops if isinstance(op, Choose)]
+    if not can_go_round(kind.code.ops, set(kind.location_at)):
+        return sum(others)
+    return CHOICE_BOUND * max(others, default=0)
 
 
 _NOTHING = Footprint(frozenset(), frozenset(), frozenset(), frozenset())
