@@ -164,3 +164,39 @@ def test_nothing_is_said_of_a_space_that_was_cut(check: Check) -> None:
     result = check(Fails())
     assert not result.complete
     assert result.never_executed is None
+
+
+class Outer(Scenario):
+    """Statements that begin with the first statement in them, and some that only lead on."""
+
+    gate = Bool()
+    n = Int(0, high=1, marked=True)
+
+    @atomic
+    def enter(self) -> None:
+        wait_until(self.gate)  # MISSING behind the gate
+        self.n = 1  # MISSING behind the gate
+
+    def first(self) -> int:
+        self.enter()  # MISSING behind the gate
+        while self.n == 1:  # MISSING behind the gate
+            if self.n == 0:  # MISSING behind the gate
+                break  # LEADS ON
+            continue  # LEADS ON
+        return self.n  # LEADS ON
+
+    @thread()
+    def user(self) -> None:
+        while True:  # EXECUTED
+            self.first()  # EXECUTED
+
+    @thread()
+    def never_calls(self) -> None:
+        if self.n == 1:
+            self.first()  # MISSING behind the gate
+
+
+def test_a_statement_that_begins_with_another_is_executed_when_control_comes_to_it(
+    check: Check,
+) -> None:
+    assert statements(check(Outer())) == lines_marked("MISSING behind the gate")

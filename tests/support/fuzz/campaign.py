@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,14 +58,19 @@ class Campaign:
     found: Counter[str] = field(default_factory=Counter)
     disagreements: list[Disagreement] = field(default_factory=list)
     seconds: float = 0.0
+    deadline: float = float("inf")
+    """The time of ``time.monotonic()`` at which the campaign ends, shrinking included."""
 
     def run(self, first: int, seconds: float, most: int = 0) -> None:
         """Compare protocols from number *first* on, for *seconds* or until there were *most*."""
         start = time.monotonic()
+        self.deadline = start + seconds
         seed = first
-        while time.monotonic() - start < seconds and not (most and self.protocols >= most):
-            self.one(seed)
-            seed += 1
+        try:
+            while time.monotonic() < self.deadline and not (most and self.protocols >= most):
+                self.one(seed)
+                seed += 1
+        finally:
             self.seconds = time.monotonic() - start
 
     def one(self, seed: int) -> None:
@@ -121,18 +127,35 @@ class Campaign:
     def _report(
         self, seed: int, text: str, settings: list[compare.Setting], lines: list[str]
     ) -> None:
-        """Shrink a disagreement, print it, and keep it."""
-        small = text
-        if not all(line.startswith("threads:") for line in lines):
-            wanted = _essence(lines)
-            small = shrink(text, lambda t: bool(wanted & _essence(self._again(t, settings))))
-            lines = [line for line in self._again(small, settings) if _essence([line]) & wanted]
-        found = Disagreement(seed, tuple(lines), small)
-        self.disagreements.append(found)
-        print(found.file(), flush=True)
-        if self.into is not None:
-            self.into.mkdir(parents=True, exist_ok=True)
-            (self.into / f"{seed}.py").write_text(found.file(), encoding="utf-8")
+        """Shrink a disagreement until the campaign ends, print it, and keep it."""
+        found = Disagreement(seed, tuple(lines), text)
+        try:
+            if not all(line.startswith("threads:") for line in lines):
+                for smaller in self._smaller(found, settings):
+                    found = smaller
+        finally:
+            self.disagreements.append(found)
+            print(found.file(), flush=True)
+            if self.into is not None:
+                self.into.mkdir(parents=True, exist_ok=True)
+                (self.into / f"{seed}.py").write_text(found.file(), encoding="utf-8")
+
+    def _smaller(
+        self, found: Disagreement, settings: list[compare.Setting]
+    ) -> Iterator[Disagreement]:
+        """Yield the same disagreement on smaller and smaller texts."""
+        wanted = _essence(list(found.lines))
+        asked = [
+            s for s in settings if any(x.startswith(f"{s}: ") for x in found.lines)
+        ] or settings
+        differs: dict[str, list[str]] = {}
+
+        def interesting(text: str) -> bool:
+            differs[text] = [x for x in self._again(text, asked) if _essence([x]) & wanted]
+            return bool(differs[text])
+
+        for text in shrink(found.text, interesting, deadline=self.deadline):
+            yield Disagreement(found.seed, tuple(differs[text]), text)
 
     def _again(self, text: str, settings: list[compare.Setting]) -> list[str]:
         """Return the differences on a text that may not be a protocol."""

@@ -14,6 +14,7 @@ from oracle.judge import VIOLATION, judge
 
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer import CheckResult, Options, check
+from quiesce.explorer.findings import NeverExecuted
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.loading import load_scenario
 from quiesce.protocol import Scenario
@@ -101,4 +102,27 @@ def differences(judgement: Judgement, result: CheckResult) -> list[str]:
             kinds = ", ".join(sorted(expected.kinds))
             lines.append(f"{name}: the oracle finds {kinds}, quiesce finds {kind}")
     lines += [f"{name}: the oracle does not know it" for name in found]
-    return lines
+    return lines + _never_executed(judgement, result)
+
+
+def _never_executed(judgement: Judgement, result: CheckResult) -> list[str]:
+    """Return what only one of the two says was never executed; nothing if a step fails."""
+    if not judgement.complete or result.never_executed is None:
+        return []
+    ours = judgement.never_executed
+    theirs = {_in_words(one) for one in result.never_executed}
+    return [
+        *(f"never executed: only the oracle says {x}" for x in sorted(ours - theirs)),
+        *(f"never executed: only quiesce says {x}" for x in sorted(theirs - ours)),
+    ]
+
+
+def _in_words(one: NeverExecuted) -> str:
+    """Return what was never executed as the oracle says it."""
+    if one.kind == "thread":
+        return one.text.replace("never reaches its end", "never ends")
+    if one.kind == "statement":
+        return f"line {one.loc.line}"
+    of_loops = {"never enters its body": "is never true", "never ends": "is never false"}
+    outcome = one.text.rpartition("`")[2].strip()
+    return f"line {one.loc.line} {of_loops.get(outcome, outcome)}"

@@ -5,27 +5,32 @@ from __future__ import annotations
 
 import ast
 import copy
+import time
 from collections.abc import Callable, Iterator
 
 Test = Callable[[str], bool]
 
 
-def shrink(text: str, interesting: Test, tries: int = 1500) -> str:
-    """Return a smaller text of which *interesting* is still true; it is true of *text*.
+def shrink(
+    text: str, interesting: Test, tries: int = 1500, deadline: float = float("inf")
+) -> Iterator[str]:
+    """Yield smaller and smaller texts of which *interesting* is still true; it is true of *text*.
 
     *interesting* must answer False for a text that is not a protocol. At most *tries* texts are tried.
+
+    :param deadline: the time of ``time.monotonic()`` after which no further text is tried.
     """
     changed = True
     while changed:
         changed = False
         for smaller in _smaller(text):
             tries -= 1
-            if tries < 0:
-                return text
+            if tries < 0 or time.monotonic() >= deadline:
+                return
             if len(smaller) < len(text) and interesting(smaller):
                 text, changed = smaller, True
+                yield text
                 break
-    return text
 
 
 def _smaller(text: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ class Operation:
     :param nest: the loops that it is in, outermost first, but for those inside an atomic method.
     :param touches: it touches shared variables, or is a step for another reason.
     :param depth: how many atomic methods it is inside of.
-    :param condition: ``if`` or ``while``, for a branch of the source.
+    :param condition: ``if``, ``while`` or ``for``, for a branch of the source.
     """
 
     kind: str

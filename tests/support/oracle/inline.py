@@ -280,7 +280,8 @@ class _Writer:
         for statement in statements:
             if not _is_docstring(statement):
                 inside = any(id(f) in self.declared.library for f in self.calls)
-                self.line = 0 if inside else statement.lineno
+                jump = isinstance(statement, ast.Pass | ast.Break | ast.Continue | ast.Return)
+                self.line = 0 if inside or jump else statement.lineno
                 self.statement(statement, scope)
 
     def statement(self, node: ast.stmt, scope: Scope) -> None:
@@ -412,7 +413,8 @@ class _Writer:
         outside = self.enter_loop()
         again, more, end = _Label(), _Label(), _Label()
         self.mark(again)
-        self.branch(ast.Compare(counter, [ast.Lt()], [bounds[-1]]), end, scope)
+        more_left = ast.Compare(counter, [ast.Lt()], [bounds[-1]])
+        self.branch(more_left, end, scope, condition=True)
         self.assign(node.target.id, counter, scope)
         self.loops.append(_Exit(end, len(self.opened), again=more))
         self.block(node.body, scope)

@@ -11,6 +11,7 @@ steps of their own where plain accesses do not ride along.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 from operator import itemgetter
@@ -19,7 +20,7 @@ from pathlib import Path
 import quiesce
 from quiesce.compiler.ir import Begin, Branch, ConditionSpan, Op, reachable, successors
 from quiesce.compiler.program import Program, ThreadKind
-from quiesce.errors import Loc
+from quiesce.errors import Loc, source_line
 from quiesce.explorer.analysis.footprint import places_of_step
 from quiesce.explorer.findings import NeverExecuted
 from quiesce.explorer.reference.evaluate import Record
@@ -112,11 +113,18 @@ class Coverage:
         outcomes: dict[Loc, set[bool]] = {}
         for kind, seen in zip(self._program.kinds, self._executed, strict=True):
             in_flow = reachable(kind.code.ops)
+            reached = {0, *(to for _, to in seen)}
+            inner: set[int] = set()
             for mark in kind.code.marks.statements:
                 start = mark.start.position
                 # What control cannot come to is excluded by a constant, or by a loop without an exit.
-                if in_flow[start] and _is_users(mark.loc):
-                    executed[mark.loc] = executed.get(mark.loc, False) or (start, -1) in seen
+                if not in_flow[start] or not _is_users(mark.loc):
+                    continue
+                # One that begins with another, as `while True:` does, was executed if control came to it.
+                done = (start, -1) in seen or (start in inner and start in reached)
+                inner.add(start)
+                if not _only_leads_on(mark.loc):
+                    executed[mark.loc] = executed.get(mark.loc, False) or done
             for span in kind.code.marks.conditions:
                 if in_flow[span.start.position] and _is_users(span.loc):
                     outcomes.setdefault(span.loc, set()).update(_outcomes(span, seen))
@@ -169,6 +177,12 @@ def _items_of_step(kind: ThreadKind, start: int) -> set[Item]:
             found |= {(position, a) for a in after}
         todo += after
     return found
+
+
+def _only_leads_on(loc: Loc) -> bool:
+    """Whether the statement at *loc* does nothing itself: what led to it says whether it was executed."""
+    text = (source_line(loc.file, loc.line) or "")[loc.column :]
+    return re.match(r"(pass|break|continue|return)\b", text) is not None
 
 
 def _is_users(loc: Loc) -> bool:
