@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``--watch``: a command answers again whenever its file, or a file of ours that it imports, is saved."""
+"""``--watch``: a command answers again whenever its file, or one of its own modules, is saved."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _tell_starvation(count: DesignResult, phased: DesignResult) -> None:
         trace = follow(count.result.program_of(found), found)
         loop = len(trace.steps) - found.loop_start
         print(_filled(
-            f"count: an update can wait for ever. After {found.loop_start} steps, {loop} more lead back "
+            f"count: an update can wait forever. After {found.loop_start} steps, {loop} more lead back "
             "to where they began, and every thread gets its turn in them but the updater: new "
             "invalidations start before the old ones have ended. To see it: quiesce kvm check "
             "--design count"
@@ -105,7 +105,8 @@ def _tell_starvation(count: DesignResult, phased: DesignResult) -> None:
         print()
         print(_filled(
             "phased: an invalidation belongs to the phase that it began in; an update starts a new "
-            f"phase and waits for the old one only, which nobody can join. Proved: {summary(phased.result)}."
+            "phase and waits for the old one only, which no invalidation can join. Proved: "
+            f"{summary(phased.result)}."
         ))  # fmt: skip
     print()
 

@@ -133,7 +133,7 @@ def guarded_streams() -> Iterator[Answer]:
 
 
 def _fill_the_numbers() -> None:
-    """Open the numbers of closed standard streams, so that no other file is taken for one of them."""
+    """Open the numbers of closed standard streams, so that no other file is mistaken for one of them."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -134,7 +134,7 @@ def _first_of_loop(ops: list[Op], head: int, body: set[int], candidates: Positio
 
 
 def _loop_body(head: int, ends: list[int], before: list[list[int]], free: Positions) -> set[int]:
-    """Return *head* and the *free* operations from which control may get back to it by way of *ends*."""
+    """Return *head* and the *free* operations from which control may return to it through *ends*."""
     body = {head}
     todo = list(ends)
     while todo:

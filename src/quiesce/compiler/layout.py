@@ -106,7 +106,7 @@ class Layout:
             self._check_pointees(component)
 
     def _check_pointees(self, component: Protocol) -> None:
-        """Refuse a Ref into components that are not alike."""
+        """Refuse a Ref into components that are built differently."""
         for name, declaration in component.declarations().items():
             ref: object = declaration
             if isinstance(declaration, Array | PerTask):
@@ -141,7 +141,7 @@ class Layout:
         return cells, self.number(elements[1]) - self.number(elements[0])
 
     def is_uniform(self, elements: tuple[object, ...]) -> bool:
-        """Whether *elements* are alike and evenly spaced, so that a dynamic index can choose one."""
+        """Return whether a dynamic index can choose one of *elements*: built alike, and evenly spaced."""
         if not all(isinstance(e, Protocol) and self.contains(e) for e in elements):
             return False
         components = tuple(e for e in elements if isinstance(e, Protocol))

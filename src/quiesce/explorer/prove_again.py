@@ -130,7 +130,7 @@ class _Prover:
             return Proof(describe.broken_finding(prop, message, path))
         return self._nothing(f"`{prop.name}` is true in every state of it")
 
-    # --- What is about runs that go on for ever ---------------------------------------------------
+    # --- What is about runs that go on forever ----------------------------------------------------
 
     def _checked_from_the_end(self, asked: BuiltInKind) -> Proof:
         """Let a check that starts in the last state of the run decide."""

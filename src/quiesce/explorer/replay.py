@@ -6,7 +6,7 @@ which path), and nothing that is ever printed as an answer: ``prove_again.py`` c
 The steps are named by thread, so that a path can still be walked where an edit has changed what other
 threads can do.
 
-What comes out of a token was written by whoever pasted it: every part has a type and a bound, and text
+What comes out of a token may have been written by anyone: every part has a type and a bound, and text
 that could move the cursor of a terminal is refused.
 """
 

@@ -122,7 +122,7 @@ def _filled(text: str, indent: str) -> list[str]:
 
 
 def render_finding(program: Program, finding: Finding) -> str:
-    """Return one finding as a story: what it is, the interleaving, who waits for whom, what changed."""
+    """Return one finding as a story: what it is, the interleaving, what waits for what, what changed."""
     lines = textwrap.wrap(
         harmless(f"{finding.kind}: {finding.message}"),
         78,

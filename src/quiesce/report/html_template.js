@@ -281,7 +281,7 @@
       body.append(stepRow(view, columns, cells, index + 1));
     });
     if (looping) {
-      body.append(remarkRow(columns, "... and so on for ever."));
+      body.append(remarkRow(columns, "... and so on forever."));
     } else if (isAboutWaiting(found)) {
       body.append(...waitingRows(standing(found), cells, (one) => waitsFor(found.waiting, one)));
     }
@@ -304,7 +304,7 @@
   const isAboutWaiting = (found) =>
     ["deadlock", "stuck thread", "lost wakeup"].includes(found.kind) || found.loop_start !== null;
 
-  // A daemon that took no step merely stands there: it may wait for ever.
+  // A daemon that took no step merely stands there: it may wait forever.
   function standing(found) {
     const moved = new Set(found.steps.map((step) => step.thread));
     const daemons = new Set(found.threads.filter((one) => one.daemon).map((one) => one.name));
@@ -492,7 +492,7 @@
   }
 
   function follow() {
-    // The parts are compared as they were written: an address that is none of ours fits nothing.
+    // The parts are compared as they were written: an address that is not one of the page fits nothing.
     const [name, property = "", step = ""] = location.hash.slice(1).split("/");
     const view = views.find((one) => address(...one.key) === `#${name}/${property}`);
     const result = data.results.find((one) => address(one.id) === `#${name}`);

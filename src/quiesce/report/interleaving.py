@@ -80,7 +80,7 @@ def _rows(trace: Trace) -> list[_Row]:
 
 
 def _is_bystander(trace: Trace, waiting: Waiting) -> bool:
-    """Whether a thread merely stands there: it took no step, and it may wait for ever."""
+    """Whether a thread merely stands there: it took no step, and it may wait forever."""
     moved = any(s.thread == waiting.thread for s in trace.steps)
     return not moved and trace.program.threads[waiting.thread].daemon
 

@@ -87,7 +87,7 @@ class Frame:
 
     @property
     def in_primitives(self) -> bool:
-        """True if the function is part of a primitive of ours."""
+        """True if the function is part of one of our primitives."""
         return getattr(self.function, "__module__", "").startswith(_PRIMITIVES)
 
     def global_value(self, name: str) -> tuple[bool, Any]:

@@ -67,7 +67,7 @@ def told_apart(program: Program) -> set[int]:
 
 
 def _asymmetric_threads(program: Program, code: Code) -> set[int]:
-    """Return the threads of each kind that the property *code* does not treat alike."""
+    """Return the threads of each kind that the property *code* tells apart."""
     found: set[int] = set()
     for kind in program.kinds:
         members = [i for i, t in enumerate(program.threads) if t.kind is kind]
@@ -197,7 +197,7 @@ class _Follower:
                 assert_never(expr)
 
     def _plain(self, expr: Expr) -> None:
-        """A value that names nobody is expected."""
+        """A value that names no thread is expected."""
         match expr:
             case Load(address=address):
                 if self._kind(expr) != "plain":

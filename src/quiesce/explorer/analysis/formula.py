@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a property treats threads alike: its formula, with two of them exchanged, is the same one.
+"""Whether a property is symmetric in threads: its formula, with two of them exchanged, is the same one.
 
 A property's code is unrolled into one expression (it is a tree of branches without loops once the
 ``for`` over tasks is unrolled), which is brought into a form in which the order of operands that does not
@@ -51,7 +51,7 @@ class _NotUnderstood(Exception):
 
 
 def is_symmetric(program: Program, code: Code, members: list[int]) -> bool:
-    """Whether the property *code* treats the threads *members* alike."""
+    """Return whether the property *code* is symmetric in the threads *members*."""
     try:
         formula = _Unroller(code).unroll()
         plain = _normal(program, formula, {})

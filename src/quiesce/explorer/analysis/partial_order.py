@@ -7,12 +7,12 @@ one, one for all", CAV 1993; G. Holzmann, D. Peled, "An improvement in formal ve
 Conditions, all decided from the source before the search begins:
 
 * *independence*: its cells are disjoint from those of every step that another thread can still take,
-  reads of both apart. So it cannot race either, and it neither enables nor disables anybody;
+  reads of both apart. So it cannot race either, and it neither enables nor disables any thread;
 * it can be taken: it has no ``wait_until``;
 * *invisible*: it writes nothing that a property looks at;
 * *the cycle proviso*: no step is postponed forever. In each loop of a kind's code there is a location
   from which a thread never goes alone (R. Kurshan, V. Levin, M. Minea, D. Peled, H. Yenigün, "Static
-  partial order reduction", TACAS 1998). Going round in the reduced graph, a thread goes round in its
+  partial order reduction", TACAS 1998). On a cycle of the reduced graph, a thread runs through a cycle of its
   code; so every cycle has a state in which all threads were let go.
 
 Where everything shared is a lock that all threads take, there is little to gain, here as in Spin.

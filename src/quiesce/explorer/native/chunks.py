@@ -17,7 +17,7 @@ class Chunk(NamedTuple):
 
 
 class Chunks:
-    """Chunks of states that nobody has begun.
+    """Chunks of states that no core has begun.
 
     A core's own states are still in its cache; those of others come from theirs.
     """

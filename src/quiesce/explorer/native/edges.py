@@ -22,7 +22,7 @@ _BATCH = 4096
 
 
 class Edges:
-    """``targets[first[s]:first[s + 1]]`` are the states after state s, ``movers`` who moved there.
+    """``targets[first[s]:first[s + 1]]`` are the states after state s, ``movers`` the threads that moved.
 
     ``levels`` says which loops the steps leave (``edge_levels.py``).
 

@@ -32,7 +32,7 @@ class Grown:
 
     def _reserve(self, needed: int) -> None:
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        # Where somebody has limited the address space, there must be some left for all else.
+        # Where the address space is limited, some of it must be left for everything else.
         for size in (max(needed, whole), max(4 * needed, _HUGE), needed):
             try:
                 flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE

@@ -262,7 +262,7 @@ class StepGraph:
         return NativeLasso(int(ends.argmax()), ()) if ends.any() else None
 
     def _queued(self, fairness: str) -> Masks:
-        """Return who can take a queued step in each state, as masks."""
+        """Return which threads can take a queued step in each state, as masks."""
         if fairness != "strong":
             return np.zeros(self.count, np.uint64)
         kinds = self.program.kinds

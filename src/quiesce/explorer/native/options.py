@@ -23,7 +23,7 @@ class NativeOptions:
 
     :param explorer: ``auto`` (the reference for small spaces, else the native one), ``reference`` or
         ``native``.
-    :param symmetry: treat identical threads alike.
+    :param symmetry: exchange identical threads.
     :param partial_order: let steps go first that nothing else depends on.
     :param cores: how many cores to use. The answer does not depend on it.
     :param small: with ``auto``, how many states the reference explorer tries first; 20,000 are about half

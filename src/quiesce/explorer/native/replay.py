@@ -20,7 +20,7 @@ from quiesce.explorer.reference.stepper import State, Stepper
 
 
 class Mismatch(Exception):
-    """The native explorer and the reference stepper disagree: a defect of ours."""
+    """The native explorer and the reference stepper disagree: an internal error."""
 
 
 class Replay:
@@ -43,7 +43,7 @@ class Replay:
     def path_to(self, sighting: Sighting, last_thread: int = -1) -> tuple[Path, State]:
         """Return the path to a state that was seen, and a real state that it stands for.
 
-        :param last_thread: who moves next there; -1 for nobody in particular.
+        :param last_thread: the thread that moves next there; -1 for any.
         :raises Mismatch: there is none.
         """
         first, *rest = trace_back(self.search, sighting, last_thread)
@@ -60,9 +60,9 @@ class Replay:
     def step(
         self, state: State, target: Words, thread: int = -1, preferred: int = -1
     ) -> tuple[int, int, State]:
-        """Return a step from *state* to one that *target* stands for: its number, who moves, where to.
+        """Return a step from *state* to one that *target* stands for: its number, thread and target.
 
-        :param thread: who must move, if it is not -1; *preferred*: who moves if it can.
+        :param thread: the thread that must move, if it is not -1; *preferred*: the one that moves if it can.
         :raises Mismatch: there is none.
         """
         found = [

@@ -3,9 +3,9 @@
 
 The states of a level are cut into chunks; each core takes one after the other, expands it and enters the
 successors into the one table. The cores meet at the end of a level, and where room must be made or the
-search is to be looked at from outside. Who discovers a state is a matter of luck, but not which states there
-are at which depth; and of what is found the least is kept (``records.py``). So the answer is the same
-with any number of cores.
+search is to be looked at from outside. Which core discovers a state is a matter of luck, but not which
+states there are at which depth; and of what is found the least is kept (``records.py``). So the answer is
+the same with any number of cores.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _SPARE = 4096
 class SearchOptions:
     """How to search.
 
-    :param cores: how many threads of ours share the work.
+    :param cores: how many threads of this process share the work.
     :param keep_going: search on although something wrong was found.
     :param races: look for data races.
     """
@@ -93,7 +93,7 @@ class Search:
         self._told = 0.0
         self._pause = False
         self._crowded = False
-        """Somebody needs room."""
+        """True if a worker needs room."""
         self._overflowing = False
         """There is no room behind the end of the table."""
         self._owners = np.zeros(0, np.int64)
@@ -176,7 +176,7 @@ class Search:
     # --- What was found ---------------------------------------------------------------------------
 
     def deadlock(self) -> Sighting | None:
-        """Return the first state without a step in which somebody is not finished."""
+        """Return the first state without a step in which some thread is not finished."""
         return self._first([w.found.deadlock for w in self.workers])
 
     def race(self) -> Sighting | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The states of a finished search as one vector, in an order that does not depend on who found them first.
+"""The states of a finished search as one vector, in an order that no race between cores changes.
 
 They are ordered by depth, and within a level by their hash. What is then decided on the graph of all steps
 comes out the same whatever the number of cores.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which threads are alike, and what the kernel needs to exchange them.
+"""Interchangeable threads, and the tables the kernel needs to permute them.
 
 Threads of one kind run the same code, so exchanging them maps runs to runs, as long as nothing tells
 them apart by name. What could: a constant that names one of them, a variable of one of them that is
 reached other than through the task it belongs to, or a property that treats them differently. Each kind
 is checked for that, and left alone if it fails.
 
-A property is taken for symmetric if exchanging two neighbouring threads in it gives the same formula,
+A property is treated as symmetric if exchanging two neighboring threads in it gives the same formula,
 after sorting the operands of ``and``, ``or``, ``+`` and the like; neighbours generate all exchanges.
 """
 

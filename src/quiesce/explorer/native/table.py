@@ -74,7 +74,7 @@ class VisitedTable:
                 self.fill(workers)
 
     def fill(self, workers: list[Worker]) -> None:
-        """Enter the states of *workers* anew; they are fewer than its limit."""
+        """Enter the states of *workers* again; they are fewer than its limit."""
         while not self._fill(workers):
             self._enlarge()
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way to a state, found backwards: nothing about it is kept while the search goes on.
 
-A state of depth d was reached from one of depth d - 1. So that level is expanded once more, and whoever
-has the state among its successors is on a shortest run. This goes on level by level with all those
+A state of depth d was reached from one of depth d - 1. So that level is expanded once more, and each
+state that has this one as a successor is on a shortest run. This goes on level by level with all those
 states, and for each with the fewest context switches from there to the end, as in
 ``explorer/reference/paths.py``.
 It costs at most what the expansions of the search cost, only when there is something to show, and saves
-each search the memory for who discovered what.
+each search the memory for what each state was discovered from.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WIDEST = 1000
 
 Words = tuple[int, ...]
 Onward = dict[Words, dict[int, tuple[int, Words]]]
-"""For each state of a level: who moves first on a way to the end -> (context switches, where to)."""
+"""For each state of a level: first thread on a path to the end -> (context switches, where to)."""
 
 
 @kernel
@@ -83,7 +83,7 @@ def trace_back(search: Search, sighting: Sighting, last_thread: int = -1) -> lis
 
     With symmetry they are representatives, and the fewest switches only nearly so.
 
-    :param last_thread: who moves next in the last state; -1 for nobody in particular.
+    :param last_thread: the thread that moves next in the last state; -1 for any.
     """
     onward: Onward = {sighting.words: {last_thread: (0, ())}}
     levels = [onward]
@@ -101,7 +101,7 @@ def trace_back(search: Search, sighting: Sighting, last_thread: int = -1) -> lis
 
 
 class _Level:
-    """One level that is expanded once more, to find who leads to the states *after* it."""
+    """One level that is expanded once more, to find the states that lead to those *after* it."""
 
     def __init__(self, search: Search, depth: int, after: Onward) -> None:
         self.search = search

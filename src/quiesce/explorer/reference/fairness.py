@@ -36,7 +36,7 @@ from quiesce.explorer.reference.graph import Graph
 class Lasso:
     """A run that goes on forever: from state *entry*, *loop* (edge numbers) leads back to it.
 
-    An empty loop is a run that ends in *entry*, where nobody can move.
+    An empty loop is a run that ends in *entry*, where no thread can move.
     """
 
     entry: int

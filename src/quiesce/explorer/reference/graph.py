@@ -75,8 +75,8 @@ class FailedStep:
 class Graph:
     """The states and steps found.
 
-    ``targets[first[s]:first[s + 1]]`` are the states after ``s``, ``threads`` who moved, ``actions`` which
-    of the stepper's successors it was.
+    ``targets[first[s]:first[s + 1]]`` are the states after ``s``; ``threads`` says which thread moved,
+    ``actions`` which of the stepper's successors it was.
     """
 
     states: list[State] = field(default_factory=list)

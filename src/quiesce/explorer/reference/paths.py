@@ -13,10 +13,10 @@ def path_to(graph: Graph, target: int, last_thread: int = -1) -> Path:
     Among all runs of the least length, one that changes threads least often: found backwards, level
     by level, since every step of a shortest run leads one level deeper.
 
-    :param last_thread: who moves next, in *target*; -1 for nobody in particular.
+    :param last_thread: the thread that moves next, in *target*; -1 for any.
     """
     depth = graph.depth[target]
-    # For each state of a level: who moves first on the way to the target -> (switches, edge).
+    # For each state of a level: the thread that moves first on the path to the target -> (switches, edge).
     onward: dict[int, dict[int, tuple[int, int]]] = {target: {last_thread: (0, -1)}}
     levels = [onward]
     states = _levels(graph, depth)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which threads have to be looked at one by one: those of a kind run the same code and are mostly alike."""
+"""Which threads must be checked one by one; most threads of a kind are interchangeable."""
 
 from __future__ import annotations
 

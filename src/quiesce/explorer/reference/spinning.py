@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that spins, for people: in which loop, on which variables, and who set them so.
+"""A thread that spins, for people: in which loop, on which variables, and which step set them so.
 
 The variables are those that the loop reads. Of these, the ones that another thread changed last are what
 keeps the thread in its loop; if no other thread changed any, all of them are named.

@@ -31,10 +31,10 @@ _Memo = dict[object, list[tuple[tuple[tuple[int, int], ...], StepFailure | None]
 """What the steps changed, as (place in the state, new value), by the values that they depend on."""
 
 STEP_BOUND = 100_000
-"""Operations in one step before it is taken for an endless one."""
+"""Operations in one step before it is treated as endless."""
 
 CHOICE_BOUND = 2_000
-"""Choices in one step, on all its ways together, before it is taken for an endless one."""
+"""Choices in one step, on all its ways together, before it is treated as endless."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A counterexample, step by step: who did what, where, what changed, and who waits in the end.
+"""A counterexample, step by step: what each thread did, where, what changed, and what they wait for.
 
 A finding is a path of step numbers; here it is walked again with a recording stepper. What lockdep is
-told on the way is kept, so that reports know who holds what.
+told on the way is kept, so that reports know which thread holds what.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def _note_locks(told: dict[int, list[Held]], step: Step) -> None:
 def _find_waiting(
     stepper: Stepper, state: State, told: dict[int, list[Held]]
 ) -> tuple[dict[int, list[Held]], list[Waiting]]:
-    """Return who holds what in *state*, and the threads that cannot move and what they wait for.
+    """Return which thread holds what in *state*, and the threads that cannot move and what they wait for.
 
     Where a lock is taken in two steps, queue and take, and the first declares it taken, a thread that
     still waits in the second does not hold it.

@@ -201,7 +201,7 @@ class StuckThreads:
     def _note(self, state: int, mine: int, stuck: int, moving: int, beyond: int) -> None:
         """Keep *state* if it is the first of its sort.
 
-        :param moving: who takes a step in any run from here; *beyond*: 1 if a run leads to where one thread
+        :param moving: threads with a step in a run from here; *beyond*: 1 if a run leads to where one thread
             is stuck forever while others run, 2 if to where several are.
         """
         if not mine:

@@ -9,7 +9,7 @@ FMSD 9, 1996). The representative has the blocks of a kind in ascending order.
 Sorting is by what does not depend on the threads' numbers: the block, in which a reference to a thread
 is replaced by "myself", "another of such a kind" or the thread itself if it has no like; then by which
 variables outside name the thread. The result is always an exchange of the given state, so states
-that are not alike are never merged. Two that are alike may be kept apart, if threads of like kinds name
+that are not equivalent are never merged. Two that are may be kept apart, if threads of such kinds name
 each other in their blocks; that costs memory, not correctness.
 """
 

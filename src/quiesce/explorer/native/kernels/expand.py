@@ -67,11 +67,11 @@ def expand(
     box_: Any, sources_: Any, movers_: Any, here_: Any, ram_: Any, found_: Any, ample_: Any,
     symmetry_: Any, for_graph: bool,
 ) -> None:  # fmt: skip
-    """Write the successors of ``states[lo:hi]`` to the box, as far as there is room.
+    """Write the successors of ``states[lo:hi]`` to the box until it is full.
 
     :param depth: the depth of the states.
     :param sources_: of the length of the box. If *for_graph*, it becomes the state that each successor
-        is one of, and *movers_* who moved.
+        is one of, and *movers_* the threads that moved.
     :param here_: room for a state.
     :param found_: a :class:`~quiesce.explorer.native.worker.Found`, which is added to.
     :param ample_: which steps may go first, see :func:`~quiesce.explorer.native.program.tables.ample_table`.
@@ -109,7 +109,8 @@ def expand(
         for t in range(threads):
             if alone >= 0 and t != alone:
                 continue
-            # Of threads that are alike the last moves; but who goes first, moves.
+            # Expand only the last of several interchangeable threads. A thread that partial order reduction
+            # has chosen is always expanded.
             if alone < 0 and symmetric and like_the_next(here, origin, t, symmetry):
                 continue
             row = entry[t * locations + location_of(here, origin, at, t)]
@@ -151,7 +152,7 @@ def expand(
             if full:
                 break
         if full:
-            # This state begins again when the box is empty.
+            # This state starts over when the box is empty.
             results[DONE] = i
             results[BOXED] = before
             return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cycles and reachability in the graph of all steps, for graphs of tens of millions of states.
 
-``first[s]:first[s + 1]`` are the edges of state s, ``targets`` and ``movers`` where they lead and who moves,
+``first[s]:first[s + 1]`` are the edges of state s, ``targets`` and ``movers`` their target and thread,
 ``levels`` which loops they leave and what they change (``edge_levels.py``).
 """
 
@@ -190,8 +190,8 @@ def summaries(
     order_: Any, bounds_: Any, found: int, component_: Any, moves_out: int, progress_out: int,
     summary_: Any,
 ) -> None:  # fmt: skip
-    """For each component write: least member, who moves inside, who cannot move somewhere, who could
-    take a queued step somewhere.
+    """For each component write: least member, the threads that move inside, those that cannot move
+    somewhere, those that could take a queued step somewhere.
 
     :param component_: is filled with the number of each member's component plus one.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where compiled kernels are kept: a directory that no other user can have written to.
 
-numba unpickles what it finds in its cache, so that whoever can put a file there runs code as us. So a
+numba unpickles what it finds in its cache, so that a user who can put a file there runs code as us. So a
 directory is used only if it is a real one, ours, closed to others, and no other user can exchange it or a
 folder above it. Else the kernels go into a fresh one, which is removed at the end.
 """
@@ -103,7 +103,7 @@ def _is_own_folder(path: Path) -> bool:
 
 
 def _is_own(path: Path) -> bool:
-    """Tell whether *path* is a file or a folder of ours, and not a link."""
+    """Tell whether *path* is a file or a folder of this user, and not a link."""
     found = os.lstat(path)
     kind = stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)
     return kind and found.st_uid == os.geteuid()

@@ -3,7 +3,7 @@
 
 numba counts references to an array, with an atomic instruction, whenever a function is entered that takes
 it; in a kernel that calls another for each step, that is most of the time. A pointer is indexed in
-the same way, ``p[i]``, and is counted by nobody: whoever called the kernel keeps the array alive.
+the same way, ``p[i]``, and has no reference count: the caller of the kernel keeps the array alive.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _store_word(_context: Any, place: Any, _at: Any, _value: Any) -> Any:
 def _compare_and_swap(_context: Any, place: Any, _index: Any, _old: Any, _new: Any) -> Any:
     """Write *new* to ``place[index]`` if it is *old*, at once for all cores; return what was there.
 
-    Whatever was written before is seen by everyone who sees *new*.
+    A core that sees *new* also sees everything written before.
     """
     signature = place.dtype(place, types.int64, place.dtype, place.dtype)
 

@@ -2,7 +2,7 @@
 """Records of what was found: the depth of the shallowest state in which it was so, and its words.
 
 Of several such states of one depth the least is kept, compared word by word. So what is found does not
-depend on who looked first, nor on how many cores looked.
+depend on which core looked first, nor on how many cores looked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which threads are stuck, in the graph of all steps: the kernels behind ``waiting.py`` for large spaces.
 
-``first[s]:first[s + 1]`` are the edges of state s, ``targets`` and ``movers`` where they lead and who moves,
+``first[s]:first[s + 1]`` are the edges of state s, ``targets`` and ``movers`` their target and thread,
 ``levels`` which loops they leave and what they change (``edge_levels.py``).
 """
 

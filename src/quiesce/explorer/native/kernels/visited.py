@@ -14,9 +14,9 @@ name; compare.
 
 Several cores share the table, but each stores the states that it discovers in a vector of its own; a
 number is ``place << owner_bits | owner``. A state is stored first and then entered by one compare-and-swap,
-so whoever sees the slot sees the state; who comes too late compares with what the other entered (A. Laarman,
-J. van de Pol, M. Weber, "Boosting multi-core reachability performance with shared hash tables", FMCAD
-2010).
+so a core that sees the slot also sees the state; one that loses the race compares with the winner's
+(A. Laarman, J. van de Pol, M. Weber, "Boosting multi-core reachability performance with shared hash
+tables", FMCAD 2010).
 """
 
 from __future__ import annotations
@@ -226,10 +226,10 @@ def spread(
     than where the run begins, and what is below has not been moved yet, so neither meets.
 
     :param bits_before: how many bits of a slot held a number until now; *number_bits*: from now on.
-    :param filled_: for each bucket how many of its slots are filled anew, zero to begin with: faster than
+    :param filled_: for each bucket how many of its slots are filled again, zero to begin with: faster than
         to look at slots that have just been written.
     :param run_: room for one run of slots.
-    :returns: false if there was too little room: the table is then to be filled anew.
+    :returns: false if there was too little room: the table must then be filled again.
     """
     table, filled, run = pointer(table_), pointer(filled_), pointer(run_)
     room, last = len(run_), len(filled_) - 1
