@@ -188,7 +188,7 @@ class Crowd:
     def _fault(self, member: _Member) -> None:
         ts, place = member.clock
         native.fault(
-            self.what.hold_us * 1000, self.cells, self._locks, member.results, ts, place,
+            self.what.hold_us * 1000, self.what.vcpus, self.cells, member.results, ts, place,
             self._deadline,
         )  # fmt: skip
 

@@ -6,8 +6,9 @@ No Python runs in these loops, and the interpreter's lock is not held. Each gate
 the model; the events that a run records are checked to be a run of that model (``trace_check.py``).
 
 What is simpler than in the model: ``slots_arch_lock`` and SRCU are left out, since no thread reads a set
-that may be reused (a vCPU looks at the memslots under ``mmu_lock``). ``mmu_lock`` and ``mn_invalidate_lock``
-are mutexes, whose waiters sleep; in the kernel they spin.
+that may be reused (a vCPU compares the generation under ``mmu_lock``). ``mmu_lock`` serves its waiters in
+their order and they spin, as in the kernel; but a thread here can be preempted while it holds or awaits it.
+``mn_invalidate_lock`` is a mutex, whose waiters sleep; in the kernel they spin.
 
 All shared cells are in one array, each in a cache line of its own; all locks are in another.
 """
@@ -17,27 +18,22 @@ from __future__ import annotations
 from typing import Any
 
 from quiesce.explorer.native.kernels.jit import inline_kernel, kernel
-from quiesce.explorer.native.kernels.pointers import bytes_at, compare_and_swap, pointer, types
-
-_int, _long = types.int32, types.int64
-
-
-def _libc(name: str, result: Any, *arguments: Any) -> Any:
-    return types.ExternalFunction(name, result(*arguments))
-
-
-mutex_lock = _libc("pthread_mutex_lock", _int, _long)
-mutex_unlock = _libc("pthread_mutex_unlock", _int, _long)
-cond_wait = _libc("pthread_cond_wait", _int, _long, _long)
-cond_signal = _libc("pthread_cond_signal", _int, _long)
-cond_broadcast = _libc("pthread_cond_broadcast", _int, _long)
-clock_gettime = _libc("clock_gettime", _int, _int, _long)
-usleep = _libc("usleep", _int, types.uint32)
-madvise = _libc("madvise", _int, _long, _long, _int)
-mprotect = _libc("mprotect", _int, _long, _long, _int)
-mremap = _libc("mremap", _long, _long, _long, _long, _int, _long)
-syscall = _libc("syscall", _long, _long, _long, _long, _long)
-waitpid = _libc("waitpid", _int, _int, _long, _int)
+from quiesce.explorer.native.kernels.pointers import bytes_at, compare_and_swap, pointer
+from quiesce.kvm.real.native_libc import (
+    clock_gettime,
+    cond_broadcast,
+    cond_signal,
+    cond_wait,
+    madvise,
+    mprotect,
+    mremap,
+    mutex_lock,
+    mutex_unlock,
+    sched_yield,
+    syscall,
+    usleep,
+    waitpid,
+)
 
 # --- The shared cells: places in the array, a cache line apart --------------------------------------------
 
@@ -53,11 +49,12 @@ STARTED, ENDED = 136, 144
 """How many invalidations of the slot's page have begun, and ended: what is under way is their difference."""
 UNBALANCED, DISAGREED, STALE, UNDERFLOW, STUCK = 152, 160, 168, 176, 184
 """How often an invariant was found false: see ``native_gates.py``."""
+MMU_NEXT, MMU_SERVED = 200, 208
 CELLS = 256
 
-IL, WAITER, MMU, RWSEM, RWSEM_COND, SLOTS = 0, 64, 128, 192, 256, 320
+IL, WAITER, RWSEM, RWSEM_COND, SLOTS = 0, 64, 128, 192, 256
 """Bytes from the first of the locks: each has 64."""
-LOCK_WORDS = 48
+LOCK_WORDS = 40
 
 DEADLOCK, STOPPED = -1, -2
 NO_GATE, ALWAYS_LOCK, ELIDE_UNGUARDED, RWSEM_GATE, COUNT_GATE, PHASED = -1, 0, 1, 2, 3, 4
@@ -70,16 +67,24 @@ REGION, PAGE_BYTES = 65536, 4096
 
 START, START_DONE, END, END_DONE, SWAP, PUBLISHED, GRACE_DONE = 0, 1, 2, 3, 4, 5, 6
 
+MREMAP_FLAGS = 7
+"""MAYMOVE, FIXED and DONTUNMAP: the old place stays mapped, so nothing else of the process gets there."""
+
+MMU_SPINS = 64
+"""How often a waiter for ``mmu_lock`` looks before it offers its core to other threads, at each look."""
+
 _MONOTONIC = 1
 
 
-def _now(place: int, ts: Any) -> int:
+@inline_kernel
+def now(place: int, ts: Any) -> Any:
     """Return the monotonic clock in ns; *ts* is the array at the address *place*, for the answer."""
     clock_gettime(_MONOTONIC, place)
     return ts[0] * 1_000_000_000 + ts[1]
 
 
-def _fetch_add(cells: Any, index: int, more: int) -> int:
+@inline_kernel
+def fetch_add(cells: Any, index: int, more: int) -> Any:
     """Add *more* to a cell, atomically, and return what was there."""
     place = pointer(cells)
     old = place[index]
@@ -90,12 +95,9 @@ def _fetch_add(cells: Any, index: int, more: int) -> int:
         old = seen
 
 
-now = inline_kernel(_now)
-fetch_add = inline_kernel(_fetch_add)
-
-
-def _note(cells: Any, log: Any, kind: int) -> None:
-    """Record an event: its kind, and its place in the order of all events. A log that is full ends the run."""
+@inline_kernel
+def note(cells: Any, log: Any, kind: int) -> None:
+    """Record an event: its kind, and its place in the order of all. A log that is full ends the run."""
     at = log[0]
     if 2 * at + 3 < log.size:
         log[2 + 2 * at] = fetch_add(cells, ORDER, 1)
@@ -105,12 +107,22 @@ def _note(cells: Any, log: Any, kind: int) -> None:
         cells[STOP] = 1
 
 
-note = inline_kernel(_note)
+@inline_kernel
+def mmu_lock(cells: Any) -> None:
+    """``write_lock(&kvm->mmu_lock)``: waiters spin, and have their turn in the order in which they came."""
+    mine = fetch_add(cells, MMU_NEXT, 1)
+    tries = 0
+    while fetch_add(cells, MMU_SERVED, 0) != mine:
+        tries += 1
+        if tries > MMU_SPINS:
+            sched_yield()
 
-# --- The gates -----------------------------------------------------------------------------------------------
+
+# --- The gates ---------------------------------------------------------------------------------------
 
 
-def _down_read(cells: Any, locks: int, holds: bool) -> int:
+@inline_kernel
+def down_read(cells: Any, locks: int, holds: bool) -> int:
     """Take the fair semaphore for reading: return 0, or why it cannot be had.
 
     :param holds: the thread holds it already. If a writer waits then, that is a deadlock: the writer waits
@@ -134,7 +146,8 @@ def _down_read(cells: Any, locks: int, holds: bool) -> int:
     return outcome
 
 
-def _down_write(cells: Any, locks: int) -> bool:
+@inline_kernel
+def down_write(cells: Any, locks: int) -> bool:
     """Take it for writing: readers that come later wait. False if the run was stopped."""
     mutex_lock(locks + RWSEM)
     cells[WRITERS_WAITING] += 1
@@ -147,11 +160,8 @@ def _down_write(cells: Any, locks: int) -> bool:
     return held
 
 
-down_read = inline_kernel(_down_read)
-down_write = inline_kernel(_down_write)
-
-
-def _enter(design: int, cells: Any, locks: int, holds: bool) -> int:
+@inline_kernel
+def enter(design: int, cells: Any, locks: int, holds: bool) -> int:
     """``Gate.enter()``; return the ticket, or why the thread cannot get in: ``DEADLOCK``, ``STOPPED``."""
     ticket = 0
     if design == COUNT_GATE:
@@ -168,7 +178,8 @@ def _enter(design: int, cells: Any, locks: int, holds: bool) -> int:
     return ticket
 
 
-def _leave(design: int, cells: Any, locks: int, ticket: int) -> None:
+@inline_kernel
+def leave(design: int, cells: Any, locks: int, ticket: int) -> None:
     """``Gate.leave()``"""
     wake = False
     if design == COUNT_GATE:
@@ -192,7 +203,8 @@ def _leave(design: int, cells: Any, locks: int, ticket: int) -> None:
         cond_signal(locks + WAITER)
 
 
-def _publish(design: int, cells: Any, locks: int, new: int) -> bool:
+@inline_kernel
+def publish(design: int, cells: Any, locks: int, new: int) -> bool:
     """``Gate.publish()``, with ``slots_lock`` held; False if the run was stopped."""
     if design == COUNT_GATE:
         mutex_lock(locks + IL)
@@ -223,55 +235,48 @@ def _publish(design: int, cells: Any, locks: int, new: int) -> bool:
     return True
 
 
-enter = inline_kernel(_enter)
-leave = inline_kernel(_leave)
-publish = inline_kernel(_publish)
-
 # --- An invalidation ---------------------------------------------------------------------------------------
 
 
-def _overlaps(design: int, cells: Any, ticket: int, related: bool) -> bool:
+@inline_kernel
+def overlaps(design: int, cells: Any, ticket: int, related: bool) -> bool:
     """Return whether start or end has to take ``mmu_lock``: a memslot covers the range, or it always does."""
     seen = cells[VIEW + ticket] if design == PHASED else cells[ACTIVE_SET]
     return design == ALWAYS_LOCK or (related and cells[SLOT + seen] != NO_SLOT)
 
 
-overlaps = inline_kernel(_overlaps)
-
-
-def _begin(design: int, cells: Any, locks: int, ticket: int, related: bool) -> bool:
+@inline_kernel
+def begin(design: int, cells: Any, ticket: int, related: bool) -> bool:
     """What start does behind the gate; return whether it took ``mmu_lock``."""
     locked = overlaps(design, cells, ticket, related)
     if locked:
-        mutex_lock(locks + MMU)
+        mmu_lock(cells)
         cells[IN_PROGRESS] += 1
         cells[TOOK] += 1
         if related:
             cells[SPTE_PRESENT] = 0
-        mutex_unlock(locks + MMU)
+        fetch_add(cells, MMU_SERVED, 1)
     return locked
 
 
-def _finish(design: int, cells: Any, locks: int, ticket: int, related: bool, began: bool) -> None:
+@inline_kernel
+def finish(design: int, cells: Any, ticket: int, related: bool, began: bool) -> None:
     """What end does before it leaves the gate. *began*: whether its start took ``mmu_lock``."""
     locked = overlaps(design, cells, ticket, related)
     if locked != began:
         fetch_add(cells, DISAGREED, 1)
     if locked or began:
-        mutex_lock(locks + MMU)
+        mmu_lock(cells)
         if locked:
             cells[SEQ] += 1
             cells[IN_PROGRESS] -= 1
         cells[TOOK] -= began
         cells[UNBALANCED] += cells[IN_PROGRESS] != cells[TOOK]
-        mutex_unlock(locks + MMU)
+        fetch_add(cells, MMU_SERVED, 1)
 
 
-begin = inline_kernel(_begin)
-finish = inline_kernel(_finish)
-
-
-def _work(kind: int, region: int, spare: int, writable: int) -> int:
+@inline_kernel
+def work(kind: int, region: int, spare: int, writable: int) -> int:
     """Change the primary MMU, as *kind* says; return where the region is now."""
     if kind == DONTNEED:
         madvise(region, REGION, 4)
@@ -279,7 +284,7 @@ def _work(kind: int, region: int, spare: int, writable: int) -> int:
         mprotect(region, REGION, 1)
         mprotect(region, REGION, 3)
     elif kind == MREMAP:
-        mremap(region, REGION, REGION, 3, spare)
+        mremap(region, REGION, REGION, MREMAP_FLAGS, spare)
         region, spare = spare, region
     elif kind == FORK:
         child = syscall(57, 0, 0, 0)
@@ -293,9 +298,6 @@ def _work(kind: int, region: int, spare: int, writable: int) -> int:
         if writable == 1:
             usleep(1)
     return region
-
-
-work = inline_kernel(_work)
 
 
 @kernel
@@ -336,7 +338,7 @@ def invalidate(
         outer = enter(design, cells, locks, False)
         if outer < 0:
             break
-        began = begin(design, cells, locks, outer, related)
+        began = begin(design, cells, outer, related)
         note(cells, log, START_DONE)
         if depth == 2:
             note(cells, log, START)
@@ -344,10 +346,10 @@ def invalidate(
             if inner < 0:
                 me[2] = inner == DEADLOCK
                 break
-            inner_began = begin(design, cells, locks, inner, related)
+            inner_began = begin(design, cells, inner, related)
             note(cells, log, START_DONE)
             note(cells, log, END)
-            finish(design, cells, locks, inner, related, inner_began)
+            finish(design, cells, inner, related, inner_began)
             leave(design, cells, locks, inner)
             note(cells, log, END_DONE)
             me[0] += 1
@@ -357,7 +359,7 @@ def invalidate(
         if related:
             fetch_add(cells, PAGE, 1)
         note(cells, log, END)
-        finish(design, cells, locks, outer, related, began)
+        finish(design, cells, outer, related, began)
         leave(design, cells, locks, outer)
         note(cells, log, END_DONE)
         if related:
@@ -396,9 +398,9 @@ def update(
             note(cells, log, GRACE_DONE)
             if swaps == 2 and number == 0:
                 # kvm_arch_flush_shadow_memslot()
-                mutex_lock(locks + MMU)
+                mmu_lock(cells)
                 cells[SPTE_PRESENT] = 0
-                mutex_unlock(locks + MMU)
+                fetch_add(cells, MMU_SERVED, 1)
         mutex_unlock(locks + SLOTS)
         if me[2]:
             break
@@ -411,23 +413,23 @@ def update(
 
 @kernel
 def fault(
-    hold_ns: int, cells: Any, locks: int, me: Any, ts: Any, place: int, deadline: int
+    hold_ns: int, vcpus: int, cells: Any, me: Any, ts: Any, place: int, deadline: int
 ) -> None:
-    """A vCPU that faults until *deadline*, and holds ``mmu_lock`` for half of the time.
+    """A vCPU that faults until *deadline*; all *vcpus* together hold ``mmu_lock`` for half of the time.
 
     :param hold_ns: how long it holds the lock at a time.
     :param me: its results: faults, ns for which it held the lock, translations that it installed.
     """
     began = now(place, ts)
     while cells[STOP] == 0 and now(place, ts) < deadline:
-        if 2 * me[1] > now(place, ts) - began:
+        if 2 * vcpus * me[1] > now(place, ts) - began:
             usleep(hold_ns // 1000 // 2 + 1)
             continue
         # kvm_faultin_pfn(): the snapshot first, then the slot, then the page.
         seq, generation = fetch_add(cells, SEQ, 0), fetch_add(cells, GENERATION, 0)
         usable = cells[SLOT + fetch_add(cells, ACTIVE_SET, 0)] == VALID
         page = fetch_add(cells, PAGE, 0)
-        mutex_lock(locks + MMU)
+        mmu_lock(cells)
         since = now(place, ts)
         # What is under way is looked at first and last: it must not have changed meanwhile.
         ended, started = fetch_add(cells, ENDED, 0), fetch_add(cells, STARTED, 0)
@@ -443,5 +445,5 @@ def fault(
         while now(place, ts) - since < hold_ns:
             pass
         me[1] += now(place, ts) - since
-        mutex_unlock(locks + MMU)
+        fetch_add(cells, MMU_SERVED, 1)
         me[0] += 1
