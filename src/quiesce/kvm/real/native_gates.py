@@ -114,9 +114,9 @@ class Crowd:
         self._regions: list[HostMemory] = []
         self._members: list[_Member] = []
         self._began = 0.0
-        self._add("notifier", what.notifiers, self._invalidate)
         self._add("updater", what.updaters if what.design else 0, self._update)
         self._add("vcpu", what.vcpus if what.design else 0, self._fault)
+        self._add("notifier", what.notifiers, self._invalidate)
 
     def _add(self, name: str, count: int, run: Callable[[_Member], None]) -> None:
         for number in range(count):
@@ -168,7 +168,7 @@ class Crowd:
 
     def _invalidate(self, member: _Member) -> None:
         what, (ts, place) = self.what, member.clock
-        region = self.regions[member.number]
+        region = self.regions[int(member.name.rpartition("/")[2])]
         native.invalidate(
             DESIGNS.get(what.design, native.NO_GATE), WORK[what.work],
             round(what.related * 256), round(what.nested * 256),

@@ -317,14 +317,13 @@ def invalidate(
     :param ts: two words at the address *place*, for the clock.
     """
     random = seed | 1
+    page = bytes_at(region)
+    for at in range(0, REGION, PAGE_BYTES):
+        page[at] = 1
     while cells[STOP] == 0 and now(place, ts) < deadline:
         random = (random * 6364136223846793005 + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
         related = (random >> 40) & 255 < related_in_256
         depth = 2 if (random >> 48) & 255 < nested_in_256 else 1
-        if kind == DONTNEED or kind == MREMAP or kind == MPROTECT:
-            page = bytes_at(region)
-            for at in range(0, REGION, PAGE_BYTES):
-                page[at] = 1
         if design == NO_GATE:
             after = work(kind, region, spare, random & 0x7FFFFFFF)
             spare = region if after != region else spare
