@@ -260,6 +260,7 @@ def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from quiesce.commands.kvm_memslots_options import add_conform, add_why
+    from quiesce.commands.kvm_stall import add_stall
     from quiesce.commands.kvm_trace import add_trace
     from quiesce.commands.options import add_search_options, any_number
 
@@ -281,6 +282,7 @@ def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     add_search_options(check)
     check.set_defaults(run=_kvm_check)
+    add_stall(actions)
     add_trace(actions)
     run = actions.add_parser("run", help="run a design on real threads")
     run.add_argument("--design", required=True, metavar="NAME")

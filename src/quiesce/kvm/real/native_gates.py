@@ -114,6 +114,7 @@ class Crowd:
         self._regions: list[HostMemory] = []
         self._members: list[_Member] = []
         self._began = 0.0
+        self._go = threading.Event()
         self._add("updater", what.updaters if what.design else 0, self._update)
         self._add("vcpu", what.vcpus if what.design else 0, self._fault)
         self._add("notifier", what.notifiers, self._invalidate)
@@ -121,7 +122,7 @@ class Crowd:
     def _add(self, name: str, count: int, run: Callable[[_Member], None]) -> None:
         for number in range(count):
             log = np.zeros(2 + 2 * self.what.log_events, np.int64)
-            member = _Member(f"{name}/{number}", len(self._members), log, run)
+            member = _Member(f"{name}/{number}", len(self._members), log, run, self._go)
             self._members.append(member)
 
     def start(self, regions: list[int] | None = None) -> None:
@@ -129,10 +130,17 @@ class Crowd:
 
         :param regions: where each notifier's 64 KiB are, with as much room behind them; None: new memory.
         """
-        self._began = time.monotonic()
         self.regions = regions or [self._region() for _ in range(self.what.notifiers)]
-        for member in self._members:
-            member.thread.start()
+        try:
+            for member in self._members:
+                member.thread.start()
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            # Only now: threads that spin already would hold up the start of the others.
+            self._began = time.monotonic()
+            self._go.set()
 
     def _region(self) -> int:
         memory = HostMemory(2 * native.REGION)
@@ -243,6 +251,7 @@ class _Member:
         number: int,
         log: np.ndarray[Any, np.dtype[np.int64]],
         run: Callable[[_Member], None],
+        go: threading.Event,
     ) -> None:
         self.name = name
         self.number = number
@@ -251,7 +260,13 @@ class _Member:
         self.waits = np.zeros(0, np.int64)
         ts = np.zeros(16, np.int64)
         self.clock = (ts, int(ts.ctypes.data))
-        self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
+        self._go = go
+        self._run = run
+        self.thread = threading.Thread(target=self._begin, name=name, daemon=True)
+
+    def _begin(self) -> None:
+        self._go.wait()
+        self._run(self)
 
 
 def run_native(what: Threads, deadline: float) -> NativeResult:
