@@ -210,6 +210,33 @@ def test_a_sleeper_without_reason_to_wake_is_a_deadlock() -> None:
     assert found(NeverTold()) == {"no_deadlock": "deadlock"}
 
 
+class LooksAfterwards(Scenario):
+    """The sleeper keeps in a local variable what it looks at again only after it was woken."""
+
+    flag = Bool(True, marked=True)
+
+    def __init__(self, lowered: bool) -> None:
+        self.lowered = lowered
+
+    @thread()
+    def sleeper(self) -> None:
+        raised = READ_ONCE(self.flag)
+        while raised:
+            set_current_state(TASK_UNINTERRUPTIBLE)
+            schedule()
+            raised = READ_ONCE(self.flag)
+
+    @thread()
+    def other(self) -> None:
+        if self.lowered:
+            WRITE_ONCE(self).flag = False
+
+
+def test_what_a_sleeper_would_look_at_decides_and_not_what_it_has_seen() -> None:
+    assert found(LooksAfterwards(lowered=True)) == {"no_deadlock": "lost wakeup"}
+    assert found(LooksAfterwards(lowered=False)) == {"no_deadlock": "deadlock"}
+
+
 # --- Data races -----------------------------------------------------------------------------------------
 
 

@@ -195,14 +195,9 @@ class Bump(Operation):
 
 @dataclass(slots=True)
 class Await(Operation):
-    """The step has not happened unless *condition* is true.
-
-    :param again: the condition of the innermost ``while`` around it, if it has one: what a sleeper
-        will look at again when it is woken.
-    """
+    """The step has not happened unless *condition* is true."""
 
     condition: Expr
-    again: Expr | None = None
 
 
 @dataclass(slots=True)

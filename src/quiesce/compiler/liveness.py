@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import defaultdict
 
 from quiesce.compiler.ir import (
-    Await,
     Choose,
     Code,
     Local,
@@ -27,13 +26,10 @@ def live_slots(code: Code) -> list[Slots]:
     which nothing changes share one set.
     """
     ops = code.ops
-    uses: list[Slots] = []
-    for op in ops:
-        exprs = operands(op)
-        if isinstance(op, Await) and op.again is not None:
-            # What a sleeper will look at again is needed to tell a lost wakeup.
-            exprs = (*exprs, op.again)
-        uses.append(frozenset(e.slot for x in exprs for e in walk(x) if isinstance(e, Local)))
+    uses: list[Slots] = [
+        frozenset(e.slot for x in operands(op) for e in walk(x) if isinstance(e, Local))
+        for op in ops
+    ]
     live: list[Slots] = [frozenset()] * len(ops)
     changed = True
     while changed:

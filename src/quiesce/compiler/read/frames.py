@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from quiesce.compiler.ir import Expr, Label
+from quiesce.compiler.ir import Label
 from quiesce.compiler.read.values import Component, Value
 
 _PRIMITIVES = "quiesce.primitives"
@@ -26,8 +26,9 @@ class Known:
 
 @dataclass(slots=True)
 class Loop:
-    """A loop being read: where ``break`` and ``continue`` go, and its condition if it has a pure one.
+    """A loop being read: where ``break`` and ``continue`` go.
 
+    :param cleanups: the number of ``with`` blocks that were open where it begins.
     :param names: the local names that it assigns.
     :param at_break: what is known of the local names at each ``break``.
     :param at_next: the same for each ``continue``.
@@ -35,7 +36,6 @@ class Loop:
 
     start: Label
     end: Label
-    condition: Expr | None
     cleanups: int
     names: set[str]
     at_break: list[Known] = field(default_factory=list)

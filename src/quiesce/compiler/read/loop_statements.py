@@ -11,7 +11,6 @@ from quiesce.compiler.ir import (
     Branch,
     ConditionSpan,
     Const,
-    Expr,
     Jump,
     Label,
     Local,
@@ -56,20 +55,17 @@ def read_while(b: Builder, node: ast.While) -> None:
     b.place_label(start)
     names = names_bound(*node.body)
     slots = enter_loop(b, names)
-    before = len(b.ops)
-    condition_ = condition(b, node.test)
-    if isinstance(condition_, Static) and not condition_.object:
+    test = condition(b, node.test)
+    if isinstance(test, Static) and not test.object:
         return
-    test: Expr | None = None
     ways: list[Known] = []
-    if not isinstance(condition_, Static):
-        test = condition_.expr if len(b.ops) == before else None
-        b.emit(Branch(condition_.expr, end, **b.at))
+    if not isinstance(test, Static):
+        b.emit(Branch(test.expr, end, **b.at))
         body = Label()
         b.place_label(body)
         b.marks.conditions.append(ConditionSpan(start, body, end, b.where(node)))
         ways = [known(b, names)]
-    loop = Loop(start, end, test, len(b.frame.cleanups), names)
+    loop = Loop(start, end, len(b.frame.cleanups), names)
     _loop_body(b, node.body, loop)
     next_round(b, slots, node)
     b.emit(Jump(start, **b.at))
@@ -132,7 +128,7 @@ def _unrolled(b: Builder, node: ast.For, items: list[Value]) -> None:
     for item in items:
         following = Label()
         frame.stores.update({n: c for n, c in rounds.items() if n not in frame.slots})
-        loop = Loop(following, end, None, len(frame.cleanups), names)
+        loop = Loop(following, end, len(frame.cleanups), names)
         b.begin_statement(node)
         assign_one(b, node.target, item)
         _loop_body(b, node.body, loop)
@@ -165,7 +161,7 @@ def _for_range(b: Builder, node: ast.For, over: Range) -> None:
     b.place_label(body)
     b.marks.conditions.append(ConditionSpan(head, body, end, b.where(node)))
     assign_one(b, node.target, Dynamic(here, type_))
-    loop = Loop(following, end, None, len(b.frame.cleanups), names)
+    loop = Loop(following, end, len(b.frame.cleanups), names)
     _loop_body(b, node.body, loop)
     next_round(b, slots, node)
     round_ = [*loop.at_next, *ways_here(b, names)]

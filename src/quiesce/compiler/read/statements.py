@@ -96,7 +96,7 @@ def _poison(b: Builder, node: ast.stmt) -> None:
 
 def _read_inside(b: Builder, node: ast.stmt) -> None:
     """Read the statements inside a refused one, for what is wrong in them too."""
-    loop = Loop(Label(), Label(), None, len(b.frame.cleanups), set())
+    loop = Loop(Label(), Label(), len(b.frame.cleanups), set())
     b.frame.loops.append(loop)
     for block in _blocks(node):
         b.block(block)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 
-from quiesce.compiler.ir import Await, Begin, Choose, Const, Current, End, Expr, Local
+from quiesce.compiler.ir import Await, Begin, Choose, Const, Current, End, Local
 from quiesce.compiler.read.arguments import arguments, exactly
 from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.conditions import condition
@@ -59,15 +59,7 @@ def _wait_outside_atomic(b: Builder, function: ast.Lambda, node: ast.Call) -> Va
 def _await(b: Builder, node: ast.expr) -> None:
     value = condition(b, node)
     expr = Const(int(bool(value.object))) if isinstance(value, Static) else value.expr
-    b.emit(Await(expr, _again(b), **b.at))
-
-
-def _again(b: Builder) -> Expr | None:
-    """Return the condition of the innermost ``while`` around this place, in this call or above."""
-    for frame in reversed(b.frames):
-        for loop in reversed(frame.loops):
-            return loop.condition
-    return None
+    b.emit(Await(expr, **b.at))
 
 
 def read_choose(b: Builder, node: ast.Call) -> Value:

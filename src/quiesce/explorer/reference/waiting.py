@@ -11,12 +11,18 @@ from collections import deque
 from dataclasses import dataclass
 
 from quiesce.compiler.atomic_steps import expression_cells
-from quiesce.compiler.ir import Branch, Jump, SetLocal, operands
+from quiesce.compiler.ir import Await, Branch, End, Jump, SetLocal, operands
 from quiesce.compiler.loops import SourceLoop
 from quiesce.compiler.program import Program
 from quiesce.explorer.analysis.footprint import places_of_step
 from quiesce.explorer.reference.components import strongly_connected
-from quiesce.explorer.reference.evaluate import Evaluator, StepFailure, kind_evaluator
+from quiesce.explorer.reference.evaluate import (
+    BLOCKED,
+    CHOICE,
+    Evaluator,
+    StepFailure,
+    kind_evaluator,
+)
 from quiesce.explorer.reference.getting_on import exits_around, loop_around, loops_left
 from quiesce.explorer.reference.graph import Bounds, Graph
 from quiesce.explorer.reference.stepper import State, Stepper
@@ -241,10 +247,11 @@ def can_get_on(program: Program, state: State, thread: int, bounds: Bounds) -> b
 
 
 def lost_wakeup(program: Program, state: State, thread: int) -> bool:
-    """Whether *thread* sleeps in ``schedule()`` though what it waits for is already so.
+    """Return whether *thread* sleeps in ``schedule()`` although the condition it waits for is already true.
 
-    What it waits for is the end of the loop around its sleep. If the loop, begun again with the values of
-    *state*, ends before it does anything but look, there is nothing to sleep for.
+    The condition is that of the loop around the sleep. The thread is run in a copy of *state* as if it were
+    woken: to the start of the loop with what it does there, from the start on only while it reads. If it
+    leaves the loop, there is nothing to sleep for.
     """
     sleeper = program.threads[thread]
     ops = sleeper.kind.code.ops
@@ -254,14 +261,22 @@ def lost_wakeup(program: Program, state: State, thread: int) -> bool:
         return False
     evaluator: Evaluator = kind_evaluator(program, sleeper.kind)
     vector = [*state, thread + 1, *[0] * len(sleeper.kind.code.slots)]
-    position = loop.start
+    position = location.position
     seen: set[int] = set()
+    woken = reading = False
     try:
         while position in loop:
-            if position in seen or not isinstance(ops[position], SetLocal | Branch | Jump):
+            op = ops[position]
+            reading = woken and (reading or position == loop.start)
+            acts = not isinstance(op, SetLocal | Branch | Jump)
+            if position in seen or (reading and acts):
                 return False
             seen.add(position)
-            position = evaluator.run[position](vector, sleeper.base)
+            asleep = isinstance(op, Await) and not woken
+            position = position + 1 if asleep else evaluator.run[position](vector, sleeper.base)
+            if isinstance(op, End) and not woken:
+                woken = True
+                seen.clear()
     except StepFailure:
         return False
-    return True
+    return position not in (BLOCKED, CHOICE)
