@@ -34,7 +34,7 @@ MAX_LOCKDEP_CHAINS = 65536
 
 
 class Core:
-    """State of one validator. See :class:`quiesce.lockdep.validator.Validator` for its parameters.
+    """The state of one validator. See :class:`quiesce.lockdep.validator.Validator` for the parameters.
 
     :ivar debug_locks: False once something was reported: nothing is checked any more.
     :ivar report: the first report, or None; suspicious RCU usage does not count as one.
