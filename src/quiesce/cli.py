@@ -85,9 +85,3 @@ def _command(argv: Sequence[str] | None, answer: Answer) -> int:
 def _told(text: str, code: int) -> int:
     print(f"quiesce: {text}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    from quiesce.__main__ import program
-
-    sys.exit(program())

@@ -286,8 +286,6 @@ def test_only_the_files_of_a_kind_know_its_name(trees: dict[str, ast.Module]) ->
 IMPORT_CYCLES = {
     frozenset({"protocol.component", "protocol.variables"}): "a variable finds its component",
     frozenset({"explorer.native.checkpoint", "explorer.native.search"}): "a search saves itself",
-    frozenset({"cli", "__main__"}): "cli run as a file starts as the console script does",
-    frozenset({"threads.progress", "threads.runner", "threads.world"}): "types of each other",
     frozenset(
         f"kvm.{name}"
         for name in ("dirty_log", "gates", "ledger", "mm", "mmio", "mmu", "mmu_notifier", "vm")

@@ -352,7 +352,7 @@ def test_interrupted_is_incomplete(
 def process(*argv: str, cwd: Path, **more: Any) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **more.pop("env", {})}
     return subprocess.Popen(
-        [sys.executable, "-m", "quiesce.cli", *argv], cwd=cwd, env=environment,
+        [sys.executable, "-m", "quiesce", *argv], cwd=cwd, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
     )  # fmt: skip
 

@@ -9,12 +9,9 @@ false again between two steps is not seen.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from quiesce.protocol.scenario import PropertySpec
-
-if TYPE_CHECKING:
-    from quiesce.threads.world import World
 
 
 class Progress:
@@ -42,28 +39,31 @@ class Progress:
         self._since = (time.monotonic(), 0)
         self._true = self._is_true()
 
-    def look(self, world: World) -> None:
-        """Evaluate the property, after a step."""
+    def look(self, steps: Callable[[], int]) -> None:
+        """Evaluate the property, after a step.
+
+        :param steps: returns how many steps all threads have taken in this round.
+        """
         now_true = self._is_true()
         if now_true == self._true:
             return
         self._true = now_true
         if now_true:
             self.times += 1
-            self._close(world)
+            self._close(steps)
         else:
-            self._since = (time.monotonic(), world.steps())
+            self._since = (time.monotonic(), steps())
 
-    def end(self, world: World) -> None:
-        """End a round."""
+    def end(self, steps: Callable[[], int]) -> None:
+        """End a round; *steps* returns how many steps all threads have taken in it."""
         if not self._true:
-            self._close(world)
+            self._close(steps)
 
-    def _close(self, world: World) -> None:
-        since, steps = self._since
+    def _close(self, steps: Callable[[], int]) -> None:
+        since, before = self._since
         seconds = time.monotonic() - since
         if seconds > self.longest:
-            self.longest, self.steps = seconds, world.steps() - steps
+            self.longest, self.steps = seconds, steps() - before
 
     def _is_true(self) -> bool:
         try:

@@ -112,7 +112,7 @@ class _Totals:
             if name not in found and (known is None or known.seconds < note.seconds):
                 self.notes[name] = note
         for progress in watch.world.progress:
-            progress.end(watch.world)
+            progress.end(watch.world.steps)
         self.threads = Counter(runner.spec.kind for runner in watch.world.runners)
         for runner in watch.world.runners:
             self.steps[runner.spec.kind] += runner.steps
@@ -151,7 +151,7 @@ def _round(
         raise UsageError(
             f"{type(scenario).__name__} has no threads to run", "mark a method with @thread()"
         )
-    world = World(listener)
+    world: World[ThreadRunner] = World(listener)
     world.runners = [ThreadRunner(world, scenario, s, f"{seed} {s.name}") for s in specs]
     properties = scenario.properties()
     invariants = [p for p in properties if p.kind.quantifier is Quantifier.EVERY_STATE]
@@ -168,7 +168,7 @@ def _round(
     return end
 
 
-def _see_gone(world: World) -> None:
+def _see_gone(world: World[ThreadRunner]) -> None:
     """Wait until no thread of *world* is left."""
     started = [runner.thread for runner in world.runners if runner.thread.ident is not None]
     world.over = True

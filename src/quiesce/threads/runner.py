@@ -28,7 +28,7 @@ from quiesce.threads.choices import Choices
 from quiesce.threads.holding import Hold, Want
 from quiesce.threads.place import Place
 from quiesce.threads.result import Finding, Site
-from quiesce.threads.world import RECHECK, Stop, World
+from quiesce.threads.world import RECHECK, Stop, Wait, World
 
 R = TypeVar("R")
 TraceFunction: TypeAlias = Callable[[FrameType, str, Any], Any]
@@ -54,20 +54,6 @@ _STORES = {Protocol.__setattr__.__code__, ArrayValue.__setitem__.__code__}
 
 
 @dataclass(frozen=True)
-class Wait:
-    """What a thread waits for: the step, the lock that the step acquires, since when, and where.
-
-    :param queued: waiters for the step queue up (``@atomic(queued=True)``).
-    """
-
-    label: str
-    queued: bool
-    want: Want | None
-    since: float
-    place: Place
-
-
-@dataclass(frozen=True)
 class _LockEvent:
     lock: Protocol
     mode: Mode | None
@@ -81,7 +67,9 @@ class ThreadRunner:
     :param seed: decides the thread's choices and where it yields.
     """
 
-    def __init__(self, world: World, scenario: Scenario, spec: ThreadSpec, seed: str) -> None:
+    def __init__(
+        self, world: World[ThreadRunner], scenario: Scenario, spec: ThreadSpec, seed: str
+    ) -> None:
         self.world = world
         self.spec = spec
         self.parked = False
@@ -293,7 +281,7 @@ class ThreadRunner:
             self._in_step = True
             try:
                 for progress in self.world.progress:
-                    progress.look(self.world)
+                    progress.look(self.world.steps)
             finally:
                 self._in_step = False
 

@@ -69,7 +69,11 @@ class Watch:
     """
 
     def __init__(
-        self, world: World, scenario: Scenario, invariants: Sequence[PropertySpec], patience: float
+        self,
+        world: World[ThreadRunner],
+        scenario: Scenario,
+        invariants: Sequence[PropertySpec],
+        patience: float,
     ) -> None:
         self.world = world
         self.looks = 0

@@ -34,18 +34,18 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 from typing import Protocol as Shape
 
 from quiesce.protocol import Mode, Protocol, Task
-from quiesce.threads.holding import Holdings
+from quiesce.threads.holding import Holdings, Want
+from quiesce.threads.place import Place
+from quiesce.threads.progress import Progress
 from quiesce.threads.result import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from quiesce.threads.progress import Progress
-    from quiesce.threads.runner import ThreadRunner
 
 RECHECK = 0.005
 """Seconds after which a waiting thread looks again, for the sake of plain stores."""
@@ -79,7 +79,43 @@ class EndlessStep(Exception):
     """An atomic method does not end: a thread that loops in a step stops all others."""
 
 
-class World:
+@dataclass(frozen=True)
+class Wait:
+    """What a thread waits for: the step, the lock that the step acquires, since when, and where.
+
+    :param queued: waiters for the step queue up (``@atomic(queued=True)``).
+    """
+
+    label: str
+    queued: bool
+    want: Want | None
+    since: float
+    place: Place
+
+
+class Running(Shape):
+    """What the world knows of a thread: whether it runs, stands still, waits or has finished.
+
+    :ivar parked: it stands where it may be looked at.
+    :ivar wait: what it waits for; None if it runs.
+    :ivar looked_at: :attr:`World.changes` when it last failed to take its step.
+    :ivar steps: how many steps it has taken.
+    """
+
+    parked: bool
+    finished: bool
+    wait: Wait | None
+    looked_at: int
+    steps: int
+
+    def goes_on(self, look: int) -> bool:
+        """Return whether it continues although the world must hold still."""
+
+
+R = TypeVar("R", bound=Running)
+
+
+class World(Generic[R]):
     """The shared state of one round of a scenario. All methods are called under :attr:`lock`."""
 
     def __init__(self, listener: Listener | None) -> None:
@@ -89,19 +125,19 @@ class World:
         self.attention = threading.Event()  # for the thread that watches
         self.listener = listener
         self.holdings = Holdings()
-        self.runners: list[ThreadRunner] = []
+        self.runners: list[R] = []
         self.changes = 0
         self.waiting = 0
-        self.queue: list[ThreadRunner] = []
+        self.queue: list[R] = []
         self.progress: list[Progress] = []
         self.hung = False
-        self.stepping: tuple[ThreadRunner, str] | None = None
+        self.stepping: tuple[R, str] | None = None
         self.stopping = True  # so that the threads start together, after a look at the first state
         self.look = 0
         self.over = False
         self.findings: list[Finding] = []
 
-    def pass_gate(self, runner: ThreadRunner) -> None:
+    def pass_gate(self, runner: R) -> None:
         """Let *runner* continue, later if the world must hold still; :class:`Stop` at the end."""
         while self.stopping and not self.over and not runner.goes_on(self.look):
             runner.parked = True
@@ -111,16 +147,16 @@ class World:
         if self.over:
             raise Stop
 
-    def having_their_turn(self) -> list[ThreadRunner]:
+    def having_their_turn(self) -> list[R]:
         """Return the first threads in line that have waited for ``TURN`` seconds."""
         return self.first_in_line(time.monotonic() - TURN)
 
-    def first_in_line(self, latest: float) -> list[ThreadRunner]:
+    def first_in_line(self, latest: float) -> list[R]:
         """Return the first thread in line for each lock and mode, oldest first.
 
         :param latest: leave out those that have begun to wait later.
         """
-        first: dict[object, ThreadRunner] = {}
+        first: dict[object, R] = {}
         for runner in self.queue:
             wait = runner.wait
             if wait is None or wait.since > latest:
@@ -139,7 +175,7 @@ class World:
         if self.waiting:
             self.changed.notify_all()
 
-    def begins_to_wait(self, runner: ThreadRunner) -> None:
+    def begins_to_wait(self, runner: R) -> None:
         """*runner*, which ran, cannot take its step."""
         self.changes += 1
         self.waiting += 1
@@ -148,7 +184,7 @@ class World:
         if self.waiting == self.unfinished():
             self.changed.notify_all()
 
-    def ends_to_wait(self, runner: ThreadRunner) -> None:
+    def ends_to_wait(self, runner: R) -> None:
         """*runner* takes its step, or is stopped."""
         self.waiting -= 1
         if runner in self.queue:
