@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,14 @@ from kvm_mutants import MUTANTS
 from quiesce.cli import main
 from quiesce.kvm.real import conform_ops as ops
 from quiesce.kvm.real.conform import Wanted, conform
-from quiesce.kvm.real.conform_pair import Difference
+from quiesce.kvm.real.conform_pair import Bench, Difference
+from quiesce.kvm.real.conform_probe import probe
+from quiesce.kvm.real.conform_scenarios import run_scenarios
 from quiesce.kvm.real.conform_script import script
+from quiesce.kvm.real.conform_sides import Arena
 from quiesce.kvm.real.conform_systematic import systematic_requests
+from quiesce.kvm.real.device import Device
+from quiesce.kvm.real.guest import RealModeGuest, Seen
 from quiesce.kvm.real.requests import MEM_MAX_NR_PAGES, Host, Request
 
 LOGS = Path(__file__).parents[1] / "data" / "kvm"
@@ -34,6 +41,7 @@ def test_this_host_answers_as_our_memslots_do(capsys: pytest.CaptureFixture[str]
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == 1 and found["differences"] == []
     assert found["operations"] == 3000 and found["random"] > 500 and found["accesses"] > 3000
+    assert len(found["scenarios"]) == 15 and all(s["agrees"] for s in found["scenarios"])
     assert found["kernel"] == os.uname().release
     assert any("generations" in reason for reason in found["not_compared"])
     assert set(found["errnos"]) >= {"success", "EINVAL", "EEXIST", "EFAULT"}
@@ -86,7 +94,7 @@ def test_no_systematic_request_is_dangerous() -> None:
 @needs_kvm
 def test_a_difference_is_a_script_that_shows_it() -> None:
     mutant = next(m for m in MUTANTS if m.name == "reading a log does not clear it")
-    result = conform(Wanted(2000, "1", most_differences=1), mutant.ours)
+    result = conform(Wanted(2000, "1", most_differences=1, scenarios=False), mutant.ours)
     (found,) = result.differences
     done = subprocess.run(
         [sys.executable, "-I", "-c", script(found)], capture_output=True, text=True, timeout=60
@@ -168,3 +176,26 @@ def test_the_time_limit_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kvm", "conform", "--operations", "10000000", "--seconds", "2"]) == 0
     assert time.monotonic() - begun < 6
     assert "the time is over" in capsys.readouterr().out
+
+
+@needs_kvm
+def test_a_byte_from_the_wrong_place_is_seen_while_slots_move(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = RealModeGuest.read
+    wrong = iter([Seen("data", 0xEE)])
+
+    def stale(self: RealModeGuest, addresses: Sequence[int]) -> list[Seen]:
+        seen = read(self, addresses)
+        if threading.current_thread() is threading.main_thread() or seen[0].kind != "data":
+            return seen
+        return [next(wrong, seen[0])]
+
+    monkeypatch.setattr(RealModeGuest, "read", stale)
+    with Device() as device, Arena() as arena:
+        probed = probe(device, arena)
+        bench = Bench(device, arena, probed.ours, probed.host.guest_memfd)
+        outcomes = [outcome for outcome, _ in run_scenarios(bench, probed.host)]
+    differ = [o for o in outcomes if o.difference is not None]
+    assert [o.name for o in differ] == ["move while the guest reads"]
+    assert differ[0].difference is not None and "data 0xee" in differ[0].difference.what

@@ -60,6 +60,10 @@ def to_json(result: Conformance, seed: str) -> dict[str, object]:
     return {
         **_common(result.probed, result.operations, result.accesses, result.not_compared()),
         "differences": [difference_to_json(d) for d in result.differences],
+        "scenarios": [
+            {"name": o.name, "agrees": o.difference is None, "skipped": o.skipped or None}
+            for o in result.scenarios
+        ],
         "errnos": {_errno(number): count for number, count in sorted(result.errnos.items())},
         "random": result.random,
         "dirty_logs": result.dirty_logs,
@@ -111,6 +115,7 @@ def render(result: Conformance, seed: str) -> str:
         _headline(probed, result.operations, result.accesses, len(result.differences)),
         f"  {result.random:,} of them random, seed {seed}; {result.dirty_logs:,} dirty logs; "
         f"{result.seconds:.1f} s" + (f"; ended early: {result.ended}" if result.ended else ""),
+        _scenarios(result),
         "  answers: "
         + ", ".join(f"{count:,} {_errno(n)}" for n, count in result.errnos.most_common()),
     ]
@@ -118,6 +123,13 @@ def render(result: Conformance, seed: str) -> str:
         lines += ["", f"difference {number}:", *_table(found)]
         lines += ["", "as a script:", "", script(found).rstrip()]
     return "\n".join([*lines, *_not_compared(result.not_compared())])
+
+
+def _scenarios(result: Conformance) -> str:
+    tried = [o for o in result.scenarios if not o.skipped]
+    differ = [o.name for o in tried if o.difference is not None]
+    text = f"  {len(tried)} scenarios of the kernel's self-tests: "
+    return text + (f"different in {', '.join(differ)}" if differ else "all agree")
 
 
 def _headline(probed: Probed, operations: int, accesses: int, differences: int) -> str:

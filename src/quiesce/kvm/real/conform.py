@@ -19,6 +19,7 @@ from quiesce.kvm.real import conform_ops as ops
 from quiesce.kvm.real.conform_pair import Bench, Difference, OurMaker, Pair
 from quiesce.kvm.real.conform_probe import Probed, probe
 from quiesce.kvm.real.conform_random import RandomOperations
+from quiesce.kvm.real.conform_scenarios import Outcome, run_scenarios
 from quiesce.kvm.real.conform_shrink import Shrinker
 from quiesce.kvm.real.conform_sides import Arena
 from quiesce.kvm.real.conform_source import Follower
@@ -39,6 +40,7 @@ class Conformance:
     :param random: those of them that were random.
     :param dirty_logs: the dirty logs that were read or cleared.
     :param accesses: the bytes that the guest read or wrote.
+    :param scenarios: what came of the scenarios of the kernel's self-tests.
     :param ended: why it ended before the number of operations was reached; empty: it was.
     """
 
@@ -49,6 +51,7 @@ class Conformance:
     accesses: int = 0
     seconds: float = 0.0
     ended: str = ""
+    scenarios: list[Outcome] = field(default_factory=list)
     errnos: Counter[int] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     decided: set[str] = field(default_factory=set)
@@ -58,7 +61,8 @@ class Conformance:
         """What this host lacks, and the checks that no request has reached."""
         left = [c.name for c in CHECKS if c.name not in self.decided]
         unreached = [f"the check `{name}`: no request here reached it" for name in left]
-        return [*self.probed.not_compared, *unreached]
+        skipped = [f"scenario `{o.name}`: {o.skipped}" for o in self.scenarios if o.skipped]
+        return [*self.probed.not_compared, *skipped, *unreached]
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,14 @@ class Wanted:
     :param seed: of the random ones.
     :param deadline: when to end at the latest, of ``time.monotonic()``; None: no limit.
     :param most_differences: end after so many.
+    :param scenarios: begin with the scenarios of the kernel's self-tests.
     """
 
     operations: int
     seed: str = "0"
     deadline: float | None = None
     most_differences: int = 5
+    scenarios: bool = True
 
 
 Progress = Callable[[int, int], None]
@@ -124,7 +130,9 @@ class _Run:
             yield from map(ops.Setup, modes)
 
     def all(self) -> None:
-        """Make the systematic requests first, at most half of all, then random ones."""
+        """Do the scenarios first, then systematic requests, at most half of all, then random ones."""
+        if self.wanted.scenarios:
+            self._scenarios()
         half = self.wanted.operations // 2
         requests = systematic_requests(self.result.probed.host)
         while self.result.operations < half and self._goes_on():
@@ -134,6 +142,16 @@ class _Run:
             self._vm(self._from_known_slots(batch))
         while self._goes_on():
             self._vm(self._random)
+
+    def _scenarios(self) -> None:
+        """Do the scenarios. A difference in one is not shortened: the scenario is known by its name."""
+        for outcome, decided in run_scenarios(self.bench, self.result.probed.host):
+            self.result.scenarios.append(outcome)
+            self.result.decided |= decided
+            if outcome.difference is not None:
+                self.result.differences.append(outcome.difference)
+            if not self._goes_on():
+                return
 
     def _goes_on(self) -> bool:
         """Return whether there is more to do; if something ends it early, say what."""
@@ -156,6 +174,7 @@ class _Run:
                 found = self._request(pair, request)
                 if found is not None or not self._goes_on():
                     break
+            self.result.decided |= pair.ours.decided
         self.progress(self.result.operations, self.wanted.operations)
         if found is not None:
             self._report(found)
@@ -190,9 +209,6 @@ class _Run:
 
     def _request(self, pair: Pair, request: Request) -> Difference | None:
         """Make a request and access what it changed."""
-        check = pair.ours.regions.table.first(pair.ours.regions.ask(request))
-        if check is not None:
-            self.result.decided.add(check.name)
         for operation in self.follower.around(pair, request):
             found = pair.do(operation)
             if isinstance(operation, ops.Access):
