@@ -123,21 +123,20 @@ class SlotIndex:
 
     def at_gfn(self, gfn: int) -> Slot | None:
         """Return the slot that has the frame *gfn* (``gfn_to_memslot()``)."""
-        place = self.by_gfn.bisect_right(gfn)
-        if place == 0:
-            return None
-        slot = self.by_gfn.peekitem(place - 1)[1]
-        return slot if gfn < slot.end_gfn else None
+        for base in self.by_gfn.irange(None, gfn, reverse=True):
+            slot: Slot = self.by_gfn[base]
+            return slot if gfn < slot.end_gfn else None
+        return None
 
     def overlapping(self, gfn: int, end: int) -> Iterator[Slot]:
         """Yield the slots with frames in ``[gfn, end)``, the lowest first."""
-        place = max(self.by_gfn.bisect_right(gfn) - 1, 0)
-        for base in self.by_gfn.islice(place):
-            if base >= end:
-                return
-            slot = self.by_gfn[base]
-            if slot.end_gfn > gfn:
-                yield slot
+        if end <= gfn:
+            return
+        first = self.at_gfn(gfn)
+        if first is not None:
+            yield first
+        for base in self.by_gfn.irange(gfn + 1, end - 1):
+            yield self.by_gfn[base]
 
     def at_hva(self, hva: int, end: int | None = None) -> list[Slot]:
         """Return the slots that *hva* backs, or any address of ``[hva, end)``, by their first address.
