@@ -37,10 +37,10 @@ needs_kvm = pytest.mark.skipif(
 
 @needs_kvm
 def test_this_host_answers_as_our_memslots_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["kvm", "conform", "--operations", "3000", "--seed", "7", "--json"]) == 0
+    assert main(["kvm", "conform", "--operations", "9000", "--seed", "7", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == 1 and found["differences"] == []
-    assert found["operations"] == 3000 and found["random"] > 500 and found["accesses"] > 3000
+    assert found["operations"] == 9000 and found["random"] > 500 and found["accesses"] > 3000
     assert len(found["scenarios"]) == 15 and all(s["agrees"] for s in found["scenarios"])
     assert found["kernel"] == os.uname().release
     assert any("generations" in reason for reason in found["not_compared"])
@@ -159,22 +159,42 @@ def test_without_kvm_the_request_is_wrong(
 def test_it_ends_when_it_is_told_to(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "quiesce", "kvm", "conform", "--operations", "10000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        time.sleep(2)
+        workers = _workers_of(child.pid)
         begun = time.monotonic()
         child.send_signal(number)
-        out, _ = child.communicate(timeout=20)
-        assert time.monotonic() - begun < 10
+        out, _ = child.communicate(timeout=60)
+        while any(map(_is_alive, workers)):
+            assert time.monotonic() - begun < 60, "a worker outlives the command"
+            time.sleep(0.1)
     if number == signal.SIGKILL:
         assert child.returncode == -signal.SIGKILL
     else:
         assert child.returncode == 3 and "ended early" in out
 
 
+def _workers_of(pid: int) -> list[int]:
+    """Wait until the process *pid* has children; return them."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if len(children) > 1:
+            return [int(child) for child in children]
+        time.sleep(0.05)
+    raise AssertionError("there are no workers")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @needs_kvm
 def test_the_time_limit_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     begun = time.monotonic()
     assert main(["kvm", "conform", "--operations", "10000000", "--seconds", "2"]) == 0
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 30
     assert "the time is over" in capsys.readouterr().out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 import time
 
@@ -28,7 +29,7 @@ def conform_command(args: argparse.Namespace) -> int:
     deadline = None if args.seconds is None else time.monotonic() + args.seconds
     with stopping.noted():
         result = conform(
-            Wanted(args.operations, args.seed, deadline),
+            Wanted(args.operations, args.seed, deadline, workers=args.workers or _workers()),
             progress=_Progress(args.quiet or args.json),
         )
         interrupted = bool(stopping.reason())
@@ -36,6 +37,11 @@ def conform_command(args: argparse.Namespace) -> int:
     if result.differences:
         return Verdict.VIOLATION.exit_code
     return (Verdict.INCOMPLETE if interrupted else Verdict.HOLDS).exit_code
+
+
+def _workers() -> int:
+    """Return how many workers are used unless the command says: updates wait most of the time."""
+    return min(2 * (os.cpu_count() or 1), 8)
 
 
 class _Progress:

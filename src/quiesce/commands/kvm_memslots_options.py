@@ -32,6 +32,13 @@ def add_conform(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--seconds", type=seconds, metavar="S", help="end after S seconds at the latest"
     )
     parser.add_argument(
+        "--workers",
+        type=count,
+        metavar="N",
+        help="processes that make random requests (default: two a core, at most 8); "
+        "each has a seed of its own",
+    )
+    parser.add_argument(
         "--replay", metavar="FILE", help="make the requests of a log instead, and compare with it"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")

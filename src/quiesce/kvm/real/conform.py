@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quiesce import stopping
 from quiesce.kvm.real import conform_ops as ops
@@ -24,12 +24,19 @@ from quiesce.kvm.real.conform_shrink import Shrinker
 from quiesce.kvm.real.conform_sides import Arena
 from quiesce.kvm.real.conform_source import Follower
 from quiesce.kvm.real.conform_systematic import restore, systematic_requests
+from quiesce.kvm.real.conform_workers import Counters, Workers
 from quiesce.kvm.real.device import Device
 from quiesce.kvm.real.requests import Request
 from quiesce.kvm.real.requests_table import CHECKS
 
 PER_VM = 2000
 """The requests that are made of one VM."""
+
+PER_BATCH = 200
+"""The systematic requests that are made of one VM."""
+
+FEWEST_PER_WORKER = 2 * PER_VM
+"""The requests from which on another worker is worth it."""
 
 
 @dataclass
@@ -64,6 +71,18 @@ class Conformance:
         skipped = [f"scenario `{o.name}`: {o.skipped}" for o in self.scenarios if o.skipped]
         return [*self.probed.not_compared, *skipped, *unreached]
 
+    def add(self, other: Conformance) -> None:
+        """Add what came of a part of the comparison."""
+        self.operations += other.operations
+        self.random += other.random
+        self.dirty_logs += other.dirty_logs
+        self.accesses += other.accesses
+        self.ended = self.ended or other.ended
+        self.errnos += other.errnos
+        self.decided |= other.decided
+        known = {(d.operations, d.what) for d in self.differences}
+        self.differences += [d for d in other.differences if (d.operations, d.what) not in known]
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -74,6 +93,7 @@ class Wanted:
     :param deadline: when to end at the latest, of ``time.monotonic()``; None: no limit.
     :param most_differences: end after so many.
     :param scenarios: begin with the scenarios of the kernel's self-tests.
+    :param workers: processes that make random requests, each of VMs of its own and with its own seed.
     """
 
     operations: int
@@ -81,6 +101,7 @@ class Wanted:
     deadline: float | None = None
     most_differences: int = 5
     scenarios: bool = True
+    workers: int = 1
 
 
 Progress = Callable[[int, int], None]
@@ -118,8 +139,8 @@ class _Run:
         self.bench = bench
         self.result = result
         self.progress = progress
-        self.follower = Follower(random.Random(f"places {wanted.seed}"))
         self.random = RandomOperations(wanted.seed, result.probed.host)
+        self.follower = Follower(random.Random(f"places {wanted.seed}"))
         self.setups = self._setups()
 
     def _setups(self) -> Iterator[ops.Setup]:
@@ -130,18 +151,51 @@ class _Run:
             yield from map(ops.Setup, modes)
 
     def all(self) -> None:
-        """Do the scenarios first, then systematic requests, at most half of all, then random ones."""
+        """Do the scenarios, then make requests, here or in workers."""
         if self.wanted.scenarios:
             self._scenarios()
+        workers = min(self.wanted.workers, self.wanted.operations // FEWEST_PER_WORKER)
+        if workers > 1 and self._goes_on():
+            self._share(workers)
+        else:
+            self.make_requests()
+
+    def make_requests(self, worker: int = 0, workers: int = 1) -> None:
+        """Make this worker's share of the systematic requests, at most half of all, then random ones."""
         half = self.wanted.operations // 2
-        requests = systematic_requests(self.result.probed.host)
-        while self.result.operations < half and self._goes_on():
-            batch = [r for _, r in zip(range(200), requests, strict=False)]
-            if not batch:
+        requests = list(systematic_requests(self.result.probed.host))
+        starts = range(worker * PER_BATCH, len(requests), workers * PER_BATCH)
+        for start in starts:
+            if self.result.operations >= half or not self._goes_on():
                 break
-            self._vm(self._from_known_slots(batch))
+            self._vm(self._from_known_slots(requests[start : start + PER_BATCH]))
         while self._goes_on():
             self._vm(self._random)
+
+    def _share(self, workers: int) -> None:
+        """Let *workers* processes make the requests."""
+        wanted, counters = self.wanted.operations, Counters(workers)
+
+        def job(number: int) -> Callable[[], Conformance]:
+            share = wanted // workers + (number < wanted % workers)
+            part = replace(self.wanted, operations=share, seed=f"{self.wanted.seed}/{number}")
+            result = Conformance(self.result.probed)
+            run = _Run(part, self.bench, result, lambda at, _: counters.note(number, at))
+
+            def work() -> Conformance:
+                run.make_requests(number, workers)
+                return result
+
+            return work
+
+        def waiting() -> None:
+            self.progress(counters.total(), wanted)
+
+        for result in Workers([job(number) for number in range(workers)], waiting).results():
+            if result is None:
+                self.result.ended = "a worker was killed"
+            else:
+                self.result.add(result)
 
     def _scenarios(self) -> None:
         """Do the scenarios. A difference in one is not shortened: the scenario is known by its name."""

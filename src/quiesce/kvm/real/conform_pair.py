@@ -28,11 +28,6 @@ class Difference:
     operations: tuple[ops.Operation, ...]
     what: str
 
-    @property
-    def requests(self) -> int:
-        """How many of the operations are requests, and not accesses of the guest."""
-        return sum(not isinstance(o, ops.Access) for o in self.operations)
-
 
 class Pair:
     """A VM on ``/dev/kvm`` and our memslots, both new.
