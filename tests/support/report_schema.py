@@ -47,7 +47,14 @@ STATE = {
     "shared": {str: VALUE},
     "threads": {str: {"at": str, "line": int, "locals": {str: VALUE}}},
 }
-WAITING = {"thread": str, "at": str, "lock": Maybe(str), "held_by": [str]}
+WAITING = {
+    "thread": str,
+    "at": str,
+    "shown": str,
+    "lock": Maybe(str),
+    "held_by": [str],
+    "itself": Maybe({"file": str, "line": int}),
+}
 SPINNING = {
     "thread": str,
     "file": str,
@@ -62,7 +69,7 @@ STEP = {
     "action": str,
     "file": str,
     "line": int,
-    "actions": [{"text": str, "file": str, "line": int}],
+    "actions": [{"text": str, "shown": str, "file": str, "line": int}],
     "failure": Maybe(str),
     "state": STATE,
     "held": {str: [{"lock": str, "annotation": bool, "mode": MODE, "file": str, "line": int}]},

@@ -231,23 +231,39 @@ class Branch(Operation):
     target: Label
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value that only traces show: an expression of constants and local variables, and its type."""
+
+    expr: Expr
+    type: Type
+
+
 @dataclass(slots=True)
 class Begin(Operation):
     """An atomic region begins.
 
-    :param label: how a trace names it, ``spin_lock(&kvm->mn_invalidate_lock)``.
+    :param label: what it is called, ``spin_lock(&kvm->mn_invalidate_lock)``.
     :param queued: strong fairness.
     :param receiver: component number of the object whose method it is, or None.
+    :param arguments: for traces, what is passed besides: a value, a component, or a text; None: *label* is
+        complete. No part of the meaning: a local variable in it may be dead, and then has no value.
     """
 
     label: str
     queued: bool
     receiver: Address | None
+    arguments: tuple[Shown | Address | str, ...] | None = ()
 
 
 @dataclass(slots=True)
 class End(Operation):
-    """The atomic region ends."""
+    """The atomic region ends.
+
+    :param results: for traces, what it returns.
+    """
+
+    results: tuple[Shown | str, ...] = ()
 
 
 @dataclass(slots=True)

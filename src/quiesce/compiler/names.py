@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from quiesce.protocol import Protocol
 
@@ -22,6 +24,20 @@ def display_name(component: Protocol) -> str:
     if owner is None:
         return snake_case(type(component).__name__)
     return f"&{snake_case(type(owner).__name__)}->{attribute}"
+
+
+def instance_names(components: Sequence[Protocol]) -> list[str]:
+    """Return the name of each component in traces: it tells them apart.
+
+    That is its display name if no other has the same, as every lock of an array has; else the path to it
+    in the scenario, ``&forks[1]``, ``&account->lock``.
+    """
+    names = [display_name(component) for component in components]
+    several = {name for name, count in Counter(names).items() if count > 1}
+    return [
+        f"&{component.path.replace('.', '->')}" if name in several and component.path else name
+        for name, component in zip(names, components, strict=True)
+    ]
 
 
 def snake_case(name: str) -> str:

@@ -69,7 +69,7 @@ def _lines(trace: Trace) -> list[str]:
     lines = []
     for step in trace.steps:
         name = trace.program.threads[step.thread].name
-        lines += [f"{name}: {action.text}" for action in step.actions]
+        lines += [f"{name}: {action.shown}" for action in step.actions]
         if step.failure is not None:
             lines[-1] += f"   <- {step.failure.message}"
     return lines

@@ -217,9 +217,23 @@ def wait_until(condition: bool | Callable[[], bool]) -> None:
         )
 
 
-def choose(*options: T) -> T:
-    """Return one of *options*: the environment decides, and every choice is explored."""
-    choice: T = _here.runner.choose(options)
+EMPTY_SET = "choose() from an empty set"
+"""What is said of a choice that has no options."""
+
+
+@overload
+def choose(members: set[T], /) -> T: ...
+@overload
+def choose(*options: T) -> T: ...
+def choose(*options: Any) -> Any:
+    """Return one of *options*: the environment decides, and every choice is explored.
+
+    Given a set alone, return one of its members; an empty one is a violation.
+    """
+    if len(options) == 1 and isinstance(options[0], set):
+        assert options[0], EMPTY_SET
+        options = tuple(sorted(options[0], key=lambda member: getattr(member, "tid", member)))
+    choice: Any = _here.runner.choose(options)
     return choice
 
 

@@ -160,7 +160,10 @@ def _step(program: Program, step: TraceStep) -> dict[str, object]:
         "action": "; ".join(a.text for a in step.actions),
         "file": place.file,
         "line": place.line,
-        "actions": [{"text": a.text, "file": a.loc.file, "line": a.loc.line} for a in step.actions],
+        "actions": [
+            {"text": a.text, "shown": a.shown, "file": a.loc.file, "line": a.loc.line}
+            for a in step.actions
+        ],
         "failure": step.failure.message if step.failure else None,
         "state": state_dict(program, step.state),
         "held": {
@@ -184,9 +187,12 @@ def _held(program: Program, held: Held) -> dict[str, object]:
 
 
 def _waiting(program: Program, waiting: Waiting) -> dict[str, object]:
+    own = waiting.own
     return {
         "thread": program.threads[waiting.thread].name,
         "at": waiting.label,
+        "shown": waiting.shown,
         "lock": waiting.lock or None,
         "held_by": [program.threads[t].name for t in waiting.holders],
+        "itself": {"file": own.file, "line": own.line} if own is not None else None,
     }

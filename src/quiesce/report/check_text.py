@@ -6,7 +6,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 
-from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.explorer.expected import as_expected, shown_findings
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
@@ -14,7 +13,7 @@ from quiesce.explorer.reference.spinning import find_spinning
 from quiesce.explorer.reference.trace import Trace, follow
 from quiesce.harmless import harmless, one_line
 from quiesce.properties import About
-from quiesce.report.interleaving import render_interleaving, waits_for
+from quiesce.report.interleaving import render_interleaving, waits_behind
 from quiesce.verdict import Verdict
 
 FAIRNESS_TEXT = {
@@ -143,17 +142,27 @@ def _who_waits(trace: Trace) -> list[str]:
         return []
     program = trace.program
     lines = _who_spins(trace)
+    # A daemon may wait for ever; one that another thread waits for is a part of the story.
+    in_the_way = {
+        holder
+        for waiting in trace.waiting
+        if not program.threads[waiting.thread].daemon
+        for holder in waiting.holders
+    }
     for waiting in trace.waiting:
         name = program.threads[waiting.thread].name
-        what = waiting.lock or waiting.label
-        if trace.program.threads[waiting.thread].daemon or waiting.thread in trace.finding.spinning:
+        what = waiting.lock or waiting.shown
+        is_aside = program.threads[waiting.thread].daemon and waiting.thread not in in_the_way
+        if is_aside or waiting.thread in trace.finding.spinning:
             continue
-        why = waits_for(trace, waiting).removeprefix("waits").strip()
-        behind = f", {why}" if why.startswith("behind") else ""
+        queued = waits_behind(trace, waiting)
+        behind = f", behind {' and '.join(queued)}" if queued else ""
         lines += _filled(f"{name} waits for {what} at {waiting.loc.short}{behind}", "  ")
+        if waiting.own is not None:
+            lines.append(f"    held by {one_line(name)} itself since {waiting.own.short}")
         for other in waiting.holders:
             for held in trace.held.get(other, []):
-                if display_name(program.layout.components[held.component]) == waiting.lock:
+                if held.component == waiting.component:
                     how = " as a reader" if held.read else ""
                     holder = one_line(program.threads[other].name)
                     lines.append(f"    held{how} by {holder} since {held.loc.short}")

@@ -332,6 +332,12 @@
 
   function waitsFor(waiting, one) {
     const others = inTheWay(waiting, one);
+    if (one.itself) {
+      const itself = `for a lock that it holds itself since :${one.itself.line}`;
+      if (!others) return `waits ${itself}`;
+      return others.how === "behind" ? `waits behind ${others.names}, ${itself}`
+        : `waits ${itself}, and for ${others.names}`;
+    }
     if (others) return `waits ${others.how === "behind" ? "behind" : "for"} ${others.names}`;
     return !one.lock && one.at.startsWith("schedule") ? "sleeps" : "waits";
   }
@@ -349,7 +355,7 @@
     if (!step) {
       row.append(el("td", { colspan: columns.length, class: "soft" }, "the initial state"), el("td"));
     } else {
-      const lines = step.actions.map((action) => el("div", {}, ...breakable(action.text)));
+      const lines = step.actions.map((action) => el("div", {}, ...breakable(action.shown ?? action.text)));
       if (step.failure) lines.push(el("div", { class: "failure" }, `<- ${step.failure}`));
       row.append(...cells(step.thread, lines));
       row.append(el("td", { class: "place", title: step.file }, place(step.file, step.line)));
@@ -368,7 +374,7 @@
   function waitingRows(waiting, cells, why) {
     return waiting.map((one) => {
       const remark = el("div", { class: "remark" }, `<- ${why(one)}`);
-      const row = el("tr", {}, el("td"), ...cells(one.thread, [el("div", {}, ...breakable(one.at)), remark]));
+      const row = el("tr", {}, el("td"), ...cells(one.thread, [el("div", {}, ...breakable(one.shown ?? one.at)), remark]));
       row.lastChild.colSpan += 1; // no source line stands to its right
       return row;
     });

@@ -64,7 +64,7 @@ def _rows(trace: Trace) -> list[_Row]:
             for waiting in starved:
                 _add_remark(rows, waiting, "never gets any further")
             rows.append(_Row(-1, "... and from here on, over and over:"))
-        texts = [a.text for a in step.actions]
+        texts = [a.shown for a in step.actions]
         if step.failure is not None:
             texts[-1] += f"   <- {step.failure.message}"
         rows += [_Row(step.thread, text) for text in texts]
@@ -96,22 +96,34 @@ def _never_moving(trace: Trace) -> list[Waiting]:
 
 def _add_remark(rows: list[_Row], waiting: Waiting, text: str) -> None:
     """Show in a row of its own where a thread waits, and why."""
-    rows.append(_Row(waiting.thread, f"{waiting.label}   <- {text}"))
+    rows.append(_Row(waiting.thread, f"{waiting.shown}   <- {text}"))
 
 
 def waits_for(trace: Trace, waiting: Waiting) -> str:
     """Say whom a thread waits for."""
-    names = [trace.program.threads[t].name for t in waiting.holders]
+    names = " and ".join(trace.program.threads[t].name for t in waiting.holders)
+    queued = " and ".join(waits_behind(trace, waiting))
+    if waiting.own is not None:
+        itself = f"for a lock that it holds itself since :{waiting.own.line}"
+        if names:
+            return f"waits {itself}, and for {names}"
+        return f"waits behind {queued}, {itself}" if queued else f"waits {itself}"
     if names:
-        return f"waits for {' and '.join(names)}"
+        return f"waits for {names}"
     if not waiting.lock:
         return "sleeps" if waiting.label.startswith("schedule") else "waits"
-    queued = [
+    return f"waits behind {queued}" if queued else "waits"
+
+
+def waits_behind(trace: Trace, waiting: Waiting) -> list[str]:
+    """Return the names of the threads that wait for the same lock, if no other thread holds it."""
+    if waiting.holders or not waiting.lock:
+        return []
+    return [
         trace.program.threads[w.thread].name
         for w in trace.waiting
-        if w.lock == waiting.lock and w.thread != waiting.thread
+        if w.component == waiting.component and w.thread != waiting.thread
     ]
-    return f"waits behind {' and '.join(queued)}" if queued else "waits"
 
 
 def _columns(rows: list[_Row], threads: list[int], width: int) -> dict[int, int]:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import ast
+import enum
 import inspect
 from typing import Any, NoReturn
 
-from quiesce.compiler.ir import Begin, End
+from quiesce.compiler.ir import Address, Begin, End, Shown, touches_memory
 from quiesce.compiler.names import display_name
 from quiesce.compiler.read.builder import Builder, Refused
 from quiesce.compiler.read.evaluation import settled
@@ -16,7 +17,7 @@ from quiesce.compiler.read.language import REFUSED
 from quiesce.compiler.read.parameters import bind
 from quiesce.compiler.read.returns import function_body
 from quiesce.compiler.read.source import function_node
-from quiesce.compiler.read.values import Component, Method, Static, Value
+from quiesce.compiler.read.values import Component, Dynamic, Method, Static, Tuple, Value
 from quiesce.errors import Diagnostic, Loc, UsageError
 from quiesce.protocol import actions
 
@@ -154,8 +155,10 @@ def _body(b: Builder, callee: Frame, mark: tuple[str, bool] | None) -> Value:
         b.frames.pop()
         if mark is not None:
             b.atomic_depth -= 1
-    if outermost:
-        b.emit(End(**b.at))
+    if outermost and mark is not None:
+        # What a private part of a primitive returns, "must queue", means nothing to its user.
+        is_private = callee.in_primitives and callee.name.startswith("_")
+        b.emit(End(() if is_private or _is_complete(mark[0]) else _results(b, result), **b.at))
     return result
 
 
@@ -163,12 +166,46 @@ def begin_region(b: Builder, callee: Frame, mark: tuple[str, bool]) -> None:
     """Let the atomic region of *callee* begin here."""
     receiver = callee.receiver
     address = b.layout.component_address(receiver.template, receiver.terms) if receiver else None
-    b.emit(Begin(_label(mark[0], callee), mark[1], address, **b.at))
+    passed = list(callee.env.values())[receiver is not None :]
+    arguments = None
+    if not _is_complete(mark[0]):
+        arguments = tuple(a for a in (shown(b, value) for value in passed) if a is not None)
+    b.emit(Begin(_label(mark[0], callee), mark[1], address, arguments, **b.at))
+
+
+def shown(b: Builder, value: Value) -> Shown | Address | str | None:
+    """Return what a trace shows of *value*; None if it would have to be read again for that."""
+    match value:
+        case Static(object=enum.Enum() as member):
+            return member.name
+        case Static(object=None | bool() | int() as constant):
+            return str(constant)
+        case Component(template=template, terms=terms):
+            address = b.layout.component_address(template, terms)
+            known = not any(touches_memory(term.index) for term in terms)
+            return address if known else None
+        case Dynamic(expr=expr, type=type_) if not touches_memory(expr):
+            return Shown(expr, type_)
+    return None
+
+
+def _results(b: Builder, value: Value) -> tuple[Shown | str, ...]:
+    """Return what a trace shows of the *value* that a region returns; nothing for None."""
+    items = value.items if isinstance(value, Tuple) else (value,)
+    if items == (Static(None),):
+        return ()
+    found = [shown(b, item) for item in items]
+    return tuple(f for f in found if isinstance(f, Shown | str)) if None not in found else ()
+
+
+def _is_complete(label: str) -> bool:
+    """Return True if a label is shown as it is: ``mutex_lock(&kvm->slots_lock)``."""
+    return "(" in label
 
 
 def _label(label: str, callee: Frame) -> str:
     """Return how a trace names a primitive: ``spin_lock(&kvm->mmu_lock)``."""
-    if "(" in label:
+    if _is_complete(label):
         return label
     if callee.receiver is not None:
         return f"{label}({display_name(callee.receiver.template)})"

@@ -23,9 +23,9 @@ from quiesce.compiler.program import Program, ThreadKind
 from quiesce.errors import Loc, source_line
 from quiesce.explorer.analysis.footprint import places_of_step
 from quiesce.explorer.findings import NeverExecuted
+from quiesce.explorer.reference.action_text import statement_text
 from quiesce.explorer.reference.evaluate import Record
 from quiesce.explorer.reference.stepper import State, Step, Stepper
-from quiesce.explorer.reference.trace import statement_text
 
 _LIBRARY = str(Path(quiesce.__file__).parent / "primitives")
 

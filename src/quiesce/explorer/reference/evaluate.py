@@ -9,7 +9,8 @@ that the native kernel and the thread runner are held against.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -34,6 +35,7 @@ from quiesce.compiler.ir import (
     LockEvent,
     Op,
     SetLocal,
+    Shown,
     Store,
     Unary,
     VersionRead,
@@ -82,22 +84,47 @@ class LockCall:
     op: Op
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A value in a recorded step.
+
+    :param at: the number of the operation in the record.
+    :param cell: the cell that was read or written; None: it is one of the values that traces show of the
+        operation (``Begin.arguments``, ``End.results``), number *index*.
+    :param old: the value that was there, or that was read.
+    :param new: the value that was written; None for a read.
+    """
+
+    at: int
+    cell: int | None
+    old: int
+    new: int | None = None
+    index: int = 0
+
+
 @dataclass(slots=True)
 class Record:
-    """What a recorded step did: its accesses, lock events and operations, in order."""
+    """What a recorded step did: its accesses, lock events and operations, in order.
+
+    :param values: the values, too, which takes time; None: they are not kept.
+    """
 
     accesses: list[Access] = field(default_factory=list)
     locks: list[LockCall] = field(default_factory=list)
     ops: list[Op] = field(default_factory=list)
+    values: list[Seen] | None = None
 
     def copy(self) -> Record:
         """Return a record of the same things, to be kept."""
-        return Record(list(self.accesses), list(self.locks), list(self.ops))
+        values = None if self.values is None else list(self.values)
+        return Record(list(self.accesses), list(self.locks), list(self.ops), values)
 
     def resume(self, earlier: Record | None) -> None:
         """Go on recording after *earlier*, or from nothing."""
         fresh = Record() if earlier is None else earlier.copy()
         self.accesses[:], self.locks[:], self.ops[:] = fresh.accesses, fresh.locks, fresh.ops
+        if self.values is not None:
+            self.values[:] = fresh.values or []
 
 
 class Evaluator:
@@ -172,6 +199,8 @@ class Evaluator:
             def recorded(w: Vector, b: int) -> int:
                 cell = where(w, b)
                 record.accesses.append(Access(cell, False, marked, op))
+                if record.values is not None:
+                    record.values.append(Seen(len(record.ops) - 1, cell, w[cell]))
                 return w[cell]
 
             return recorded
@@ -277,11 +306,41 @@ class Evaluator:
     # --- Operations -------------------------------------------------------------------------------
 
     def _recorded(self, op: Op, step: Evaluate, record: Record) -> Evaluate:
+        told = self._told(op) if record.values is not None else []
+
         def run(w: Vector, b: int) -> int:
             record.ops.append(op)
+            for index, value in told:
+                assert record.values is not None
+                with contextlib.suppress(StepFailure):
+                    record.values.append(Seen(len(record.ops) - 1, None, value(w, b), index=index))
             return step(w, b)
 
         return run
+
+    def _told(self, op: Op) -> list[tuple[int, Evaluate]]:
+        """Return what traces show of *op* besides what it does, by number: arguments, results, the receiver.
+
+        The receiver of an atomic region has the number -1.
+        """
+        match op:
+            case Begin(arguments=arguments, receiver=receiver):
+                told = self._evaluated(arguments or (), op)
+                return told if receiver is None else [*told, (-1, self.address(receiver, op))]
+            case End(results=results):
+                return self._evaluated(results, op)
+        return []
+
+    def _evaluated(
+        self, shown: Sequence[Shown | Address | str], op: Op
+    ) -> list[tuple[int, Evaluate]]:
+        found: list[tuple[int, Evaluate]] = []
+        for index, item in enumerate(shown):
+            if isinstance(item, Shown):
+                found.append((index, self.expression(item.expr, op)))
+            elif isinstance(item, Address):
+                found.append((index, self.address(item, op)))
+        return found
 
     def _operation(self, op: Op, position: int) -> Evaluate:
         after = position + 1
@@ -356,6 +415,8 @@ class Evaluator:
                 )
             if record is not None:
                 record.accesses.append(Access(cell, True, op.marked, op))
+                if record.values is not None:
+                    record.values.append(Seen(len(record.ops) - 1, cell, w[cell], v))
             w[cell] = v
             return after
 

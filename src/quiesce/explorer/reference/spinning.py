@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from quiesce.compiler.program import Program
 from quiesce.errors import Loc
 from quiesce.explorer.analysis.footprint import step_footprint
+from quiesce.explorer.reference.action_text import shown, statement_text
 from quiesce.explorer.reference.getting_on import loop_around
 from quiesce.explorer.reference.stepper import State
-from quiesce.explorer.reference.trace import Trace, shown, statement_text
+from quiesce.explorer.reference.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

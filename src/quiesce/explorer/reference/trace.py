@@ -10,22 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from quiesce.compiler.atomic_steps import lock_waited_for
-from quiesce.compiler.ir import (
-    Begin,
-    Bump,
-    Check,
-    End,
-    LockEvent,
-    SetLocal,
-    Store,
-    operands,
-    touches_memory,
-)
-from quiesce.compiler.names import display_name
+from quiesce.compiler.ir import Begin, LockEvent
 from quiesce.compiler.program import Program
-from quiesce.compiler.types import Type, show
-from quiesce.errors import Loc, source_line
+from quiesce.compiler.types import Type
+from quiesce.errors import Loc
 from quiesce.explorer.findings import Finding
+from quiesce.explorer.reference.action_text import Action, Teller, shown, statement_text
 from quiesce.explorer.reference.evaluate import LockCall, Record, StepFailure
 from quiesce.explorer.reference.stepper import State, Step, Stepper
 
@@ -37,14 +27,6 @@ class Change:
     name: str
     old: object
     new: object
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing that a step did: a primitive, or a statement that touched shared memory."""
-
-    text: str
-    loc: Loc
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +43,21 @@ class Waiting:
     """A thread that cannot move in some state of a trace.
 
     :param label: the step that it waits in.
+    :param shown: the same as a trace shows it, with its arguments.
     :param lock: the name of the lock that it waits for, or empty.
-    :param holders: numbers of the threads that hold it.
+    :param holders: numbers of the other threads that hold it.
+    :param component: the number of that lock, or -1.
+    :param own: where it acquired that lock itself, if it holds it already.
     """
 
     thread: int
     label: str
+    shown: str
     loc: Loc
     lock: str
     holders: list[int]
+    component: int = -1
+    own: Loc | None = None
 
 
 @dataclass(slots=True)
@@ -120,7 +108,8 @@ def follow(program: Program, finding: Finding) -> Trace:
 
     :raises StalePath: the path is not one of this program.
     """
-    stepper = Stepper(program, Record())
+    stepper = Stepper(program, Record(values=[]))
+    teller = Teller(program)
     path = finding.path or (0,)
     state = stepper.initial_state(path[0])
     if state is None:
@@ -134,61 +123,24 @@ def follow(program: Program, finding: Finding) -> Trace:
                 f"at step {number} there are {len(successors)} ways on, not {action + 1}"
             )
         step = successors[action]
-        described = _describe(program, state, step)
+        described = _describe(teller, state, step)
         trace.steps.append(described)
         _note_locks(told, step)
         state = step.target
-        described.held, described.waiting = _find_waiting(stepper, state, told)
-    trace.held, trace.waiting = _find_waiting(stepper, state, told)
+        described.held, described.waiting = _find_waiting(stepper, teller, state, told)
+    trace.held, trace.waiting = _find_waiting(stepper, teller, state, told)
     return trace
 
 
-def _describe(program: Program, before: State, step: Step) -> TraceStep:
-    record = step.record or Record()
+def _describe(teller: Teller, before: State, step: Step) -> TraceStep:
+    program, record = teller.program, step.record or Record()
     changes = [
         Change(cell.name, shown(program, cell.type, before[i]), shown(program, cell.type, after))
         for i, cell in enumerate(program.cells)
         if before[i] != (after := step.target[i])
     ]
-    return TraceStep(
-        step.thread, _actions(record), changes, list(record.locks), step.target, step.failure
-    )
-
-
-def shown(program: Program, type_: Type, value: int) -> object:
-    """Return a value as people read it."""
-    return show(value, type_, program.task_names)
-
-
-def _actions(record: Record) -> list[Action]:
-    """Return the primitives and the statements with shared accesses, each once, in order."""
-    found: list[Action] = []
-    inside = False
-    seen: set[int] = set()
-    for op in record.ops:
-        if isinstance(op, Begin):
-            found.append(Action(op.label, op.loc))
-            inside = True
-        elif isinstance(op, End):
-            inside = False
-        elif not inside and op.statement not in seen:
-            touches = isinstance(op, Store) or any(touches_memory(x) for x in operands(op))
-            if touches or isinstance(op, Bump | Check):
-                seen.add(op.statement)
-                found.append(Action(statement_text(op.loc), op.loc))
-    if not found and record.ops:
-        op = next((o for o in record.ops if isinstance(o, SetLocal)), record.ops[0])
-        found.append(Action(statement_text(op.loc), op.loc))
-    return found
-
-
-def statement_text(loc: Loc) -> str:
-    """Return the first line of the statement at *loc*, without what a reader does not need."""
-    text = (source_line(loc.file, loc.line) or "").strip()
-    if loc.end_line == loc.line and loc.end_column:
-        line = source_line(loc.file, loc.line) or ""
-        text = line[loc.column : loc.end_column] or text
-    return text.rstrip(":").replace("self.", "")
+    actions = teller.actions(step.thread, before, record)
+    return TraceStep(step.thread, actions, changes, list(record.locks), step.target, step.failure)
 
 
 def _note_locks(told: dict[int, list[Held]], step: Step) -> None:
@@ -215,7 +167,7 @@ def _note_locks(told: dict[int, list[Held]], step: Step) -> None:
 
 
 def _find_waiting(
-    stepper: Stepper, state: State, told: dict[int, list[Held]]
+    stepper: Stepper, teller: Teller, state: State, told: dict[int, list[Held]]
 ) -> tuple[dict[int, list[Held]], list[Waiting]]:
     """Return which thread holds what in *state*, and the threads that cannot move and what they wait for.
 
@@ -229,7 +181,7 @@ def _find_waiting(
         location = thread.kind.locations[state[thread.base]]
         if location.final or location.event < 0 or stepper.steps_of(state, number):
             continue
-        lock = _awaited(program, number, state, location.event)
+        lock = _awaited(teller, number, state)
         mine = held.get(number, [])
         declared_here = lock_waited_for(thread.kind.code.ops, location.event) is not None
         if lock is not None and not declared_here and mine and mine[-1].component == lock:
@@ -244,41 +196,22 @@ def _find_waiting(
             for other, locks in held.items()
             if other != number and any(h.component == lock for h in locks)
         ]
-        name = display_name(program.layout.components[lock]) if lock is not None else ""
+        name = teller.names[lock] if lock is not None else ""
         loc = thread.kind.code.ops[location.event].loc
-        waiting.append(Waiting(number, location.label, loc, name, holders))
+        own = next((h.loc for h in held.get(number, []) if h.component == lock), None)
+        waiting.append(
+            Waiting(
+                number, location.label, teller.waiting(number, state), loc, name, holders,
+                -1 if lock is None else lock, own,
+            )
+        )  # fmt: skip
     return held, waiting
 
 
-def _awaited(program: Program, number: int, state: State, event: int) -> int | None:
+def _awaited(teller: Teller, number: int, state: State) -> int | None:
     """Return the number of the component whose step *number* waits in, if it is a lock."""
-    from quiesce.explorer.reference.evaluate import kind_evaluator
-
-    thread = program.threads[number]
-    ops = thread.kind.code.ops
-    begin = ops[event]
-    if not isinstance(begin, Begin) or begin.receiver is None:
-        return None
-    evaluator = kind_evaluator(program, thread.kind)
-    vector = [*state, number + 1, *[0] * len(thread.kind.code.slots)]
-    try:
-        component = evaluator.address(begin.receiver, begin)(vector, thread.base)
-    except StepFailure:
-        return None
-    return component if _is_lock(program, component) else None
-
-
-def _is_lock(program: Program, component: int) -> bool:
-    """Whether any thread declares that it acquires this component, or one of its array."""
-    for kind in program.kinds:
-        for op in kind.code.ops:
-            if isinstance(op, LockEvent) and op.action == "acquire":
-                numbers = {op.lock.base}
-                for term in op.lock.terms:
-                    numbers = {n + i * term.stride for n in numbers for i in range(term.length)}
-                if component in numbers:
-                    return True
-    return False
+    component = teller.receiver(number, state)
+    return component if component in teller.locks else None
 
 
 def state_dict(program: Program, state: State) -> dict[str, object]:
