@@ -20,8 +20,8 @@ from quiesce.compiler.ir import LockEvent
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.explorer.analysis.footprint import places_of_step
-from quiesce.explorer.reference.evaluate import LockCall, Record
 from quiesce.explorer.reference.graph import Bounds, Graph, explore
+from quiesce.explorer.reference.record import LockCall, Record
 from quiesce.explorer.reference.stepper import State, Step, Stepper
 from quiesce.harmless import one_line
 from quiesce.lockdep.classes import LockdepMap, WaitType

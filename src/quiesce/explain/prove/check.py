@@ -19,7 +19,7 @@ from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explain.prove.plan import IN_TURN, MANY_TASKS, ModelThread, ScenarioModel
 from quiesce.explorer import Bounds, CheckResult, Finding, Options, check
 from quiesce.explorer.native.options import NativeOptions
-from quiesce.explorer.reference.evaluate import Record
+from quiesce.explorer.reference.record import Record
 from quiesce.explorer.reference.stepper import State, Stepper
 from quiesce.explorer.reference.trace import follow
 from quiesce.explorer.reference.waiting import unfinished

@@ -39,7 +39,8 @@ from quiesce.compiler.names import instance_names
 from quiesce.compiler.program import Program
 from quiesce.compiler.types import SetType, TaskType, Type, show
 from quiesce.errors import Loc, source_lines
-from quiesce.explorer.reference.evaluate import Record, Seen, StepFailure, kind_evaluator
+from quiesce.explorer.reference.evaluate import StepFailure, kind_evaluator
+from quiesce.explorer.reference.record import Record, Seen
 from quiesce.explorer.reference.stepper import State
 
 MOST_VALUES = 5

@@ -24,7 +24,7 @@ from quiesce.errors import Loc, source_line
 from quiesce.explorer.analysis.footprint import places_of_step
 from quiesce.explorer.findings import NeverExecuted
 from quiesce.explorer.reference.action_text import statement_text
-from quiesce.explorer.reference.evaluate import Record
+from quiesce.explorer.reference.record import Record
 from quiesce.explorer.reference.stepper import State, Step, Stepper
 
 _LIBRARY = str(Path(quiesce.__file__).parent / "primitives")

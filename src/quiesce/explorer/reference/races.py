@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from quiesce.compiler.program import Program
 from quiesce.explorer.analysis.footprint import step_footprint
-from quiesce.explorer.reference.evaluate import Access, Record
+from quiesce.explorer.reference.record import Access, Record
 from quiesce.explorer.reference.stepper import State, Stepper
 
 RACED = "a data race was found, and plain accesses may happen together only where there is none"

@@ -16,14 +16,8 @@ from quiesce.compiler.atomic_steps import expression_cells
 from quiesce.compiler.ir import Choose, Op, operands
 from quiesce.compiler.program import Program, Thread
 from quiesce.explorer.analysis.footprint import places_of_step
-from quiesce.explorer.reference.evaluate import (
-    BLOCKED,
-    Access,
-    Evaluator,
-    Record,
-    StepFailure,
-    kind_evaluator,
-)
+from quiesce.explorer.reference.evaluate import BLOCKED, Evaluator, StepFailure, kind_evaluator
+from quiesce.explorer.reference.record import Access, Record
 
 State = tuple[int, ...]
 

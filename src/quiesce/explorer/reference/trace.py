@@ -16,7 +16,8 @@ from quiesce.compiler.types import Type
 from quiesce.errors import Loc
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.reference.action_text import Action, Teller, shown, statement_text
-from quiesce.explorer.reference.evaluate import LockCall, Record, StepFailure
+from quiesce.explorer.reference.evaluate import StepFailure
+from quiesce.explorer.reference.record import LockCall, Record
 from quiesce.explorer.reference.stepper import State, Step, Stepper
 
 
