@@ -7,7 +7,7 @@ import sys
 import threading
 import timeit
 
-from quiesce.lockdep.watch import watch
+from quiesce.watch import watch
 
 ROUNDS = 100_000
 REPEATS = 5

@@ -53,7 +53,7 @@ FOLDERS = (
             "*/test_lockdep_judges.py",
             "*/test_lockdep_oracle.py",
         ),
-        without=("lockdep/watch*.py", "lockdep/explored.py", "lockdep/threads.py"),
+        without=("lockdep/explored.py", "lockdep/threads.py"),
     ),
     Folder(
         "lockdep-of-runs",

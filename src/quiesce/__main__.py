@@ -34,6 +34,11 @@ def program() -> int:
 
     A signal that is ignored, as ``nohup`` does it, stays ignored.
     """
+    if sys.argv[1:2] == ["watch"]:
+        # The program that is watched has its own signals, streams and exit code.
+        from quiesce.watch.runner import main as watch_program
+
+        return watch_program(sys.argv[2:])
     _handle(_leave)
     # At its very end the interpreter takes handlers away, and a signal would change the exit code.
     atexit.register(_handle, _signal.SIG_IGN)

@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_run(commands)
     _add_explain(commands)
+    _add_watch_program(commands)
     _add_lockdep(commands)
     _add_kvm(commands)
     _add_examples(commands)
@@ -239,6 +240,25 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--verbose", "-v", action="store_true", help="print all that stands behind each answer"
     )
     explain.set_defaults(run=_explain)
+
+
+def _add_watch_program(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    # `quiesce watch` is handled before this parser, in __main__: the program that it runs needs a process
+    # without our handlers and streams.
+    watch = commands.add_parser(
+        "watch",
+        help="run a Python program and report locks that can deadlock",
+        description="Run a Python program and report locks that can deadlock: quiesce watch --help.",
+        add_help=False,
+    )
+    watch.add_argument("rest", nargs=argparse.REMAINDER)
+    watch.set_defaults(run=_watch)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from quiesce.watch.runner import main
+
+    return main(args.rest)
 
 
 def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """lockdep, the kernel's lock validator, as a library. Start with :class:`Validator`."""
 
+from typing import TYPE_CHECKING, Any
+
 from quiesce.lockdep.classes import (
     LOCKDEP_NO_TRACK,
     LOCKDEP_NO_VALIDATE,
@@ -14,7 +16,9 @@ from quiesce.lockdep.frames import Frame, Stack
 from quiesce.lockdep.held import Task
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
-from quiesce.lockdep.watch import watch
+
+if TYPE_CHECKING:
+    from quiesce.watch import watch
 
 __all__ = [
     "LOCKDEP_NO_TRACK",
@@ -31,3 +35,12 @@ __all__ = [
     "WaitType",
     "watch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The watch stands on top of this package and has a package of its own.
+    if name == "watch":
+        from quiesce.watch import watch
+
+        return watch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -31,7 +31,7 @@ def as_dot(validator: Validator) -> str:
     """Return the graph for Graphviz; dashed where only recursive readers wait."""
     lines = ["digraph lockdep {", "  node [shape=box];"]
     for cls in validator.classes:
-        lines.append(f'  c{cls.index} [label="{_escape(_name(cls))}"];')
+        lines.append(f'  c{cls.index} [label="{escape(_name(cls))}"];')
     for cls in validator.classes:
         for edge in _edges(cls):
             style = "" if edge.dep & (EN | SN) else ", style=dashed"
@@ -44,7 +44,7 @@ def as_mermaid(validator: Validator) -> str:
     """Return the graph for Mermaid; dotted where only recursive readers wait."""
     lines = ["graph LR"]
     for cls in validator.classes:
-        lines.append(f'  c{cls.index}["{_entities(_name(cls))}"]')
+        lines.append(f'  c{cls.index}["{mermaid_entities(_name(cls))}"]')
     for cls in validator.classes:
         for edge in _edges(cls):
             arrow = "-->" if edge.dep & (EN | SN) else "-.->"
@@ -65,11 +65,12 @@ def _label(edge: Dependency) -> str:
     return kinds if edge.linux_dep else f"{kinds}*"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return *text* as it stands between the quotes of a DOT label."""
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _entities(text: str) -> str:
+def mermaid_entities(text: str) -> str:
     """Spell what Mermaid would read as its own, or as HTML."""
     for char, name in ("#", "35"), ('"', "quot"), ("<", "lt"), ("`", "96"):
         text = text.replace(char, f"#{name};")

@@ -24,13 +24,13 @@ validator gives Linux's answer, the sizes of its tables included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from quiesce.lockdep import acquiring, interrupts
 from quiesce.lockdep.classes import LockClass, LockClassKey, LockdepMap, LockType, WaitType
 from quiesce.lockdep.core import Core
 from quiesce.lockdep.frames import Frame, Stack
-from quiesce.lockdep.held import Task
+from quiesce.lockdep.held import HeldLock, Task
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.reports_misuse import (
     HeldAtExitReport,
@@ -144,6 +144,27 @@ class Validator:
         task = Task(comm, pid, self._core.chains)
         self._core.tasks.append(task)
         return task
+
+    def passing_task(
+        self, comm: str, pid: int = 0, held: Sequence[tuple[LockdepMap, bool, Stack]] = ()
+    ) -> Task:
+        """Make a task that the validator does not keep, and that holds *held* already.
+
+        :param held: locks, outermost first; whether by trylock; where. Nothing is checked about them.
+        """
+        core = self._core
+        task = Task(comm, pid, core.chains)
+        for lock, trylock, stack in held:
+            cls = core.register_class(lock, 0)
+            task.held.append(
+                HeldLock(cls, lock, stack, None, 0, trylock, 0, True, False, False, 0, task.chain)
+            )
+            task.chain = task.chain.follow(cls.index << 2)
+        return task
+
+    def class_of(self, lock: LockdepMap) -> LockClass:
+        """Return the class of *lock*, which has a key."""
+        return self._core.register_class(lock, 0)
 
     def set_lock_cmp_fn(
         self,
