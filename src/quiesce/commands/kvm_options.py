@@ -14,14 +14,17 @@ from quiesce.loading import build
 DESIGNS = tuple(GATES)
 
 
-def design_scenario(design: str, settings: Sequence[str]) -> MemslotUpdates:
+def design_scenario(
+    design: str, settings: Sequence[str], kind: type[MemslotUpdates] = MemslotUpdates
+) -> MemslotUpdates:
     """Return the default scenario with *design* as its gate.
 
+    :param kind: its class, if that is to be another one.
     :raises UsageError: there is no such design or parameter.
     """
     if design not in GATES:
         raise UsageError(f"there is no design `{design}`", f"one of {', '.join(GATES)}")
-    scenario = build(MemslotUpdates, [f"design={design}", *settings])
+    scenario = build(kind, [f"design={design}", *settings])
     assert isinstance(scenario, MemslotUpdates)
     return scenario
 

@@ -280,6 +280,7 @@ def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from quiesce.commands.kvm_memslots_options import add_conform, add_why
+    from quiesce.commands.kvm_run import add_run
     from quiesce.commands.kvm_stall import add_stall
     from quiesce.commands.kvm_trace import add_trace
     from quiesce.commands.options import add_search_options, any_number
@@ -304,11 +305,7 @@ def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     check.set_defaults(run=_kvm_check)
     add_stall(actions)
     add_trace(actions)
-    run = actions.add_parser("run", help="run a design on real threads")
-    run.add_argument("--design", required=True, metavar="NAME")
-    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    _add_thread_options(run)
-    run.set_defaults(run=_kvm_run)
+    add_run(actions)
     add_conform(actions)
     add_why(actions)
 
@@ -432,9 +429,3 @@ def _kvm_check(args: argparse.Namespace) -> int:
     from quiesce.commands.kvm import kvm_check_command
 
     return kvm_check_command(args)
-
-
-def _kvm_run(args: argparse.Namespace) -> int:
-    from quiesce.commands.run import kvm_run_command
-
-    return kvm_run_command(args)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``quiesce run`` and ``quiesce kvm run``: the same source on real threads."""
+"""``quiesce run``: the same source on real threads."""
 
 from __future__ import annotations
 
 import argparse
 
-from quiesce.commands.kvm_options import design_scenario
 from quiesce.harmless import json_text
 from quiesce.loading import load_scenario
 from quiesce.lockdep.threads import ThreadLockdep
@@ -17,11 +16,6 @@ from quiesce.verdict import Verdict
 def run_command(args: argparse.Namespace) -> int:
     """Run the scenario that ``args.target`` names on real threads."""
     return _run(load_scenario(args.target, args.set), args)
-
-
-def kvm_run_command(args: argparse.Namespace) -> int:
-    """Run a design of the KVM system on real threads."""
-    return _run(design_scenario(args.design, args.set), args)
 
 
 def _run(scenario: Scenario, args: argparse.Namespace) -> int:

@@ -312,7 +312,7 @@ def invalidate(
     :param kind: what it does between start and end.
     :param related_in_256: how many of 256 invalidations hit the slot's page.
     :param nested_in_256: how many have another one inside.
-    :param me: its results: invalidations, 0, 1 if it was in a deadlock.
+    :param me: its results: invalidations, 0, 1 if it was in a deadlock, related invalidations.
     :param log: its events, if there is room: their number, then the order and the kind of each.
     :param ts: two words at the address *place*, for the clock.
     """
@@ -363,6 +363,7 @@ def invalidate(
         note(cells, log, END_DONE)
         if related:
             fetch_add(cells, ENDED, 1)
+            me[3] += depth
         me[0] += 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 
 from quiesce.kvm.real.stall import Host, StallResult
 from quiesce.kvm.real.stall_result import BOUNDS, Group, Measured, histogram, quantile
@@ -33,8 +34,8 @@ def _head(result: StallResult) -> list[str]:
         f"storms: {storms}; load: {request.load} busy processes; memory "
         f"{'of' if request.related else 'unrelated to'} the VM; "
         f"{'a vCPU runs' if request.vcpu else 'no vCPU'}",
-        f"without a storm: {len(quiet.updates):,} updates, p50 {_ms(quantile(quiet.updates, 0.5))}, "
-        f"max {_ms(quiet.worst)}",
+        f"without a storm: {len(quiet.updates):,} updates, p50 {shown_ms(quantile(quiet.updates, 0.5))}, "
+        f"max {shown_ms(quiet.worst)}",
     ]
 
 
@@ -54,10 +55,11 @@ def _group(result: StallResult, group: Group) -> list[str]:
     rows += [(f"gate {m.what}", m) for m in group.gates]
     for name, measured in rows:
         updates = measured.updates
+        p50, p99 = shown_ms(quantile(updates, 0.5)), shown_ms(quantile(updates, 0.99))
         end = "  until the storm was stopped" if measured.until_stopped else ""
         lines.append(
-            f"  {name:<20} {len(updates):>7,} {_ms(quantile(updates, 0.5)):>8} "
-            f"{_ms(quantile(updates, 0.99)):>8} {_ms(measured.worst):>8} {measured.rate:>9,.0f}{end}"
+            f"  {name:<20} {len(updates):>7,} {p50:>8} {p99:>8} {shown_ms(measured.worst):>8} "
+            f"{measured.rate:>9,.0f}{end}"
         )
     for storm in group.storms:
         lines += ["", *_storm(result, group, storm)]
@@ -67,8 +69,10 @@ def _group(result: StallResult, group: Group) -> list[str]:
 def _storm(result: StallResult, group: Group, storm: Measured) -> list[str]:
     worst = max(storm.excess, default=0.0)
     base = max(group.control.excess, default=0.0) if group.control is not None else None
-    control = f"; of the spin control: {_ms(base)}" if base is not None else "; no control was run"
-    lines = [f"  {storm.what}: worst excess over the rejected request {_ms(worst)}{control}"]
+    control = (
+        f"; of the spin control: {shown_ms(base)}" if base is not None else "; no control was run"
+    )
+    lines = [f"  {storm.what}: worst excess over the rejected request {shown_ms(worst)}{control}"]
     share = storm.looks.share if storm.looks is not None else None
     known = "unknown" if share is None else f"{share:.0%}"
     if storm.looks is not None and not storm.looks.readable:
@@ -81,7 +85,7 @@ def _storm(result: StallResult, group: Group, storm: Measured) -> list[str]:
     predicted = result.prediction(storm)
     if predicted is not None:
         lines.append(
-            f"  expected wait by that share: {_ms(predicted)}; measured at most: {_ms(worst)}"
+            f"  expected wait by that share: {shown_ms(predicted)}; measured at most: {shown_ms(worst)}"
         )
     lines += _late(storm)
     return [*lines, *_bars(storm, group.control)]
@@ -99,33 +103,44 @@ def _late(storm: Measured) -> list[str]:
     if parked:
         where = ", ".join(f"{name} {count}" for name, count in sorted(functions.items()))
         lines.append(
-            f"  at {_ms(age)} of the latest: {parked} invalidators between start and end: {where}"
+            f"  at {shown_ms(age)} of the latest: {parked} invalidators between start and end: {where}"
         )
     return lines
 
 
 def _bars(storm: Measured, control: Measured | None) -> list[str]:
-    """Return the histogram of the excess: the storm's and the control's share of updates in each class."""
-    mine = histogram(storm.excess)
-    other = histogram(control.excess) if control is not None else [0] * len(mine)
-    used = [i for i, (a, b) in enumerate(zip(mine, other, strict=True)) if a or b]
+    """Return the histogram of the excess: the storm's updates and the control's in each class."""
+    lines = bars(storm.excess, control.excess if control is not None else [], "storm", "control")
+    return ["  excess:", *lines] if lines else ["  no update was finished"]
+
+
+def bars(
+    values: Sequence[float], beside: Sequence[float] = (), name: str = "", other: str = ""
+) -> list[str]:
+    """Return a histogram as lines: how many of *values*, in ms, are in each class, with a bar.
+
+    :param beside: other values, whose numbers stand in a second column if *other* names it.
+    """
+    mine, theirs = histogram(values), histogram(beside)
+    used = [i for i, counts in enumerate(zip(mine, theirs, strict=True)) if any(counts)]
     if not used:
-        return ["  no update was finished"]
-    lines = [f"  {'excess':>10}  {'storm':>6} {'control':>7}"]
+        return []
+    lines = [f"  {'':>10}  {name:>7} {other:>7}"] if other else []
     most = max(*mine, 1)
     for i in range(used[0], used[-1] + 1):
         bar = "#" * math.ceil(BAR * math.log1p(mine[i]) / math.log1p(most))
-        lines.append(f"  {_class(i):>10}  {mine[i]:>6,} {other[i]:>7,}  {bar}".rstrip())
+        second = f" {theirs[i]:>7,}" if other else ""
+        lines.append(f"  {_class(i):>10}  {mine[i]:>7,}{second}  {bar}".rstrip())
     return lines
 
 
 def _class(number: int) -> str:
     if number < len(BOUNDS):
-        return f"< {_ms(BOUNDS[number])}"
-    return f">= {_ms(BOUNDS[-1])}"
+        return f"< {shown_ms(BOUNDS[number])}"
+    return f">= {shown_ms(BOUNDS[-1])}"
 
 
-def _ms(value: float) -> str:
+def shown_ms(value: float) -> str:
     """Return a time in ms with its unit, three digits."""
     if value == math.inf:
         return "forever"
@@ -215,7 +230,7 @@ def _picture(group: Group) -> str:
         svg.append(
             f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{_TOP}' y2='{_TOP + _HEIGHT}' stroke='#ddd'/>"
         )
-        svg.append(f"<text x='{x - 14:.1f}' y='{_TOP + _HEIGHT + 15}'>{_ms(ms)}</text>")
+        svg.append(f"<text x='{x - 14:.1f}' y='{_TOP + _HEIGHT + 15}'>{shown_ms(ms)}</text>")
     for share in (0.0, 0.5, 1.0):
         svg.append(f"<text x='8' y='{_y(share) + 4:.1f}'>{share:.0%}</text>")
     for number, (name, measured) in enumerate(rows):
