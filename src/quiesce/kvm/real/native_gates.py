@@ -91,6 +91,8 @@ class NativeResult:
     broken: list[tuple[str, int]] = field(default_factory=list)
     deadlock: list[str] = field(default_factory=list)
     trace: Trace | None = None
+    until_end: bool = False
+    """An update was still under way at the deadline."""
     related: int = 0
     """How many of the invalidations hit the slot's page."""
 
@@ -222,6 +224,7 @@ class Crowd:
             [(text, int(self.cells[c])) for c, text in _BROKEN.items() if self.cells[c]],
             [m.name for m in self._members if m.results[2] and m.name[0] != "v"] if stuck else [],
             self._trace() if self.what.log_events else None,
+            any(m.results[3] for m in of["updater"]),
             sum(int(m.results[3]) for m in of["notifier"]),
         )
 

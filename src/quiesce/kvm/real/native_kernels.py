@@ -373,9 +373,8 @@ def update(
     cells: Any, locks: int, me: Any, log: Any, waits: Any, ts: Any, place: int, deadline: int,
 ) -> None:  # fmt: skip
     """A thread that creates and deletes the slot until *deadline*.
-
     :param pause_us: how long it sleeps between two updates, in microseconds.
-    :param me: its results: updates, 0, 1 if the run was stopped while it waited.
+    :param me: its results: updates, 0, 1 if it was stopped in a wait, 1 if the last ended after the deadline.
     :param waits: the time of each update in ns, as far as there is room.
     """
     while cells[STOP] == 0 and now(place, ts) < deadline:
@@ -404,8 +403,10 @@ def update(
         mutex_unlock(locks + SLOTS)
         if me[2]:
             break
+        after = now(place, ts)
         if me[0] < waits.size:
-            waits[me[0]] = now(place, ts) - before
+            waits[me[0]] = after - before
+        me[3] = after >= deadline
         me[0] += 1
         if pause_us:
             usleep(pause_us)

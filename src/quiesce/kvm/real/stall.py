@@ -174,7 +174,7 @@ def _measure_gate(design: str, threads: int, work: str, deadline: float) -> Meas
 
     run = run_native(Threads(design, threads, 1, work=work, pause_us=200), deadline)
     waits = [wait / 1e6 for wait in run.waits.tolist()]
-    late = bool(waits) and run.seconds > 0 and waits[-1] / 1e3 > run.seconds - 0.05
+    late = run.until_end and bool(waits) and waits[-1] == max(waits)
     return Measured(design, threads, waits, [], run.rate, run.seconds, late, os.getloadavg()[0])
 
 
