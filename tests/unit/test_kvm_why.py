@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,13 @@ def test_lines_of_strace_and_qemu() -> None:
     assert six_numbers("1 2 3") is None and six_numbers("a b c d e") is None
 
 
+def test_a_log_of_two_vms_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    log.write_text(f"{STRACE}\n{STRACE.replace('ioctl(11', 'ioctl(12')}\n", encoding="utf-8")
+    code, _, err = run(capsys, "--lint", str(log))
+    assert code == 2 and "requests of 2 VMs" in err
+
+
 def test_a_request_that_cannot_be_read_says_where(tmp_path: Path) -> None:
     file = tmp_path / "log"
     for text in (
@@ -193,6 +203,48 @@ def test_a_move_leaves_a_hole_until_the_place_is_filled(tmp_path: Path) -> None:
     assert (hole.deleted.line, hole.created.line) == (2, 3)
 
 
+def test_a_long_log_is_looked_through_in_time(tmp_path: Path) -> None:
+    """The time grows with the length of the log, and not with its square."""
+    steps: list[dict[str, object]] = []
+    for number in range(6000):
+        steps.append(region(number, number * 0x4000, 0x2000))
+        steps.append(region(number, 0, 0))
+    found = lint(read_log(write(tmp_path / "log", *steps)))
+    assert len(found.freed) == 5999 and not found.holes
+    fill = [region(n, n * 0x4000 + 0x1000, 0x1000) for n in range(6000)]
+    found = lint(read_log(write(tmp_path / "filled", *steps, *fill)))
+    assert len(found.holes) == 6000 and found.holes[0].size == 0x1000
+
+
+def test_holes_are_what_a_scan_of_all_frames_finds(tmp_path: Path) -> None:
+    pick = random.Random(3)
+    steps: list[dict[str, object]] = []
+    lost: dict[int, int] = {}
+    wanted: set[tuple[int, int, int]] = set()
+    live: dict[int, range] = {}
+    for line in range(1, 400):
+        number = pick.randrange(6)
+        if number in live:
+            frames = live.pop(number)
+            steps.append(region(number, 0, 0))
+            lost |= dict.fromkeys(frames, line)
+        else:
+            start = pick.randrange(40)
+            frames = range(start, start + pick.randrange(1, 9))
+            steps.append(region(number, start * 0x1000, len(frames) * 0x1000))
+            if any(frame in other for other in live.values() for frame in frames):
+                steps[-1]["errno"] = "EEXIST"
+                continue
+            live[number] = frames
+            wanted |= {(frame, lost.pop(frame), line) for frame in frames if frame in lost}
+    found = {
+        (frame, hole.deleted.line, hole.created.line)
+        for hole in lint(read_log(write(tmp_path / "log", *steps))).holes
+        for frame in range(hole.start >> 12, (hole.start + hole.size) >> 12)
+    }
+    assert found == wanted and len(wanted) > 100
+
+
 def test_ids_that_are_never_used_again_leak(tmp_path: Path) -> None:
     steps: list[dict[str, object]] = []
     for number in range(8):
@@ -231,3 +283,16 @@ def test_each_check_that_a_request_can_run_into_has_details() -> None:
         not in ("slot id", "page count", "total pages", "page tracking", "memfd of this VM")
     )
     assert DETAILS.keys() <= {c.name for c in CHECKS}
+
+
+def test_without_the_container_library_the_surroundings_are_wrong() -> None:
+    script = (
+        "import sys\n"
+        "sys.modules['sortedcontainers'] = None\n"
+        "from quiesce.cli import main\n"
+        "sys.exit(main(['kvm', 'why', '1', '0', '0', '4096', '0']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and "pip install 'quiesce[kvm]'" in done.stderr

@@ -30,7 +30,7 @@ from quiesce.kvm.real.slots import MemoryRegions
 _PROT_NONE = 0
 
 UNBACKED = "no memory"
-"""What our side says of an access to a slot over addresses without memory."""
+"""What our side says of an access to a slot whose host address has no memory, or none to write to."""
 
 NO_PROGRAM = "no program"
 """What our side says of an access while the slot with the guest's program is not there."""
@@ -229,10 +229,8 @@ class OurSide:
             if now is not None:
                 memory[hva] = now
             return Seen(MMIO)
-        if now is None:
+        if now is None or not self.arena.is_writable(hva):
             return Seen(UNBACKED)
-        if not self.arena.is_writable(hva):
-            return Seen(MMIO)
         memory[hva] = value
         self.regions.wrote(gpa)
         return Seen(DATA)

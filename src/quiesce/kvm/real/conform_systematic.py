@@ -74,6 +74,9 @@ def systematic_requests(host: Host) -> Iterator[Request]:
     """
     points = _starting_points(host)
     yield from points
+    for point in points:
+        for flags in (point.flags, GUEST_MEMFD, 1 << 31):
+            yield replace(point, flags=flags, readable=False)
     for fields in (1, 2):
         for point in points:
             edges = _edges(host, point)

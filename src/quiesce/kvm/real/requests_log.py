@@ -61,6 +61,7 @@ _PAIR = re.compile(rf"\b([A-Za-z_]+)\s*[=#:]\s*({_VALUE})")
 _IS_REQUEST = re.compile(r"KVM_SET_USER_MEMORY_REGION|kvm_set_user_memory|set_user_memory_region")
 _RESULT = re.compile(r"\)\s*=\s*(-?\d+)(?:\s+(E[A-Z0-9]+))?")
 _TIME = re.compile(r"(?:^|[\s@\]])(\d{1,10}\.\d{3,9})(?=[:\s])")
+_VM = re.compile(r"ioctl\((\d+)")
 _TOOK = re.compile(r"<(\d+\.\d+)>\s*$")
 
 
@@ -71,6 +72,7 @@ class Logged:
     :param line: where it is, from 1.
     :param errno: what the log says it returned, 0 for success; None: the log does not say.
     :param time: when it was made, in seconds; None: the log does not say.
+    :param vm: the VM, as the log spells it: a file descriptor, mostly; empty: the log does not say.
     """
 
     line: int
@@ -78,6 +80,7 @@ class Logged:
     errno: int | None = None
     time: float | None = None
     seconds: float | None = None
+    vm: str = ""
 
 
 @dataclass
@@ -127,7 +130,22 @@ def read_log(path: str) -> RequestLog:
             f"{path} has no request of KVM_SET_USER_MEMORY_REGION",
             "give JSON lines, the output of `strace -e ioctl`, or QEMU's trace event kvm_set_user_memory",
         )
+    _require_one_vm(log)
     return log
+
+
+def _require_one_vm(log: RequestLog) -> None:
+    """Ids and frames mean nothing across VMs.
+
+    :raises UsageError: the requests are of several VMs.
+    """
+    vms = Counter(logged.vm for logged in log.requests)
+    if len(vms) > 1:
+        counts = ", ".join(f"{count} of `{vm or 'unknown'}`" for vm, count in vms.most_common(4))
+        raise UsageError(
+            f"{log.name} has requests of {len(vms)} VMs: {counts}",
+            "keep the lines of one VM (with strace: of one file descriptor)",
+        )
 
 
 def parse_request(text: str, log: RequestLog) -> Logged | None:
@@ -214,6 +232,7 @@ def _read_json(log: RequestLog, number: int, line: str) -> None:
             _recorded(data["errno"]) if "errno" in data else None,
             _seconds(data.get("t", data.get("time"))),
             _seconds(data.get("seconds")),
+            str(data.get("vm", data.get("fd", ""))),
         )
     )
 
@@ -258,7 +277,7 @@ def _from_text(number: int, line: str) -> Logged:
         returned = _recorded(result[2]) if result[2] else abs(int(result[1]))
     elif "ret" in fields:
         returned = abs(_number(fields["ret"]))
-    took, when = _TOOK.search(line), _TIME.search(line)
+    took, when, vm = _TOOK.search(line), _TIME.search(line), _VM.search(line)
     version = 2 if re.search(r"REGION2|memory_region2|guest_memfd=(?!-1)", line) else 1
     return Logged(
         number,
@@ -266,6 +285,7 @@ def _from_text(number: int, line: str) -> Logged:
         returned,
         float(when[1]) if when else None,
         float(took[1]) if took else None,
+        vm[1] if vm else "",
     )
 
 

@@ -16,7 +16,8 @@ from quiesce.errors import UsageError
 from quiesce.kvm.real.device import GUEST_MEMFD, LOG_DIRTY_PAGES, PAGE, READONLY
 
 try:
-    from sortedcontainers import SortedDict, SortedList
+    from sortedcontainers import SortedDict as SortedDict
+    from sortedcontainers import SortedList
 except ImportError:
     raise UsageError(
         "memslots as KVM has them need the package `sortedcontainers`",

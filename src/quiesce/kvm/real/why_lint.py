@@ -10,7 +10,7 @@ from quiesce.kvm.real.device import PAGE
 from quiesce.kvm.real.requests import MEM_MAX_NR_PAGES, Host
 from quiesce.kvm.real.requests_log import Logged, RequestLog
 from quiesce.kvm.real.slots import MemoryRegions
-from quiesce.kvm.real.slots_index import Slot
+from quiesce.kvm.real.slots_index import Slot, SlotIndex, SortedDict
 from quiesce.kvm.real.why import Contradiction, History, host_of
 
 FEWEST_LEAKED = 3
@@ -90,7 +90,7 @@ def lint(log: RequestLog, host: Host | None = None) -> Findings:
     used = host_of(log.requests, host)
     history = History(MemoryRegions(used))
     found = Findings(log, used)
-    absent: list[_Absent] = []
+    gaps = [_Gaps() for _ in history.regions.spaces]
     ids = _Ids()
     for logged in log.requests:
         if logged.errno:
@@ -101,10 +101,11 @@ def lint(log: RequestLog, host: Host | None = None) -> Findings:
             continue
         found.changes[_kind(before, after)] += 1
         ids.changed(logged.request.as_id, logged.request.id, before, after)
+        space = logged.request.as_id
         if before is not None and not before.readonly:
-            _take_away(absent, before, logged, history)
+            gaps[space].take_away(before, logged, history.regions.spaces[space])
         if after is not None:
-            found.holes += _put_back(absent, after, logged)
+            found.holes += gaps[space].put_back(after, logged)
         _measure(found, history)
     found.contradictions = history.contradictions
     found.freed = ids.left_behind()
@@ -137,22 +138,22 @@ class _Ids:
 
     def __init__(self) -> None:
         self.used: set[tuple[int, int]] = set()
-        self.free: dict[tuple[int, int], bool] = {}
-        """For each id that is free again: whether a later creation took a new id."""
+        self.new: Counter[int] = Counter()
+        """For each address space, how many creations took an id that was never used before."""
+        self.free: dict[tuple[int, int], int] = {}
+        """For each id that is free again: ``new`` when it was freed."""
 
     def changed(self, as_id: int, id: int, before: Slot | None, after: Slot | None) -> None:
         if before is None:
             if (as_id, id) not in self.used:
-                for key in self.free:
-                    if key[0] == as_id:
-                        self.free[key] = True
+                self.new[as_id] += 1
             self.used.add((as_id, id))
             self.free.pop((as_id, id), None)
         elif after is None:
-            self.free[as_id, id] = False
+            self.free[as_id, id] = self.new[as_id]
 
     def left_behind(self) -> list[int]:
-        return sorted(id for (_, id), passed_over in self.free.items() if passed_over)
+        return sorted(id for (as_id, id), new in self.free.items() if self.new[as_id] > new)
 
 
 def _copies(history: History) -> list[list[Slot]]:
@@ -175,41 +176,48 @@ def _copies(history: History) -> list[list[Slot]]:
 class _Absent:
     """A range of frames that has no memory since *deleted*."""
 
-    as_id: int
     first: int
     end: int
     deleted: Logged
 
 
-def _take_away(absent: list[_Absent], slot: Slot, logged: Logged, history: History) -> None:
-    """Note that the frames of *slot* are absent, but for those that are there again at once."""
-    parts = [(slot.base_gfn, slot.end_gfn)]
-    for other in history.regions.spaces[slot.as_id].overlapping(slot.base_gfn, slot.end_gfn):
-        parts = [
-            part
-            for first, end in parts
-            for part in ((first, min(end, other.base_gfn)), (max(first, other.end_gfn), end))
-            if part[0] < part[1]
-        ]
-    absent += [_Absent(slot.as_id, first, end, logged) for first, end in parts]
+class _Gaps:
+    """The ranges of frames of an address space that had memory and have none now; no two overlap."""
 
+    def __init__(self) -> None:
+        self.by_first: SortedDict[int, _Absent] = SortedDict()
 
-def _put_back(absent: list[_Absent], slot: Slot, logged: Logged) -> list[Hole]:
-    """Return the holes that *slot* fills, and leave in *absent* what it does not fill."""
-    holes, left = [], []
-    for gap in absent:
-        first, end = max(gap.first, slot.base_gfn), min(gap.end, slot.end_gfn)
-        if gap.as_id != slot.as_id or first >= end:
-            left.append(gap)
-            continue
-        if gap.deleted is not logged:
-            seconds = _between(gap.deleted, logged)
-            holes.append(Hole(first * PAGE, (end - first) * PAGE, gap.deleted, logged, seconds))
-        for part in ((gap.first, first), (end, gap.end)):
-            if part[0] < part[1]:
-                left.append(_Absent(gap.as_id, *part, gap.deleted))
-    absent[:] = left
-    return holes
+    def take_away(self, slot: Slot, logged: Logged, index: SlotIndex) -> None:
+        """Note that the frames of *slot* are absent, but for those that other slots of *index* have."""
+        first = slot.base_gfn
+        for other in index.overlapping(slot.base_gfn, slot.end_gfn):
+            self._add(first, other.base_gfn, logged)
+            first = max(first, other.end_gfn)
+        self._add(first, slot.end_gfn, logged)
+
+    def _add(self, first: int, end: int, logged: Logged) -> None:
+        if first < end:
+            self.by_first[first] = _Absent(first, end, logged)
+
+    def put_back(self, slot: Slot, logged: Logged) -> list[Hole]:
+        """Return the holes that *slot* fills, and keep what it does not fill."""
+        holes = []
+        for gap in self._meeting(slot.base_gfn, slot.end_gfn):
+            del self.by_first[gap.first]
+            first, end = max(gap.first, slot.base_gfn), min(gap.end, slot.end_gfn)
+            if gap.deleted is not logged:
+                seconds = _between(gap.deleted, logged)
+                holes.append(Hole(first * PAGE, (end - first) * PAGE, gap.deleted, logged, seconds))
+            self._add(gap.first, first, gap.deleted)
+            self._add(end, gap.end, gap.deleted)
+        return holes
+
+    def _meeting(self, first: int, end: int) -> list[_Absent]:
+        before = next(self.by_first.irange(None, first, reverse=True), None)
+        starts = [] if before is None else [before]
+        starts += self.by_first.irange(first + 1, end - 1)
+        gaps = (self.by_first[start] for start in starts)
+        return [gap for gap in gaps if gap.end > first]
 
 
 def _between(deleted: Logged, created: Logged) -> float | None:
