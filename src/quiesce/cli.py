@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from quiesce.commands.parser import build_parser
-from quiesce.commands.streams import Answer, guarded_streams
+from quiesce.commands.streams import AnswerStream, guarded_streams
 from quiesce.errors import QuiesceError, UsageError
 from quiesce.stopping import noted, orderly
 from quiesce.verdict import EXIT_USAGE, Verdict
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _guarded(argv, answer)
 
 
-def _guarded(argv: Sequence[str] | None, answer: Answer) -> int:
+def _guarded(argv: Sequence[str] | None, answer: AnswerStream) -> int:
     """Run the command, and turn whatever goes wrong into a sentence and an exit code."""
     try:
         answer.require_open()
@@ -69,7 +69,7 @@ _COMPILED = (".so", ".dylib", ".pyd")
 """Endings of compiled modules: with too little memory they cannot be mapped."""
 
 
-def _command(argv: Sequence[str] | None, answer: Answer) -> int:
+def _command(argv: Sequence[str] | None, answer: AnswerStream) -> int:
     try:
         args = build_parser().parse_args(argv)
     except SystemExit:

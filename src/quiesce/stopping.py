@@ -29,7 +29,7 @@ class Stopped(KeyboardInterrupt):
     """The request to end, raised. Its text is the reason."""
 
 
-class _State:
+class _Stopping:
     """What was asked for, and how it is acted on now."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class _State:
         """What was there before our handlers; empty: they are not installed."""
 
 
-_state = _State()
+_state = _Stopping()
 
 
 def reason() -> str:

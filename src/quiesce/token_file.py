@@ -42,7 +42,7 @@ class _Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TokenFile:
     """The file of a token.
 
     :param name: its path, as it is to be shown and opened.
@@ -70,7 +70,7 @@ def origin_of(file: str, scenario: str, settings: Sequence[str]) -> Origin:
     return Origin(written, given, read.digest, scenario, tuple(settings))
 
 
-def find_file(origin: Origin, chosen: str) -> Found:
+def find_file(origin: Origin, chosen: str) -> TokenFile:
     """Return the file that *origin* names; nothing is executed.
 
     :param chosen: the file that the user names instead, or empty.
@@ -80,7 +80,7 @@ def find_file(origin: Origin, chosen: str) -> Found:
         read = _read(Path(chosen))
         if read is None:
             raise UsageError(f"there is no file {chosen}", "give the path of a Python file")
-        return Found(chosen, read.text, read.digest != origin.text)
+        return TokenFile(chosen, read.text, read.digest != origin.text)
     places = dict.fromkeys([*_written_place(origin), *_upward(origin)])
     texts = {place: read for place in places if (read := _read(place)) is not None}
     same = [place for place, read in texts.items() if read.digest == origin.text]
@@ -89,7 +89,7 @@ def find_file(origin: Origin, chosen: str) -> Found:
         read = texts[place]
         _require_ours(place, read.status)
         _require_protocol(place, read.text, origin.scenario)
-        return Found(_name(origin, place), read.text, read.digest != origin.text)
+        return TokenFile(_name(origin, place), read.text, read.digest != origin.text)
     for place, read in texts.items():
         raise UsageError(
             f"{_shown(place)} has changed since this counterexample was found "

@@ -18,7 +18,7 @@ from conftest import DATA
 from quiesce.lockdep import Frame, LockdepMap, Report, Validator, WaitType
 from quiesce.lockdep.cases import Case, parse_cases
 from quiesce.lockdep.normalise import normalise
-from quiesce.lockdep.replay import Replay
+from quiesce.lockdep.replay import CaseReplay
 
 CONFIGURATIONS = {"reports": False, "reports_rawnest": True}
 
@@ -225,7 +225,7 @@ def report_of(name: str, raw_nesting: bool, like_linux: bool = False) -> Report 
     """Return the report of a demo."""
     case, forgotten = case_of(name, raw_nesting)
     validator = Validator(raw_nesting=raw_nesting, like_linux=like_linux)
-    replay = Replay(case, validator)
+    replay = CaseReplay(case, validator)
     for index, step in enumerate(case.steps):
         report = replay.run(step)
         if index in forgotten:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.log import Explained, explain_bytes, explain_text
 from quiesce.explain.show.screen import render_answer
 
@@ -63,21 +63,21 @@ def test_rcu_wrapped_line(folder: Path) -> None:
 
 def test_chain_only_0_missing(folder: Path) -> None:
     answer = _answer(folder, "chain-only-0-missing")
-    assert answer.verdict is Verdict.UNDECIDED and "inode that reclaim evicts" in answer.text
+    assert answer.verdict is Judgement.UNDECIDED and "inode that reclaim evicts" in answer.text
     assert [row.arrow for row in answer.rows] == ["<- 2", "goes on in 1"]
     assert "stack of row 1 is not in this text" in _said(answer)
 
 
 def test_reacquire_btrfs_reloc(folder: Path) -> None:
     answer = _answer(folder, "reacquire-btrfs-reloc")
-    assert answer.verdict is Verdict.UNDECIDED
+    assert answer.verdict is Judgement.UNDECIDED
     assert "btrfs_force_cow_block()" in answer.notes[0] and "not an acquisition" in answer.notes[0]
     assert "up_write" not in _said(answer) and "lockdep_set_class" in answer.fixes[0]
 
 
 def test_primed_queue_edge(folder: Path) -> None:
     one, answer = _one(folder, "primed-queue-edge"), _answer(folder, "primed-queue-edge")
-    assert answer.verdict is Verdict.HANGS_IF and "reclaims memory" in answer.text
+    assert answer.verdict is Judgement.HANGS_IF and "reclaims memory" in answer.text
     assert (
         answer.rows[3].who == "the same task (declared in blk_alloc_queue(), no task waited there)"
     )
@@ -101,14 +101,14 @@ def test_irq_inside_itself(folder: Path) -> None:
 
 def test_alloc_under_spinlock(folder: Path) -> None:
     answer = _answer(folder, "alloc-under-spinlock")
-    assert answer.verdict is Verdict.MISUSE and "pool->lock held" in answer.text
+    assert answer.verdict is Judgement.MISUSE and "pool->lock held" in answer.text
     assert "GFP_ATOMIC" in answer.fixes[0] and "allocate before" in answer.fixes[1]
     assert "_bh" not in _said(answer) and "inside itself" not in _said(answer)
 
 
 def test_recursive_write_held(folder: Path) -> None:
     answer = _answer(folder, "recursive-write-held")
-    assert answer.verdict is Verdict.HANGS and "which it holds itself" in answer.text
+    assert answer.verdict is Judgement.HANGS and "which it holds itself" in answer.text
     assert answer.rows[0].holds == ("holds cpu_hotplug_lock (write)",)
 
 
@@ -127,19 +127,19 @@ def test_reclaim_pageout(folder: Path) -> None:
 
 def test_reclaim_recursive(folder: Path) -> None:
     answer = _answer(folder, "reclaim-recursive")
-    assert answer.verdict is Verdict.CANNOT_HANG
+    assert answer.verdict is Judgement.CANNOT_HANG
     assert "only inodes without users" in answer.notes[0] and "__GFP_NOLOCKDEP" in answer.fixes[0]
 
 
 def test_reclaim_false_confirmed(folder: Path) -> None:
     answer = _answer(folder, "reclaim-false-confirmed")
-    assert answer.verdict is Verdict.UNDECIDED and "row 1 be the inode" in answer.text
+    assert answer.verdict is Judgement.UNDECIDED and "row 1 be the inode" in answer.text
     assert "__GFP_NOLOCKDEP" in answer.fixes[0] and "nofs" not in _said(answer)
 
 
 def test_two_objects_called_real(folder: Path) -> None:
     answer = _answer(folder, "two-objects-called-real")
-    assert answer.verdict is Verdict.UNDECIDED and "tell two inodes apart" in answer.text
+    assert answer.verdict is Judgement.UNDECIDED and "tell two inodes apart" in answer.text
     assert "ea_inode" in answer.notes[0] and "nesting level" in answer.fixes[0]
 
 
@@ -202,7 +202,7 @@ def test_two_cpus_no_caller(folder: Path) -> None:
     assert log.exit_code == 3
     for one in log.problems:
         answer = one.explanation.answer
-        assert answer.verdict is Verdict.UNDECIDED and not one.report.complete
+        assert answer.verdict is Judgement.UNDECIDED and not one.report.complete
         assert "two reports are mixed in lines 3-177" in answer.text
         assert "CONFIG_PRINTK_CALLER" in answer.text
         assert not one.report.links

@@ -18,7 +18,7 @@ import pytest
 from conftest import DATA
 
 from quiesce.explain.log import explain_text
-from quiesce.explain.read.model import Lock, ReadLog
+from quiesce.explain.read.model import PrintedLock, ReadLog
 from quiesce.explain.read.read_log import read_text
 
 _ONE_RCU = (
@@ -184,7 +184,7 @@ def test_every_report_of_the_corpus_is_explained(reference: Path) -> None:
             assert answer.fixes or one.report.kind in NOT_IN_THE_INDEX, entry.path.name
 
 
-def _lock(lock: Lock | None) -> str:
+def _lock(lock: PrintedLock | None) -> str:
     if lock is None:
         return "-"
     where = f" at {lock.where.function}" if lock.where else ""

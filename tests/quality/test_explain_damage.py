@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import DATA
 
-from quiesce.explain.read.model import Frame, Lock, Report
+from quiesce.explain.read.model import PrintedFrame, PrintedLock, PrintedReport
 from quiesce.explain.read.read_log import read_text
 
 Damage = Callable[[list[str]], list[str]]
@@ -248,7 +248,7 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-def essence(report: Report) -> dict[str, object]:
+def essence(report: PrintedReport) -> dict[str, object]:
     """Return what *report* says without the line numbers, which damage changes."""
     return {
         "kind": report.kind,
@@ -286,7 +286,7 @@ def essence(report: Report) -> dict[str, object]:
     }
 
 
-def _lock(lock: Lock | None) -> object:
+def _lock(lock: PrintedLock | None) -> object:
     if lock is None:
         return None
     return (
@@ -300,7 +300,7 @@ def _lock(lock: Lock | None) -> object:
     )
 
 
-def _frames(frames: tuple[Frame, ...]) -> list[str]:
+def _frames(frames: tuple[PrintedFrame, ...]) -> list[str]:
     return [f"{'' if frame.reliable else '? '}{frame}" for frame in frames]
 
 
@@ -311,7 +311,7 @@ NOT_FOR = {
 }
 
 
-def _only(text: str) -> Report:
+def _only(text: str) -> PrintedReport:
     reports = read_text(text).reports
     assert len(reports) == 1, [report.title for report in reports]
     return reports[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from explain_reports import Step, circular, inconsistent, recursive
 
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.judge.excuse_rules import RULES
 from quiesce.explain.log import Explained, explain_text
 
@@ -48,7 +48,7 @@ def test_f_reclaim_evicts_only_what_is_not_in_use() -> None:
     lock = "&toyfs_ilock_class"
     evicting = [Step(lock, EVICTING), RECLAIM]
     answer = _answer(circular(evicting, task="kswapd0/77"))
-    assert answer.verdict is Verdict.UNDECIDED
+    assert answer.verdict is Judgement.UNDECIDED
     assert "can the inode that reclaim evicts in row 1" in answer.text and "row 2" in answer.text
     assert "__GFP_NOLOCKDEP" in answer.fixes[0] and "toyfs_attr()" in answer.fixes[0]
     # Writeback gives nothing up, and a lock of the file system is not that of an inode.
@@ -59,14 +59,14 @@ def test_f_reclaim_evicts_only_what_is_not_in_use() -> None:
 def test_f_the_inode_of_a_recursive_report() -> None:
     text = recursive("&toyfs_ilock_class", f"{EVICTING} try_to_free_pages __alloc_pages toyfs_buf")
     answer = _answer(text)
-    assert answer.verdict is Verdict.CANNOT_HANG and "two inodes" in answer.text
+    assert answer.verdict is Judgement.CANNOT_HANG and "two inodes" in answer.text
     assert "evicts only inodes without users" in answer.notes[0]
     assert answer.fixes[0].startswith("Pass __GFP_NOLOCKDEP to the allocation in toyfs_buf()")
 
 
 def test_c_two_addresses() -> None:
     answer = _answer(recursive("&sock->lock", "__mutex_lock toy_release"))
-    assert answer.verdict is Verdict.CANNOT_HANG
+    assert answer.verdict is Judgement.CANNOT_HANG
     assert "ffff888100000020" in answer.text and "ffff888100000010" in answer.text
     assert answer.rows[0].arrow == "<- none"
     same = _answer(recursive("&sock->lock", "__mutex_lock toy_release", wanted="ffff888100000020"))
@@ -77,7 +77,7 @@ def test_c_class_names_tell_parent_and_child() -> None:
     first = Step("&ea_inode->i_rwsem/1", "down_write toyfs_iget toyfs_expand vfs_truncate")
     second = Step("&ei->i_data_sem/3", "down_write toyfs_write toyfs_set vfs_setxattr")
     answer = _answer(circular([first, second]))
-    assert answer.verdict is Verdict.UNDECIDED and "two inodes" in answer.text
+    assert answer.verdict is Judgement.UNDECIDED and "two inodes" in answer.text
     assert "ea_inode" in answer.notes[0] and "nesting level" in answer.fixes[0]
     # Locks of two kinds of objects say nothing of the sort.
     other = Step("&dev->toy_mutex", "__mutex_lock toyfs_write toyfs_set vfs_setxattr")
@@ -100,7 +100,7 @@ def test_j_a_lock_that_was_only_put_back_in() -> None:
         Step("toy-moved-02/1", moved),
     ]
     answer = _answer(circular(steps))
-    assert answer.verdict is Verdict.UNDECIDED and "Row 3 only shows a release" in answer.text
+    assert answer.verdict is Judgement.UNDECIDED and "Row 3 only shows a release" in answer.text
     assert "toy_cow()" in answer.notes[0] and "up_write" not in " ".join(
         (answer.text, *answer.fixes)
     )
@@ -113,7 +113,7 @@ def test_j_a_lock_that_was_only_put_back_in() -> None:
 def test_h_a_trylock_does_not_wait() -> None:
     steps = [Step("toy_a", "mutex_trylock toy_one"), Step("toy_b", "__mutex_lock toy_two")]
     answer = _answer(circular(steps))
-    assert answer.verdict is Verdict.CANNOT_HANG and "only tries toy_a" in answer.text
+    assert answer.verdict is Judgement.CANNOT_HANG and "only tries toy_a" in answer.text
     steps[0] = Step("toy_a", "__mutex_lock toy_one")
     assert _answer(circular(steps)).text == (
         "Hangs. Each task holds what another one waits for; they only have to run at the same time."
@@ -127,7 +127,7 @@ def test_e_an_object_that_is_being_set_up() -> None:
     new = Step("toy_glob", "__mutex_lock toy_tags blk_mq_init_allocated_queue toy_add")
     answer = _answer(circular([known, new]))
     assert (
-        answer.verdict is Verdict.UNDECIDED
+        answer.verdict is Judgement.UNDECIDED
         and "reach the queue that row 2 is setting up" in answer.text
     )
     old = Step("toy_glob", "__mutex_lock toy_tags toy_switch toy_ioctl")
@@ -178,7 +178,7 @@ def test_a_declared_edge_is_said_to_be_one() -> None:
     assert (
         answer.rows[2].who == "the same task (declared in blk_alloc_queue(), no task waited there)"
     )
-    assert answer.verdict is Verdict.HANGS_IF and "e" not in _codes(text)
+    assert answer.verdict is Judgement.HANGS_IF and "e" not in _codes(text)
 
 
 def test_who_enters_waits_for_who_froze() -> None:
@@ -285,5 +285,5 @@ def test_the_mode_of_a_held_lock_is_inferred_or_called_unknown() -> None:
         "holds cpu_hotplug_lock (write)",
     )
     unknown = _answer(report("toy_outer"))
-    assert unknown.verdict is Verdict.HANGS_IF and "held for writing in row 1, or" in unknown.text
+    assert unknown.verdict is Judgement.HANGS_IF and "held for writing in row 1, or" in unknown.text
     assert unknown.rows[0].holds == ("holds cpu_hotplug_lock",)

@@ -17,7 +17,7 @@ from quiesce.explain.judge.cycle import Blocking
 from quiesce.explain.judge.kinds import cycle_of
 from quiesce.explain.judge.ladder import two_addresses
 from quiesce.explain.prove.proof import ProofResult, prove
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 from quiesce.explain.read.read_log import read_text
 from quiesce.explorer import Bounds, Options, check_reference
 from quiesce.loading import load_scenario
@@ -28,7 +28,7 @@ MUTATIONS = 150
 
 
 @cache
-def _proofs(reference: Path) -> tuple[tuple[str, Report, ProofResult], ...]:
+def _proofs(reference: Path) -> tuple[tuple[str, PrintedReport, ProofResult], ...]:
     return tuple(
         (path.name, report, prove(report))
         for path in _files(reference)

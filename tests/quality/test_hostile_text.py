@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quiesce.cli import main
-from quiesce.commands.streams import Shown
+from quiesce.commands.streams import HarmlessStream
 from quiesce.explorer.reference.graph import Progress
 from quiesce.harmless import harmless, harmless_data, json_text, one_line
 from quiesce.report.progress import ProgressLine
@@ -367,7 +367,7 @@ def test_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
 def test_the_streams_pass_nothing_through(capsys: pytest.CaptureFixture[str]) -> None:
     import sys
 
-    stream = Shown(sys.stdout)
+    stream = HarmlessStream(sys.stdout)
     stream.write(NAME)
     stream.flush()
     assert capsys.readouterr().out == harmless(NAME)

@@ -19,7 +19,7 @@ from quiesce.compiler.read.comparisons import read_comparison
 from quiesce.compiler.read.conditions import condition, read_boolean
 from quiesce.compiler.read.elements import element
 from quiesce.compiler.read.evaluation import before, frozen, settled
-from quiesce.compiler.read.frames import Frame
+from quiesce.compiler.read.inlined_call import InlinedCall
 from quiesce.compiler.read.language_actions import reader_of
 from quiesce.compiler.read.local_names import count_stores, names_bound
 from quiesce.compiler.read.loop_statements import read_while
@@ -27,7 +27,14 @@ from quiesce.compiler.read.members import member
 from quiesce.compiler.read.reader import READERS
 from quiesce.compiler.read.source import function_node
 from quiesce.compiler.read.typing_rules import coerce, type_of
-from quiesce.compiler.read.values import Component, ComponentArray, Dynamic, Place, Static, Value
+from quiesce.compiler.read.values import (
+    Component,
+    ComponentArray,
+    Dynamic,
+    Static,
+    Value,
+    VariablePlace,
+)
 from quiesce.compiler.read.waiting import read_wait_until
 from quiesce.compiler.read.words import words
 from quiesce.compiler.types import BoolType, IntType, TaskType
@@ -75,7 +82,7 @@ def builder(readers: Readers = ALONE, **names: Value) -> Builder:
     node = function_node(Bench.user)
     assert isinstance(node, ast.FunctionDef)
     self = Component(scenario)
-    frame = Frame(Bench.user, node, __file__, Bench, self, {"self": self, **names})
+    frame = InlinedCall(Bench.user, node, __file__, Bench, self, {"self": self, **names})
     frame.assigned |= {"self", *names}
     b.frames.append(frame)
     b.begin_statement(node)
@@ -236,7 +243,7 @@ def test_what_was_read_before_is_evaluated_before_what_is_emitted() -> None:
 def test_a_member_is_a_place_and_reading_it_is_a_load() -> None:
     b = builder()
     place = member(b, b.frame.env["self"], "total", b.frame.node)
-    assert isinstance(place, Place)
+    assert isinstance(place, VariablePlace)
     assert load(b, place) == SHARED
     store(b, place, Static(3), b.frame.node)
     assert emitted(b) == ["store[0] = 3"]

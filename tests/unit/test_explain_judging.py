@@ -16,14 +16,14 @@ import quiesce
 from quiesce.commands.explain import explain_command
 from quiesce.errors import UsageError
 from quiesce.explain.judge.annotations import Nature, look_up
-from quiesce.explain.judge.answer import Verdict
+from quiesce.explain.judge.answer import Judgement
 from quiesce.explain.judge.cycle import Blocking, Cycle
 from quiesce.explain.judge.fingerprint import canonical_rotation
 from quiesce.explain.judge.kinds import cycle_of
-from quiesce.explain.judge.modes import Mode, of_trace, seen
+from quiesce.explain.judge.modes import AcquireMode, of_trace, seen
 from quiesce.explain.log import Explained, explain_text
 from quiesce.explain.read.lock_text import parse_lock
-from quiesce.explain.read.model import Frame, Lock
+from quiesce.explain.read.model import PrintedFrame, PrintedLock
 from quiesce.explain.read.read_log import read_text
 from quiesce.explain.show import as_html, as_json, as_markdown, as_text
 
@@ -47,7 +47,7 @@ def _cycle(text: str) -> Cycle:
     return cycle
 
 
-def _lock(text: str) -> Lock:
+def _lock(text: str) -> PrintedLock:
     lock = parse_lock(f"ffff888012869e20 {text}, at: f+0x1/0x2")
     assert lock is not None
     return lock
@@ -72,7 +72,7 @@ def test_the_seed_says_what_its_maintainers_needed(reference: Path) -> None:
     assert "no writer has been seen" in slots.usage_text
     assert len(one.explanation.interleavings[0].waits) == 3
     answer = one.explanation.answer
-    assert answer.verdict is Verdict.HANGS_IF
+    assert answer.verdict is Judgement.HANGS_IF
     assert "a writer of mmu_notifier_slots_lock queues" in answer.text
     assert [row.arrow for row in answer.rows] == ["<- 2", "<- 3", "<- 1"]
     assert [row.in_report for row in answer.rows] == [True, True, False]
@@ -121,39 +121,39 @@ def test_what_a_name_stands_for(text: str, nature: Nature) -> None:
     [
         (
             "__lock_acquire lock_acquire __mutex_lock mutex_lock_nested f",
-            Mode.EXCLUSIVE,
+            AcquireMode.EXCLUSIVE,
             "mutex",
             "f",
         ),
-        ("down_read f", Mode.READ, "rwsem", "f"),
-        ("lock_acquire down_write_nested f", Mode.EXCLUSIVE, "rwsem", "f"),
+        ("down_read f", AcquireMode.READ, "rwsem", "f"),
+        ("lock_acquire down_write_nested f", AcquireMode.EXCLUSIVE, "rwsem", "f"),
         (
             "lock_acquire.part.0 lock_acquire _raw_spin_lock_irqsave f",
-            Mode.EXCLUSIVE,
+            AcquireMode.EXCLUSIVE,
             "spinlock",
             "f",
         ),
-        ("lock_acquire _raw_read_lock f vfs_read", Mode.READ, "rwlock", "f"),
+        ("lock_acquire _raw_read_lock f vfs_read", AcquireMode.READ, "rwlock", "f"),
         (
             "lock_acquire _raw_read_lock f handle_softirqs __do_softirq",
-            Mode.RECURSIVE_READ,
+            AcquireMode.RECURSIVE_READ,
             "rwlock",
             "f",
         ),
-        ("lock_acquire srcu_read_lock f", Mode.RECURSIVE_READ, "srcu", "f"),
-        ("lock_sync __synchronize_srcu f", Mode.SYNC, "srcu", "f"),
-        ("percpu_down_read __sb_start_write f", Mode.READ, "percpu_rwsem", "f"),
+        ("lock_acquire srcu_read_lock f", AcquireMode.RECURSIVE_READ, "srcu", "f"),
+        ("lock_sync __synchronize_srcu f", AcquireMode.SYNC, "srcu", "f"),
+        ("percpu_down_read __sb_start_write f", AcquireMode.READ, "percpu_rwsem", "f"),
         (
             "fs_reclaim_acquire __kmalloc_noprof toy_grow f",
-            Mode.EXCLUSIVE,
+            AcquireMode.EXCLUSIVE,
             "fs_reclaim",
             "toy_grow",
         ),
-        ("lock_acquire f", Mode.UNKNOWN, "", "f"),
+        ("lock_acquire f", AcquireMode.UNKNOWN, "", "f"),
     ],
 )
-def test_modes_by_function(functions: str, mode: Mode, primitive: str, caller: str) -> None:
-    how = of_trace([Frame(name) for name in functions.split()])
+def test_modes_by_function(functions: str, mode: AcquireMode, primitive: str, caller: str) -> None:
+    how = of_trace([PrintedFrame(name) for name in functions.split()])
     assert (how.mode, how.primitive) == (mode, primitive)
     assert how.caller is not None and how.caller.function == caller
 
@@ -199,21 +199,21 @@ def test_readers_of_fair_locks_need_a_writer_and_recursive_ones_never_wait() -> 
         "toy_find+0x18/0x40 [toy]", "__do_softirq+0x1/0x2"
     )
     one = _explain(text)
-    assert one.explanation.answer.verdict is Verdict.CANNOT_HANG
+    assert one.explanation.answer.verdict is Judgement.CANNOT_HANG
     assert one.explanation.excuses[0].code == "a"
 
 
 def test_two_objects_of_one_class_are_told_from_one() -> None:
     text = _fixture("recursive_two_objects")
     two = _explain(text).explanation.answer
-    assert two.verdict is Verdict.CANNOT_HANG and "ffff88810aaaa018" in two.text
+    assert two.verdict is Judgement.CANNOT_HANG and "ffff88810aaaa018" in two.text
     assert two.rows[0].arrow == "<- none" and "other order" in two.notes[0]
     same = _explain(text.replace("ffff88810aaaa018", "ffff88810bbbb018")).explanation.answer
-    assert same.verdict is Verdict.HANGS and same.rows[0].arrow == "<- 1"
+    assert same.verdict is Judgement.HANGS and same.rows[0].arrow == "<- 1"
     hidden = _explain(
         re.sub("ffff88810(aaaa|bbbb)018", "(____ptrval____)", text)
     ).explanation.answer
-    assert hidden.verdict is Verdict.UNDECIDED and "No address is printed" in hidden.text
+    assert hidden.verdict is Judgement.UNDECIDED and "No address is printed" in hidden.text
     assert hidden.fixes[0].startswith("If they are two: annotate") and len(hidden.fixes) == 2
 
 
@@ -293,7 +293,7 @@ def test_what_is_there_of_a_cut_chain_is_shown() -> None:
     start, end = text.index("-> #3"), text.index("-> #1")
     one = _explain(text[:start] + text[end:])
     answer = one.explanation.answer
-    assert answer.verdict is Verdict.UNDECIDED and "links #2 to #3" in answer.text
+    assert answer.verdict is Judgement.UNDECIDED and "links #2 to #3" in answer.text
     assert [(row.number, row.arrow) for row in answer.rows] == [
         (1, "<- 2"),
         (2, "<- ?"),
@@ -421,7 +421,7 @@ def test_a_report_that_was_cut_after_its_two_locks_still_says_what_they_are() ->
     assert one.report.holding is not None and one.report.holding.where is not None
     assert one.report.holding.where.module == "toy"
     answer = one.explanation.answer
-    assert answer.verdict is Verdict.UNDECIDED and one.proof.verdict == "incomplete"
+    assert answer.verdict is Judgement.UNDECIDED and one.proof.verdict == "incomplete"
     assert answer.rows[0].who == "toy/3069 in __mmu_notifier_invalidate_range_end()"
     assert "annotation" in answer.notes[0] and "only readers of slots_lock" in answer.notes[1]
 
@@ -431,12 +431,12 @@ def test_reclaim_in_an_interrupt_is_an_allocation_that_may_sleep() -> None:
     text = text.replace("-{2:2}", "-{0:0}")
     one = _explain(text)
     answer = one.explanation.answer
-    assert answer.verdict is Verdict.MISUSE
+    assert answer.verdict is Judgement.MISUSE
     assert "a hard interrupt allocates memory in gizmo_irq()" in answer.text
     assert "GFP_ATOMIC" in answer.fixes[0]
     # The same report about a lock is about a hang.
     lock = _explain(_fixture("inconsistent_hardirq")).explanation.answer
-    assert lock.verdict is Verdict.HANGS_IF and "gizmo_irq()" in lock.text
+    assert lock.verdict is Judgement.HANGS_IF and "gizmo_irq()" in lock.text
 
 
 @pytest.mark.parametrize("name", NAMES)

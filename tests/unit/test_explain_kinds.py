@@ -9,15 +9,15 @@ import pytest
 from conftest import DATA
 
 from quiesce.explain.judge import kind as judging
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge
 from quiesce.explain.judge.places import all_notes
 from quiesce.explain.log import explain_text
 from quiesce.explain.read import kind as reading
-from quiesce.explain.read.kind import Kind
-from quiesce.explain.read.model import Report
-from quiesce.explain.read.reader import Reader
+from quiesce.explain.read.kind import ReportKind
+from quiesce.explain.read.model import PrintedReport
+from quiesce.explain.read.reader import ReportReader
 from quiesce.explain.show import as_html, as_json, as_markdown, as_text
 
 REPORT = """\
@@ -36,14 +36,14 @@ Call Trace:
 """
 
 
-def _locked_by(reader: Reader, text: str, number: int) -> None:
+def _locked_by(reader: ReportReader, text: str, number: int) -> None:
     reader.facts["cook"] = text.rpartition(" ")[2]
 
 
-def _explain(report: Report) -> Explanation:
+def _explain(report: PrintedReport) -> Explanation:
     return Explanation(
         Answer(
-            Verdict.MISUSE,
+            Judgement.MISUSE,
             f"Misuse: {report.task} boils although {report.facts['cook']} locked the lid.",
             fixes=("Open the lid.",),
         ),
@@ -54,7 +54,7 @@ def _explain(report: Report) -> Explanation:
 @pytest.fixture
 def kettle() -> Iterator[None]:
     reading.register(
-        Kind(
+        ReportKind(
             "kettle",
             titles=("kettle boils with lid locked",),
             triggers=("lid locked",),
@@ -89,6 +89,6 @@ def test_a_kind_is_registered_once() -> None:
     splat = (DATA / "splats" / "circular_two_mutexes.txt").read_text(encoding="utf-8")
     assert explain_text(splat).reports, "reading and judging a report loads all kinds"
     with pytest.raises(ValueError, match="registered twice"):
-        reading.register(Kind("circular"))
+        reading.register(ReportKind("circular"))
     with pytest.raises(ValueError, match="two judges"):
         judging.register(Judge("rcu", _explain))

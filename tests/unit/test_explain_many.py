@@ -16,7 +16,7 @@ from quiesce.commands.explain_many import batch_command, compare_command
 from quiesce.errors import UsageError
 from quiesce.explain.batch import explain_files, files_of, grouped
 from quiesce.explain.judge.compare import Likeness, compare
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 from quiesce.explain.read.read_log import read_text
 
 SPLATS = Path(__file__).parents[1] / "data" / "splats"
@@ -29,7 +29,7 @@ FIRST = circular(CYCLE)
 ROTATED = circular((*CYCLE[1:], CYCLE[0]), task="other/7", kernel="6.13.0")
 
 
-def _report(text: str) -> Report:
+def _report(text: str) -> PrintedReport:
     (report,) = read_text(text).reports
     return report
 

@@ -18,7 +18,7 @@ from quiesce.errors import UsageError
 from quiesce.explain import log
 from quiesce.explain.log import explain_text
 from quiesce.explain.prove.proof import ProofResult, prove, write_model
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 from quiesce.explain.read.read_log import read_text
 from quiesce.explain.show import as_json
 from quiesce.explorer import Options, check_reference
@@ -43,7 +43,7 @@ def _fixture(name: str) -> str:
     return (FIXTURES / f"{name}.txt").read_text(encoding="utf-8")
 
 
-def _report(text: str) -> Report:
+def _report(text: str) -> PrintedReport:
     (report,) = read_text(text).reports
     return report
 

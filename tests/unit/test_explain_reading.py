@@ -11,7 +11,7 @@ from quiesce.explain.read.frames import parse_frame
 from quiesce.explain.read.kind import all_kinds
 from quiesce.explain.read.lock_text import parse_lock, split_name
 from quiesce.explain.read.log_lines import clean_line
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 from quiesce.explain.read.read_log import MAX_REPORTS, read_text
 from quiesce.explain.read.titles import parse_title
 
@@ -22,7 +22,7 @@ def _fixture(name: str) -> str:
     return (FIXTURES / f"{name}.txt").read_text(encoding="utf-8")
 
 
-def _one(text: str) -> Report:
+def _one(text: str) -> PrintedReport:
     reports = read_text(text).reports
     assert len(reports) == 1
     return reports[0]

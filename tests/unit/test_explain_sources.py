@@ -20,10 +20,10 @@ from explain_reports import Step, circular
 
 from quiesce.commands.explain import explain_command
 from quiesce.errors import UsageError
-from quiesce.explain.judge.answer import Verdict
+from quiesce.explain.judge.answer import Judgement
 from quiesce.explain.log import explain_text
 from quiesce.explain.read.demangle import demangled
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 from quiesce.explain.read.read_log import read_bytes, read_text
 
 SPLATS = Path(__file__).parents[1] / "data" / "splats"
@@ -34,12 +34,12 @@ def _clean(name: str) -> str:
     return (SPLATS / f"{name}.txt").read_text(encoding="utf-8")
 
 
-def _places(report: Report) -> str:
+def _places(report: PrintedReport) -> str:
     """All that a report says, without the lines where it says it."""
     return re.sub(r"\b(end_)?line=\d+", "", repr(report))
 
 
-def _read(data: bytes) -> tuple[Report, ...]:
+def _read(data: bytes) -> tuple[PrintedReport, ...]:
     return read_bytes(io.BytesIO(data), "the log").reports
 
 
@@ -236,7 +236,7 @@ def test_two_cpus_without_caller_ids_are_never_mixed_up() -> None:
     log = explain_text("\n".join(_zip(A.split("\n"), B.split("\n"))))
     assert log.exit_code == 3 and log.reports
     for one in log.reports:
-        assert one.explanation.answer.verdict is Verdict.UNDECIDED
+        assert one.explanation.answer.verdict is Judgement.UNDECIDED
         assert "two reports are mixed in lines" in one.explanation.answer.text
         assert not one.report.complete
         names = set(re.findall(r"name='(&\w->lock)'", repr(one.report)))

@@ -11,7 +11,7 @@ import pytest
 from explain_reports import stack
 
 from quiesce.commands.explain import explain_command
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.judge.wait_functions import event_of, lock_wait_of
 from quiesce.explain.log import explain_text
 
@@ -193,7 +193,7 @@ def test_which_lock_forbids_sleeping_and_where_it_was_taken() -> None:
     text = (FIXTURES / "sleeping_under_spinlock.txt").read_text(encoding="utf-8")
     (one,) = explain_text(text).reports
     answer = one.explanation.answer
-    assert answer.verdict is Verdict.MISUSE
+    assert answer.verdict is Judgement.MISUSE
     assert "with gizmo_slots_lock held (taken in gizmo_setup())" in answer.text
     alone = text.replace(
         "{2:2}", "{4:4}"

@@ -9,20 +9,20 @@ from itertools import permutations
 
 import pytest
 
-from quiesce.lockdep import LockdepMap, LockType, Report, Task, Validator
+from quiesce.lockdep import LockdepMap, LockdepTask, LockType, Report, Validator
 
 WRITER, READER, RECURSIVE = 0, 1, 2
 
 
 @contextmanager
-def irqs_off(validator: Validator, task: Task) -> Iterator[None]:
+def irqs_off(validator: Validator, task: LockdepTask) -> Iterator[None]:
     validator.hardirqs_off(task)
     yield
     validator.hardirqs_on(task)
 
 
 @contextmanager
-def hardirq(validator: Validator, task: Task) -> Iterator[None]:
+def hardirq(validator: Validator, task: LockdepTask) -> Iterator[None]:
     with irqs_off(validator, task):
         validator.hardirq_enter(task)
         yield

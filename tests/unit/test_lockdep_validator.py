@@ -13,8 +13,8 @@ from quiesce.lockdep import (
     Frame,
     LockClassKey,
     LockdepMap,
+    LockdepTask,
     LockType,
-    Task,
     Validator,
     WaitType,
 )
@@ -22,13 +22,13 @@ from quiesce.lockdep.graph_text import as_dot, as_mermaid, as_text
 from quiesce.lockdep.normalise import normalise
 
 
-def setup(names: str, **options: bool) -> tuple[Validator, Task, list[LockdepMap]]:
+def setup(names: str, **options: bool) -> tuple[Validator, LockdepTask, list[LockdepMap]]:
     """Return a validator, a task, and a lock for each character of *names*."""
     validator = Validator(**options)  # type: ignore[arg-type]
     return validator, validator.task("task"), [validator.lock(name) for name in names]
 
 
-def nest(validator: Validator, task: Task, *locks: LockdepMap) -> None:
+def nest(validator: Validator, task: LockdepTask, *locks: LockdepMap) -> None:
     """Take the locks in order, let go of them in reverse."""
     for lock in locks:
         validator.acquire(task, lock)

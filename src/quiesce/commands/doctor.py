@@ -27,7 +27,7 @@ TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 
 
 @dataclass(frozen=True)
-class Part:
+class Facility:
     """Something that quiesce can use.
 
     :param name: a package, a program or a device.
@@ -58,36 +58,40 @@ PROGRAMS = (
 )
 
 
-def parts() -> Iterator[Part]:
+def parts() -> Iterator[Facility]:
     """Yield everything that quiesce can use, and whether it is there."""
     for name, purpose, pip in PACKAGES:
         yield _package(name, purpose, f"pip install '{pip}'")
     for name, purpose, cure in PROGRAMS:
         path = shutil.which(name)
-        yield Part(name, path is not None, path or "not in PATH", purpose, "" if path else cure)
+        yield Facility(name, path is not None, path or "not in PATH", purpose, "" if path else cure)
     yield _kvm()
     yield _tracing()
 
 
-def _package(name: str, purpose: str, cure: str) -> Part:
+def _package(name: str, purpose: str, cure: str) -> Facility:
     try:
-        return Part(name, True, importlib.metadata.version(name), purpose)
+        return Facility(name, True, importlib.metadata.version(name), purpose)
     except importlib.metadata.PackageNotFoundError:
-        return Part(name, False, "not installed", purpose, cure)
+        return Facility(name, False, "not installed", purpose, cure)
 
 
-def _kvm() -> Part:
+def _kvm() -> Facility:
     purpose = "the real KVM (kvm conform, kvm stall)"
     try:
         version = _api_version("/dev/kvm")
     except FileNotFoundError:
-        return Part("/dev/kvm", False, "does not exist", purpose, "modprobe kvm_intel, or kvm_amd")
+        return Facility(
+            "/dev/kvm", False, "does not exist", purpose, "modprobe kvm_intel, or kvm_amd"
+        )
     except PermissionError:
         cure = "add yourself to the group of /dev/kvm"
-        return Part("/dev/kvm", False, "may not be opened by this user", purpose, cure)
+        return Facility("/dev/kvm", False, "may not be opened by this user", purpose, cure)
     except (ImportError, OSError) as error:
-        return Part("/dev/kvm", False, str(error), purpose, "run on a Linux host with KVM")
-    return Part("/dev/kvm", True, f"API version {version}, kernel {platform.release()}", purpose)
+        return Facility("/dev/kvm", False, str(error), purpose, "run on a Linux host with KVM")
+    return Facility(
+        "/dev/kvm", True, f"API version {version}, kernel {platform.release()}", purpose
+    )
 
 
 def _api_version(device: str) -> int:
@@ -100,14 +104,14 @@ def _api_version(device: str) -> int:
         os.close(descriptor)
 
 
-def _tracing() -> Part:
+def _tracing() -> Facility:
     purpose = "recording invalidations of the real KVM (kvm trace record)"
     for base in TRACEFS:
         events = Path(base) / "kprobe_events"
         if os.access(events, os.W_OK):
-            return Part("kprobes", True, str(events), purpose)
+            return Facility("kprobes", True, str(events), purpose)
     cure = "run as root, with tracefs mounted, on a kernel with CONFIG_KPROBE_EVENTS"
-    return Part("kprobes", False, "no kprobe_events that can be written", purpose, cure)
+    return Facility("kprobes", False, "no kprobe_events that can be written", purpose, cure)
 
 
 def doctor_command(args: argparse.Namespace) -> int:

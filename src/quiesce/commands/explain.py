@@ -10,7 +10,7 @@ from typing import TextIO
 
 from quiesce.commands.explain_many import batch_command, compare_command
 from quiesce.errors import UsageError
-from quiesce.explain.judge.answer import Verdict
+from quiesce.explain.judge.answer import Judgement
 from quiesce.explain.log import (
     EXIT_FOUND,
     ExplainedLog,
@@ -22,11 +22,11 @@ from quiesce.explain.prove.proof import has_model, write_model
 from quiesce.explain.show import as_commit, as_html, as_json, as_markdown, as_text
 from quiesce.outputs import require_writable, write_file
 
-FAIL_ON: dict[str, frozenset[Verdict]] = {
-    "hangs": frozenset({Verdict.HANGS, Verdict.HANGS_IF, Verdict.HUNG}),
-    "undecided": frozenset({Verdict.UNDECIDED}),
-    "misuse": frozenset({Verdict.MISUSE}),
-    "any": frozenset(Verdict),
+FAIL_ON: dict[str, frozenset[Judgement]] = {
+    "hangs": frozenset({Judgement.HANGS, Judgement.HANGS_IF, Judgement.HUNG}),
+    "undecided": frozenset({Judgement.UNDECIDED}),
+    "misuse": frozenset({Judgement.MISUSE}),
+    "any": frozenset(Judgement),
 }
 """What ``--fail-on`` can name, and the verdicts that it means."""
 
@@ -75,7 +75,7 @@ def explain_command(
     verbose: bool = False,
     commit: bool = False,
     model: Path | None = None,
-    unwanted: frozenset[Verdict] = frozenset(),
+    unwanted: frozenset[Judgement] = frozenset(),
     out: TextIO,
     err: TextIO,
 ) -> int:

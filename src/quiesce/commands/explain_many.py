@@ -11,7 +11,7 @@ from typing import TextIO
 
 from quiesce.errors import UsageError
 from quiesce.explain.batch import FileResult, explain_files, files_of
-from quiesce.explain.judge.answer import Verdict
+from quiesce.explain.judge.answer import Judgement
 from quiesce.explain.judge.compare import Likeness, compare
 from quiesce.explain.log import (
     EXIT_COMPLETE,
@@ -38,7 +38,7 @@ def batch_command(
     *,
     jsonl: bool = False,
     quiet: bool = False,
-    unwanted: frozenset[Verdict] = frozenset(),
+    unwanted: frozenset[Judgement] = frozenset(),
     out: TextIO,
 ) -> int:
     """Explain all logs in *paths* and return the exit code.

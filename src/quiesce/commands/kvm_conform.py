@@ -30,7 +30,7 @@ def conform_command(args: argparse.Namespace) -> int:
     with stopping.noted():
         result = conform(
             Wanted(args.operations, args.seed, deadline, workers=args.workers or _workers()),
-            progress=_Progress(args.quiet or args.json),
+            progress=_ConformProgress(args.quiet or args.json),
         )
         interrupted = bool(stopping.reason())
     print(json_text(to_json(result, args.seed)) if args.json else render(result, args.seed))
@@ -44,7 +44,7 @@ def _workers() -> int:
     return min(2 * (os.cpu_count() or 1), 8)
 
 
-class _Progress:
+class _ConformProgress:
     """A line on standard error now and then."""
 
     def __init__(self, quiet: bool) -> None:

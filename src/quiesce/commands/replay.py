@@ -45,7 +45,7 @@ class _Source:
 
 
 @dataclass(frozen=True, slots=True)
-class _Replayed:
+class _ReplayCheck:
     """What came out.
 
     :param changed: as in :class:`_Source`, with what is known since it was compiled.
@@ -99,7 +99,7 @@ def replay_command(args: argparse.Namespace) -> int:
         proof = prove_again(program, run, token, options)
     finally:
         progress.clear()
-    replayed = _Replayed(token, source.file, program, changed, run, proof)
+    replayed = _ReplayCheck(token, source.file, program, changed, run, proof)
     if not changed:
         _require_exact(replayed)
     if args.json:
@@ -109,7 +109,7 @@ def replay_command(args: argparse.Namespace) -> int:
     return replayed.verdict.exit_code
 
 
-def _require_exact(replayed: _Replayed) -> None:
+def _require_exact(replayed: _ReplayCheck) -> None:
     """Refuse a token that does not say what its program, which has not changed, does.
 
     :raises UsageError: the run is not possible, or the property does not fail exactly at its end.
@@ -150,7 +150,7 @@ def _load(token: Token, chosen: str) -> _Source:
     return _Source(scenario, found.name, f"{found.name} has" if found.changed else "")
 
 
-def _to_text(replayed: _Replayed) -> str:
+def _to_text(replayed: _ReplayCheck) -> str:
     token, run, finding = replayed.token, replayed.run, replayed.proof.finding
     verdict = "NOT PROVED AGAIN" if finding is None else replayed.verdict.name
     lines = [f"{verdict}  {replayed.target}"]
@@ -181,7 +181,7 @@ def _where(finding: Finding) -> str:
     return f"in {steps - finding.loop_start} steps that repeat forever, after {finding.loop_start}"
 
 
-def _not_proved(replayed: _Replayed) -> list[str]:
+def _not_proved(replayed: _ReplayCheck) -> list[str]:
     name, proof = replayed.token.property, replayed.proof
     if not proof.decided:
         hint = "--max-states N explores more"
@@ -194,7 +194,7 @@ def _not_proved(replayed: _Replayed) -> list[str]:
     return [*lines, f"  that says nothing about other runs: {replayed.check}"]
 
 
-def _to_json(replayed: _Replayed) -> dict[str, object]:
+def _to_json(replayed: _ReplayCheck) -> dict[str, object]:
     origin, finding = replayed.token.origin, replayed.proof.finding
     return {
         "schema": 1,

@@ -23,7 +23,7 @@ class LostOutput(QuiesceError):
     """The answer cannot be written to standard output."""
 
 
-class Shown(io.TextIOBase):
+class HarmlessStream(io.TextIOBase):
     """Passes text on to *stream*, harmless.
 
     :param stream: None if it is closed; nothing is written then.
@@ -103,7 +103,7 @@ class Shown(io.TextIOBase):
             os.close(nowhere)
 
 
-class Answer(Shown):
+class AnswerStream(HarmlessStream):
     """Standard output: what is written there must arrive."""
 
     def require_open(self) -> None:
@@ -119,11 +119,11 @@ class Answer(Shown):
 
 
 @contextlib.contextmanager
-def guarded_streams() -> Iterator[Answer]:
+def guarded_streams() -> Iterator[AnswerStream]:
     """Let ``sys.stdout`` and ``sys.stderr`` be such streams until the end of the ``with`` statement."""
     _fill_the_numbers()
     before = sys.stdout, sys.stderr
-    answer, remarks = Answer(sys.stdout), Shown(sys.stderr)
+    answer, remarks = AnswerStream(sys.stdout), HarmlessStream(sys.stderr)
     sys.stdout, sys.stderr = answer, remarks
     try:
         yield answer

@@ -155,7 +155,7 @@ class Label:
 
 
 @dataclass(slots=True, kw_only=True)
-class Operation:
+class OpBase:
     """What all operations have.
 
     :param loc: the statement it comes from.
@@ -167,7 +167,7 @@ class Operation:
 
 
 @dataclass(slots=True)
-class SetLocal(Operation):
+class SetLocal(OpBase):
     """``%slot = value``"""
 
     slot: int
@@ -175,7 +175,7 @@ class SetLocal(Operation):
 
 
 @dataclass(slots=True)
-class Store(Operation):
+class Store(OpBase):
     """Write a shared cell; a value outside *low*..*high* is a violation."""
 
     address: Address
@@ -186,7 +186,7 @@ class Store(Operation):
 
 
 @dataclass(slots=True)
-class Bump(Operation):
+class Bump(OpBase):
     """Increment a version: no holder's snapshot is the current one any more."""
 
     version: int
@@ -194,14 +194,14 @@ class Bump(Operation):
 
 
 @dataclass(slots=True)
-class Await(Operation):
+class Await(OpBase):
     """The step has not happened unless *condition* is true."""
 
     condition: Expr
 
 
 @dataclass(slots=True)
-class Choose(Operation):
+class Choose(OpBase):
     """``%slot = any of options``: the environment decides."""
 
     slot: int
@@ -209,7 +209,7 @@ class Choose(Operation):
 
 
 @dataclass(slots=True)
-class Check(Operation):
+class Check(OpBase):
     """A violation unless *condition* is true: an ``assert``."""
 
     condition: Expr
@@ -217,14 +217,14 @@ class Check(Operation):
 
 
 @dataclass(slots=True)
-class Jump(Operation):
+class Jump(OpBase):
     """Go on at *target*."""
 
     target: Label
 
 
 @dataclass(slots=True)
-class Branch(Operation):
+class Branch(OpBase):
     """Go on at *target* unless *condition* is true."""
 
     condition: Expr
@@ -240,7 +240,7 @@ class Shown:
 
 
 @dataclass(slots=True)
-class Begin(Operation):
+class Begin(OpBase):
     """An atomic region begins.
 
     :param label: what it is called, ``spin_lock(&kvm->mn_invalidate_lock)``.
@@ -257,7 +257,7 @@ class Begin(Operation):
 
 
 @dataclass(slots=True)
-class End(Operation):
+class End(OpBase):
     """The atomic region ends.
 
     :param results: for traces, what it returns.
@@ -267,7 +267,7 @@ class End(Operation):
 
 
 @dataclass(slots=True)
-class LockEvent(Operation):
+class LockEvent(OpBase):
     """What lockdep is told: *action* is ``acquire`` or ``release``; *read* 0, 1 or 2.
 
     :param stack: the names of the functions around it, innermost first, the thread's own last.
@@ -281,7 +281,7 @@ class LockEvent(Operation):
 
 
 @dataclass(slots=True)
-class Halt(Operation):
+class Halt(OpBase):
     """The thread has finished."""
 
 
@@ -348,12 +348,12 @@ class Code:
 
     name: str
     ops: list[Op]
-    slots: list[Slot] = field(default_factory=list)
+    slots: list[LocalSlot] = field(default_factory=list)
     marks: Marks = field(default_factory=Marks)
 
 
 @dataclass(slots=True)
-class Slot:
+class LocalSlot:
     """A local variable; *name* for traces."""
 
     name: str

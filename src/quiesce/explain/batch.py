@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from quiesce.errors import UsageError
-from quiesce.explain.judge.answer import Verdict
+from quiesce.explain.judge.answer import Judgement
 from quiesce.explain.log import Explained, ExplainedLog, explain_bytes
 
-Form = Callable[[Explained], dict[str, Any]]
+SummaryForm = Callable[[Explained], dict[str, Any]]
 """Makes the data of one report that a caller wants; a function of a module, for it goes to others."""
 
 _FEW = 8
@@ -25,7 +25,7 @@ _FEW = 8
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundReport:
     """One report of one file, as far as a summary needs it.
 
     :param data: what the caller's form made of it, empty without one.
@@ -35,7 +35,7 @@ class Found:
     line: int
     kind: str
     fingerprint: str
-    verdict: Verdict
+    verdict: Judgement
     text: str
     complete: bool
     data: dict[str, Any]
@@ -51,23 +51,23 @@ class FileResult:
 
     file: str
     error: str = ""
-    found: tuple[Found, ...] = ()
+    found: tuple[FoundReport, ...] = ()
     unread: int = 0
 
 
 @dataclass(frozen=True)
-class Group:
+class ReportGroup:
     """All reports of one problem, in the order of the files.
 
     :param typical: the first report with the verdict that most of them have.
     """
 
     fingerprint: str
-    found: tuple[Found, ...]
-    typical: Found
+    found: tuple[FoundReport, ...]
+    typical: FoundReport
 
     @property
-    def verdicts(self) -> dict[Verdict, int]:
+    def verdicts(self) -> dict[Judgement, int]:
         """How many of its reports have which verdict, the most frequent first."""
         return dict(Counter(one.verdict for one in self.found).most_common())
 
@@ -101,7 +101,7 @@ def _refused(error: OSError) -> None:
 
 
 def explain_files(
-    files: Sequence[str], form: Form | None = None, cores: int = 0
+    files: Sequence[str], form: SummaryForm | None = None, cores: int = 0
 ) -> Iterator[FileResult]:
     """Yield what is in each of *files*, in their order, as soon as it is known.
 
@@ -131,7 +131,7 @@ def _leave_signals_to_the_parent() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _explain_file(file: str, form: Form | None) -> FileResult:
+def _explain_file(file: str, form: SummaryForm | None) -> FileResult:
     try:
         with open(file, "rb") as stream:
             log = explain_bytes(stream, file)
@@ -142,10 +142,10 @@ def _explain_file(file: str, form: Form | None) -> FileResult:
     return FileResult(file, "", tuple(_found(file, log, form)), log.unread)
 
 
-def _found(file: str, log: ExplainedLog, form: Form | None) -> Iterator[Found]:
+def _found(file: str, log: ExplainedLog, form: SummaryForm | None) -> Iterator[FoundReport]:
     for one in log.reports:
         answer = one.explanation.answer
-        yield Found(
+        yield FoundReport(
             file,
             one.report.line,
             one.report.kind,
@@ -157,9 +157,9 @@ def _found(file: str, log: ExplainedLog, form: Form | None) -> Iterator[Found]:
         )
 
 
-def grouped(results: Iterable[FileResult]) -> list[Group]:
+def grouped(results: Iterable[FileResult]) -> list[ReportGroup]:
     """Return all that was found, by problem, the most frequent first."""
-    groups: dict[str, list[Found]] = {}
+    groups: dict[str, list[FoundReport]] = {}
     for result in results:
         for one in result.found:
             groups.setdefault(one.fingerprint, []).append(one)
@@ -167,5 +167,5 @@ def grouped(results: Iterable[FileResult]) -> list[Group]:
     for fingerprint, found in groups.items():
         most = Counter(one.verdict for one in found).most_common(1)[0][0]
         typical = next(one for one in found if one.verdict is most)
-        made.append(Group(fingerprint, tuple(found), typical))
+        made.append(ReportGroup(fingerprint, tuple(found), typical))
     return sorted(made, key=lambda group: -len(group.found))

@@ -15,7 +15,7 @@ from quiesce.explain.judge.kind import Shape
 from quiesce.explain.judge.kinds import judge_of
 from quiesce.explain.judge.missing import mixed, not_shown
 from quiesce.explain.prove.proof import ProofResult, prove
-from quiesce.explain.read.model import Other, ReadLog, Report
+from quiesce.explain.read.model import Other, PrintedReport, ReadLog
 from quiesce.explain.read.read_log import read_bytes, read_stream, read_text
 
 EXIT_COMPLETE = 0
@@ -43,7 +43,7 @@ class Explained:
     :param to_prove: False beyond the first :data:`MAX_PROVED` problems of a log.
     """
 
-    report: Report
+    report: PrintedReport
     explanation: Explanation
     fingerprint: str
     count: int = 1
@@ -121,14 +121,14 @@ def explain_bytes(stream: IO[bytes], name: str = "the log") -> ExplainedLog:
     return _explain(read_bytes(stream, name))
 
 
-def explain_report(report: Report) -> Explanation:
+def explain_report(report: PrintedReport) -> Explanation:
     """Return the explanation of one *report*."""
     if "mixed" in report.facts:
         return Explanation(mixed(report), not_shown=tuple(not_shown(report)))
     return judge_of(report).explain(report)
 
 
-def fingerprint(report: Report) -> str:
+def fingerprint(report: PrintedReport) -> str:
     """Return twelve hexadecimal digits, equal for reports of the same problem."""
     return digest(report.kind, judge_of(report).identity(report))
 

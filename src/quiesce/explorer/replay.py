@@ -154,7 +154,7 @@ def read_token(text: str) -> Token:
                 "this replay token was written by an older version of quiesce, and cannot be checked",
                 "check the scenario again, which prints a new one",
             )
-        return _Parts(data).token()
+        return _TokenParts(data).token()
     except (ValueError, RecursionError, zlib.error) as error:
         raise UsageError(
             "this is not a complete replay token", "paste the whole word that begins with q1-"
@@ -177,7 +177,7 @@ def _unpacked(text: str) -> str:
     return unfolded.decode()
 
 
-class _Parts:
+class _TokenParts:
     """The parts of a token, each checked as it is taken out; ValueError if it is not what it should be."""
 
     def __init__(self, data: object) -> None:

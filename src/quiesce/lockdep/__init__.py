@@ -13,7 +13,7 @@ from quiesce.lockdep.classes import (
     WaitType,
 )
 from quiesce.lockdep.frames import Frame, Stack
-from quiesce.lockdep.held import Task
+from quiesce.lockdep.held import LockdepTask
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
 
@@ -28,9 +28,9 @@ __all__ = [
     "LockClassKey",
     "LockType",
     "LockdepMap",
+    "LockdepTask",
     "Report",
     "Stack",
-    "Task",
     "Validator",
     "WaitType",
     "watch",

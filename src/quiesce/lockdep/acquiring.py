@@ -10,7 +10,7 @@ from __future__ import annotations
 from quiesce.lockdep.classes import LOCKDEP_NO_TRACK, LOCKDEP_NO_VALIDATE, LockdepMap
 from quiesce.lockdep.core import MAX_LOCK_DEPTH, Core
 from quiesce.lockdep.frames import Stack, ip_of
-from quiesce.lockdep.held import HeldLock, Task
+from quiesce.lockdep.held import HeldLock, LockdepTask
 from quiesce.lockdep.order_checks import validate_chain
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.reports_irq import WaitContextReport
@@ -27,7 +27,7 @@ FAILED, PUSHED, MERGED = range(3)
 
 def lock_acquire(
     core: Core,
-    task: Task,
+    task: LockdepTask,
     lock: LockdepMap,
     subclass: int,
     trylock: bool,
@@ -93,7 +93,7 @@ def lock_acquire(
     return PUSHED
 
 
-def _merge(core: Core, task: Task, top: HeldLock, references: int) -> int:
+def _merge(core: Core, task: LockdepTask, top: HeldLock, references: int) -> int:
     """Count one more lock of a class that the same nest_lock covers; no checks at all."""
     top.references = max(top.references, 1) + references
     if top.references >= MAX_REFERENCES:
@@ -102,12 +102,12 @@ def _merge(core: Core, task: Task, top: HeldLock, references: int) -> int:
     return MERGED
 
 
-def _fail_wait_context(core: Core, task: Task, hlock: HeldLock) -> None:
+def _fail_wait_context(core: Core, task: LockdepTask, hlock: HeldLock) -> None:
     context = task_wait_context(task, core.wait_numbers)
     core.fail(WaitContextReport, task, lock=held_info(hlock), context=context)
 
 
-def _fail_depth(core: Core, task: Task) -> None:
+def _fail_depth(core: Core, task: LockdepTask) -> None:
     depth = len(task.held)
     core.fail(
         LimitsReport,
@@ -118,7 +118,7 @@ def _fail_depth(core: Core, task: Task) -> None:
     )
 
 
-def _find_held(core: Core, task: Task, lock: LockdepMap) -> int | None:
+def _find_held(core: Core, task: LockdepTask, lock: LockdepMap) -> int | None:
     """Return the index of *lock* on the stack of *task* (``find_held_lock()``).
 
     The search does not leave the innermost interrupt context.
@@ -140,7 +140,7 @@ def _matches(core: Core, hlock: HeldLock, lock: LockdepMap) -> bool:
     return bool(hlock.references) and core.class_without_subclass(lock) is hlock.cls
 
 
-def _reacquire(core: Core, task: Task, cut: int, start: int) -> None:
+def _reacquire(core: Core, task: LockdepTask, cut: int, start: int) -> None:
     """Cut the stack at *cut* and take what was held from *start* on again."""
     again = task.held[start:]
     task.chain = task.held[cut].prev_chain
@@ -164,12 +164,12 @@ def _reacquire(core: Core, task: Task, cut: int, start: int) -> None:
             return
 
 
-def is_held(core: Core, task: Task, lock: LockdepMap) -> bool:
+def is_held(core: Core, task: LockdepTask, lock: LockdepMap) -> bool:
     """Tell whether *task* holds *lock*, in whatever context."""
     return any(_matches(core, hlock, lock) for hlock in task.held)
 
 
-def release(core: Core, task: Task, lock: LockdepMap, *, stack: Stack = ()) -> Report | None:
+def release(core: Core, task: LockdepTask, lock: LockdepMap, *, stack: Stack = ()) -> Report | None:
     """Do what ``lock_release()`` does.
 
     Locks acquired later than *lock* and still held are put back one by one, with all checks, since they now
@@ -195,7 +195,9 @@ def release(core: Core, task: Task, lock: LockdepMap, *, stack: Stack = ()) -> R
     return core.end_event()
 
 
-def downgrade(core: Core, task: Task, lock: LockdepMap, *, stack: Stack = ()) -> Report | None:
+def downgrade(
+    core: Core, task: LockdepTask, lock: LockdepMap, *, stack: Stack = ()
+) -> Report | None:
     """Do what ``lock_downgrade()`` does: *task* turns a writer's lock into a reader's."""
     if not core.debug_locks:
         return None

@@ -52,7 +52,7 @@ class LockSpec:
 
 
 @dataclass(frozen=True)
-class Mode:
+class CaseMode:
     """How a lock is taken: ``W``, ``r`` or ``R``, and ``:try :nocheck :sub=N :nest=LOCK``.
 
     :ivar read: 0 writer, 1 reader, 2 recursive reader.
@@ -67,7 +67,7 @@ class Mode:
 
 
 @dataclass(frozen=True)
-class Step:
+class CaseStep:
     """One event.
 
     :ivar mode: how, for acquire and sync; *argument* is the same text, for the other ops.
@@ -79,7 +79,7 @@ class Step:
     argument: str
     context: str
     stack: tuple[Frame, ...]
-    mode: Mode
+    mode: CaseMode
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Case:
 
     name: str
     locks: dict[str, LockSpec]
-    steps: tuple[Step, ...]
+    steps: tuple[CaseStep, ...]
 
 
 def load_cases(path: str) -> list[Case]:
@@ -162,7 +162,7 @@ def _lock(data: Any, where: str) -> LockSpec:
         ) from error
 
 
-def _step(data: Any, locks: dict[str, LockSpec], function: str, where: str) -> Step:
+def _step(data: Any, locks: dict[str, LockSpec], function: str, where: str) -> CaseStep:
     if not isinstance(data, list) or not 1 <= len(data) <= 5:
         raise UsageError(f"{where} is not a list [op, lock, mode, context]")
     words = [*data[:4], *[""] * (4 - len(data))]
@@ -179,12 +179,12 @@ def _step(data: Any, locks: dict[str, LockSpec], function: str, where: str) -> S
         raise UsageError(f"{where}: the stack is not a list of strings")
     if context and not _CONTEXT.fullmatch(context):
         raise UsageError(f"{where}: context {context!r} is not four characters, H S h s or -")
-    mode = _mode(argument, where) if op in ("acquire", "sync") else Mode()
+    mode = _mode(argument, where) if op in ("acquire", "sync") else CaseMode()
     frames = tuple(Frame.parse(one_line(frame)) for frame in stack)
-    return Step(op, lock, argument, context, frames, mode)
+    return CaseStep(op, lock, argument, context, frames, mode)
 
 
-def _mode(text: str, where: str) -> Mode:
+def _mode(text: str, where: str) -> CaseMode:
     kind, *options = (text or "W").split(":")
     if kind not in READ_KINDS:
         raise UsageError(
@@ -207,4 +207,4 @@ def _mode(text: str, where: str) -> Mode:
                 f"{where}: unknown option {option!r} in mode {text!r}",
                 f":try :nocheck :sub=N with N below {MAX_SUBCLASSES}, :nest=LOCK",
             )
-    return Mode(READ_KINDS[kind], trylock, check, subclass, nest)
+    return CaseMode(READ_KINDS[kind], trylock, check, subclass, nest)

@@ -14,14 +14,14 @@ from quiesce.lockdep.classes import (
     wait_numbers,
 )
 from quiesce.lockdep.frames import Frame, Stack, frames_of, ip_of
-from quiesce.lockdep.held import ChainNode, Task
+from quiesce.lockdep.held import ChainNode, LockdepTask
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.reports_misuse import (
     LimitsReport,
     LockdepWarnReport,
     NonStaticKeyReport,
 )
-from quiesce.lockdep.search import Search, exact_search, linux_search
+from quiesce.lockdep.search import PathSearch, exact_search, linux_search
 from quiesce.lockdep.snapshot import KernelIdent, task_info
 
 Found = TypeVar("Found")
@@ -50,7 +50,7 @@ class Core:
         self.report: Report | None = None
         self.reports: list[Report] = []
         self.classes: list[LockClass] = []
-        self.tasks: list[Task] = []
+        self.tasks: list[LockdepTask] = []
         self.stack: Stack = ()
         self._missed: Report | None = None
         self.chains = ChainNode()
@@ -67,12 +67,17 @@ class Core:
         """Return the stack of the event that is being checked."""
         return frames_of(self.stack)
 
-    def make_report(self, kind: type[AnyReport], task: Task, **fields: Any) -> AnyReport:
+    def make_report(self, kind: type[AnyReport], task: LockdepTask, **fields: Any) -> AnyReport:
         """Build a report about *task*, now."""
         return kind(ident=self.ident, task=task_info(task), stack=self.trace(), **fields)
 
     def fail(
-        self, kind: type[Report], task: Task, *, linux_would_miss: bool = False, **fields: Any
+        self,
+        kind: type[Report],
+        task: LockdepTask,
+        *,
+        linux_would_miss: bool = False,
+        **fields: Any,
     ) -> bool:
         """Report; return whether to go on with the event.
 
@@ -108,7 +113,9 @@ class Core:
         self.debug_locks = True
         self.report = None
 
-    def warn(self, task: Task, condition: str, *, stack: Stack | None = None) -> Report | None:
+    def warn(
+        self, task: LockdepTask, condition: str, *, stack: Stack | None = None
+    ) -> Report | None:
         """Report a ``DEBUG_LOCKS_WARN_ON(condition)``.
 
         :param stack: of the event; None for the one that is being checked.
@@ -120,7 +127,7 @@ class Core:
         return self.report
 
     def find(
-        self, look: Callable[[Search], Found | None], *, linux: bool = True
+        self, look: Callable[[PathSearch], Found | None], *, linux: bool = True
     ) -> tuple[Found | None, bool]:
         """Return what *look* finds in the dependencies, and whether Linux would have missed it.
 
@@ -141,7 +148,7 @@ class Core:
         self._next_address += 0x40
         return self._next_address
 
-    def class_of(self, lock: LockdepMap, subclass: int, task: Task) -> LockClass | None:
+    def class_of(self, lock: LockdepMap, subclass: int, task: LockdepTask) -> LockClass | None:
         """Return the class of *lock*, registering it if need be; None if that had to be reported.
 
         This is ``register_lock_class()``.

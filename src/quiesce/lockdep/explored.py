@@ -26,7 +26,7 @@ from quiesce.explorer.reference.stepper import State, Step, Stepper
 from quiesce.harmless import one_line
 from quiesce.lockdep.classes import LockdepMap, WaitType
 from quiesce.lockdep.frames import Frame
-from quiesce.lockdep.held import Task
+from quiesce.lockdep.held import LockdepTask
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
 from quiesce.protocol import Protocol
@@ -64,7 +64,7 @@ class ExploredLockdep:
         self._stepper = Stepper(program, Record())
         self._plain = Stepper(program)
         self._locks: dict[int, LockdepMap] = {}
-        self._tasks: dict[int, Task] = {}
+        self._tasks: dict[int, LockdepTask] = {}
         self._seen: set[tuple[int, _Held, _Entry]] = set()
         self._looks: list[list[tuple[Callable[[State], object], _Steps]]] = [
             [
@@ -211,7 +211,7 @@ class ExploredLockdep:
             for lock in reversed(taken):
                 self.validator.release(task, lock)
 
-    def _task(self, thread: int) -> Task:
+    def _task(self, thread: int) -> LockdepTask:
         if thread not in self._tasks:
             default = self.program.threads[thread].kind.name
             comm = str(getattr(self.program.scenario, "comm", default))

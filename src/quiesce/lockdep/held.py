@@ -102,7 +102,7 @@ class IrqEvent:
     ip: Frame = UNKNOWN
 
 
-class Task:
+class LockdepTask:
     """One task: ``struct task_struct`` as far as lockdep looks. Made by :meth:`Validator.task`.
 
     Interrupts that hit a task run on its stack of held locks, marked with another context, as they

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 from quiesce.lockdep.core import Core
 from quiesce.lockdep.frames import Stack, ip_of
-from quiesce.lockdep.held import Task
+from quiesce.lockdep.held import LockdepTask
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.usage import ENABLED_HARDIRQ, ENABLED_SOFTIRQ
 from quiesce.lockdep.usage_marks import mark_held_locks
 
 
-def hardirqs_off(core: Core, task: Task, *, stack: Stack = ()) -> None:
+def hardirqs_off(core: Core, task: LockdepTask, *, stack: Stack = ()) -> None:
     """Hard interrupts are off from here on."""
     if core.debug_locks and task.hardirqs_enabled:
         task.hardirqs_enabled = False
         task.hardirq_disable = task.stamp(ip_of(stack))
 
 
-def hardirqs_on(core: Core, task: Task, *, stack: Stack = ()) -> Report | None:
+def hardirqs_on(core: Core, task: LockdepTask, *, stack: Stack = ()) -> Report | None:
     """Hard interrupts come on: whatever *task* holds may now be interrupted."""
     if not core.debug_locks or task.hardirqs_enabled:
         return None
@@ -34,14 +34,14 @@ def hardirqs_on(core: Core, task: Task, *, stack: Stack = ()) -> Report | None:
     return core.end_event()
 
 
-def softirqs_off(core: Core, task: Task, *, stack: Stack = ()) -> None:
+def softirqs_off(core: Core, task: LockdepTask, *, stack: Stack = ()) -> None:
     """Soft interrupts (bottom halves) are off from here on."""
     if core.debug_locks and task.softirqs_enabled:
         task.softirqs_enabled = False
         task.softirq_disable = task.stamp(ip_of(stack))
 
 
-def softirqs_on(core: Core, task: Task, *, stack: Stack = ()) -> Report | None:
+def softirqs_on(core: Core, task: LockdepTask, *, stack: Stack = ()) -> Report | None:
     """Soft interrupts come on; while hard ones are off, none can actually arrive."""
     if not core.debug_locks or task.softirqs_enabled:
         return None
@@ -53,7 +53,7 @@ def softirqs_on(core: Core, task: Task, *, stack: Stack = ()) -> Report | None:
     return core.end_event()
 
 
-def hardirq_enter(task: Task, *, threaded: bool = False) -> None:
+def hardirq_enter(task: LockdepTask, *, threaded: bool = False) -> None:
     """A hard interrupt starts on *task*.
 
     :param threaded: its handler would run in a thread on PREEMPT_RT, and so may take
@@ -65,19 +65,19 @@ def hardirq_enter(task: Task, *, threaded: bool = False) -> None:
     task.update_irq_context()
 
 
-def hardirq_exit(task: Task) -> None:
+def hardirq_exit(task: LockdepTask) -> None:
     """The innermost hard interrupt ends."""
     task.hardirq_context = max(0, task.hardirq_context - 1)
     task.update_irq_context()
 
 
-def softirq_enter(task: Task) -> None:
+def softirq_enter(task: LockdepTask) -> None:
     """A soft interrupt starts on *task*."""
     task.softirq_context += 1
     task.update_irq_context()
 
 
-def softirq_exit(task: Task) -> None:
+def softirq_exit(task: LockdepTask) -> None:
     """The innermost soft interrupt ends."""
     task.softirq_context = max(0, task.softirq_context - 1)
     task.update_irq_context()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from quiesce.lockdep.classes import LockClass, LockType
 from quiesce.lockdep.held import HeldLock
-from quiesce.lockdep.search import PathNode, Search, linux_search
+from quiesce.lockdep.search import PathNode, PathSearch, linux_search
 from quiesce.lockdep.usage import (
     DIRECTION,
     ENABLED_ALL,
@@ -45,7 +45,7 @@ def transparent(cls: LockClass) -> bool:
     return cls.lock_type is not LockType.NORMAL
 
 
-def _usage_of(node: PathNode, search: Search) -> int:
+def _usage_of(node: PathNode, search: PathSearch) -> int:
     """Return the usage of a class that matters at the end of this path.
 
     A reader's usage does not where the path can only come in as a recursive reader, unless a waiting
@@ -71,7 +71,7 @@ class Inversion:
     bit: int
 
 
-def find_inversion(search: Search, hlock: HeldLock, new_bit: int) -> Inversion | None:
+def find_inversion(search: PathSearch, hlock: HeldLock, new_bit: int) -> Inversion | None:
     """Look for an irq inversion that *new_bit*, just given to the class of *hlock*, makes.
 
     A class that may now be interrupted is searched backwards: no class that waits for it may be taken in
@@ -106,7 +106,7 @@ class BadOrder:
     unsafe_bit: int
 
 
-def find_bad_order(search: Search, prev: HeldLock, next_lock: HeldLock) -> BadOrder | None:
+def find_bad_order(search: PathSearch, prev: HeldLock, next_lock: HeldLock) -> BadOrder | None:
     """Look for a safe -> unsafe order that the dependency *prev* -> *next_lock* makes."""
     gathered = 0
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from quiesce.lockdep.frames import Frame
 from quiesce.lockdep.snapshot import (
     ClassInfo,
+    Frames,
     HeldInfo,
     KernelIdent,
     Link,
     TaskInfo,
-    Trace,
     key_address,
 )
 
@@ -38,7 +38,7 @@ def address_and_symbol(frame: Frame) -> str:
     return f"[<{frame.address:016x}>] {frame}"
 
 
-def trace_lines(trace: Trace, spaces: int) -> list[str]:
+def trace_lines(trace: Frames, spaces: int) -> list[str]:
     """Return a stack trace, indented by *spaces* and one more, as ``stack_trace_print()`` does."""
     return [f"{' ' * (spaces + 1)}{frame}" for frame in trace]
 
@@ -74,7 +74,7 @@ def irq_events(task: TaskInfo) -> list[str]:
     return lines
 
 
-def dump_stack(task: TaskInfo, stack: Trace, ident: KernelIdent) -> list[str]:
+def dump_stack(task: TaskInfo, stack: Frames, ident: KernelIdent) -> list[str]:
     """Return what ``dump_stack()`` prints. The kernel's blank after the build number is kept."""
     who = f"CPU: 0 UID: 0 PID: {task.pid} Comm: {task.comm}"
     return [
@@ -139,7 +139,7 @@ def shortest_dependencies(path: Iterable[Link], *, backwards: bool = False) -> l
     """
     nodes = list(path)
     lines: list[str] = []
-    previous: Trace | None = None
+    previous: Frames | None = None
     for index, link in enumerate(nodes):
         depth = len(nodes) - 1 - index
         lines += class_header(link.cls, depth)

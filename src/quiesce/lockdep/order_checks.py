@@ -7,12 +7,12 @@ from enum import Enum
 
 from quiesce.lockdep.closure import leads_to, record
 from quiesce.lockdep.core import MAX_LOCKDEP_CHAINS, MAX_LOCKDEP_ENTRIES, Core
-from quiesce.lockdep.held import ChainNode, HeldLock, Task
+from quiesce.lockdep.held import ChainNode, HeldLock, LockdepTask
 from quiesce.lockdep.irq_checks import find_bad_order, transparent
 from quiesce.lockdep.reports import CircularReport, RecursiveReport
 from quiesce.lockdep.reports_irq import SafeUnsafeReport
 from quiesce.lockdep.reports_misuse import LimitsReport
-from quiesce.lockdep.search import PathNode, Search, dependency_kind
+from quiesce.lockdep.search import PathNode, PathSearch, dependency_kind
 from quiesce.lockdep.snapshot import held_info, links
 from quiesce.lockdep.usage import state_name
 
@@ -23,7 +23,9 @@ class _Recursion(Enum):
     REPORTED = "one is"
 
 
-def validate_chain(core: Core, task: Task, hlock: HeldLock, chain: ChainNode, head: bool) -> bool:
+def validate_chain(
+    core: Core, task: LockdepTask, hlock: HeldLock, chain: ChainNode, head: bool
+) -> bool:
     """Check what waiting for *hlock* adds to the known orders; False if that was reported.
 
     :param chain: the sequence of what is held in this context, *hlock* last.
@@ -51,7 +53,7 @@ def validate_chain(core: Core, task: Task, hlock: HeldLock, chain: ChainNode, he
     return head or _check_prevs_add(core, task, hlock, linux)
 
 
-def _check_deadlock(core: Core, task: Task, hlock: HeldLock, linux: bool) -> _Recursion:
+def _check_deadlock(core: Core, task: LockdepTask, hlock: HeldLock, linux: bool) -> _Recursion:
     cls = hlock.cls
     nested = False
     for prev in task.held:
@@ -71,7 +73,7 @@ def _check_deadlock(core: Core, task: Task, hlock: HeldLock, linux: bool) -> _Re
 
 
 def _report_recursion(
-    core: Core, task: Task, prev: HeldLock, hlock: HeldLock, missed: bool
+    core: Core, task: LockdepTask, prev: HeldLock, hlock: HeldLock, missed: bool
 ) -> bool:
     cmp_fn = prev.cls.cmp_fn
     return core.fail(
@@ -84,7 +86,7 @@ def _report_recursion(
     )
 
 
-def _check_prevs_add(core: Core, task: Task, hlock: HeldLock, linux: bool) -> bool:
+def _check_prevs_add(core: Core, task: LockdepTask, hlock: HeldLock, linux: bool) -> bool:
     """Add the dependencies of *hlock* on what is held in this context, innermost first.
 
     One lock that was itself waited for stands for all below it, as they are connected to it; but
@@ -109,7 +111,9 @@ def _stands_for_those_below(prev: HeldLock) -> bool:
     return prev.read != 2 and not prev.serialised and not transparent(prev.cls)
 
 
-def _check_prev_add(core: Core, task: Task, prev: HeldLock, hlock: HeldLock, linux: bool) -> bool:
+def _check_prev_add(
+    core: Core, task: LockdepTask, prev: HeldLock, hlock: HeldLock, linux: bool
+) -> bool:
     cls = hlock.cls
     if prev.cls is cls and cls.cmp_fn is not None:
         if cls.cmp_fn(prev.instance, hlock.instance) < 0:
@@ -135,7 +139,7 @@ def _check_prev_add(core: Core, task: Task, prev: HeldLock, hlock: HeldLock, lin
 
 
 def _check_noncircular(
-    core: Core, task: Task, prev: HeldLock, hlock: HeldLock, linux: bool
+    core: Core, task: LockdepTask, prev: HeldLock, hlock: HeldLock, linux: bool
 ) -> bool:
     if not leads_to(hlock.cls, prev.cls):
         return True
@@ -143,7 +147,7 @@ def _check_noncircular(
     def closes(node: PathNode) -> bool:
         return node.cls is prev.cls and (prev.read == 0 or not node.only_xr)
 
-    def look(search: Search) -> PathNode | None:
+    def look(search: PathSearch) -> PathNode | None:
         return search(hlock.cls, hlock.read == 2, closes)
 
     target, missed = core.find(look, linux=linux)
@@ -174,7 +178,9 @@ def _may_connect_irqs(core: Core, prev: HeldLock, hlock: HeldLock) -> bool:
     )
 
 
-def _check_irq_order(core: Core, task: Task, prev: HeldLock, hlock: HeldLock, linux: bool) -> bool:
+def _check_irq_order(
+    core: Core, task: LockdepTask, prev: HeldLock, hlock: HeldLock, linux: bool
+) -> bool:
     if not _may_connect_irqs(core, prev, hlock):
         return True
     bad, missed = core.find(lambda search: find_bad_order(search, prev, hlock), linux=linux)

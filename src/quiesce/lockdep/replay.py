@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from quiesce.harmless import json_text
-from quiesce.lockdep.cases import Case, Step, load_cases
+from quiesce.lockdep.cases import Case, CaseStep, load_cases
 from quiesce.lockdep.classes import LockdepMap
-from quiesce.lockdep.held import Task
+from quiesce.lockdep.held import LockdepTask
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
 from quiesce.lockdep.ww import WwMutexes
@@ -20,7 +20,7 @@ COMM = "qemu-system-x86"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """What became of a case.
 
     :ivar report: the first report, or None.
@@ -43,14 +43,14 @@ class Outcome:
         )
 
 
-def replay_case(case: Case, *, raw_nesting: bool = False, like_linux: bool = False) -> Outcome:
+def replay_case(case: Case, *, raw_nesting: bool = False, like_linux: bool = False) -> CaseOutcome:
     """Run one case from a pristine validator. See :class:`Validator` for the parameters."""
-    replay = Replay(case, Validator(raw_nesting=raw_nesting, like_linux=like_linux))
+    replay = CaseReplay(case, Validator(raw_nesting=raw_nesting, like_linux=like_linux))
     for index, step in enumerate(case.steps):
         report = replay.run(step)
         if report is not None:
-            return Outcome(case.name, report, index)
-    return Outcome(case.name, None, None)
+            return CaseOutcome(case.name, report, index)
+    return CaseOutcome(case.name, None, None)
 
 
 def replay_file(path: str, *, text: bool, raw_nesting: bool, like_linux: bool, out: TextIO) -> int:
@@ -78,12 +78,12 @@ def _with_note(report: Report) -> str:
     return report.text() + (f"{report.note}\n" if report.note else "")
 
 
-class Replay:
+class CaseReplay:
     """One case under way: the steps of a case, one by one, into a validator."""
 
     def __init__(self, case: Case, validator: Validator) -> None:
         self.validator = validator
-        self.task: Task = validator.task(COMM)
+        self.task: LockdepTask = validator.task(COMM)
         self.ww = WwMutexes()
         self.locks = {
             name: validator.lock(
@@ -96,7 +96,7 @@ class Replay:
             for name, spec in case.locks.items()
         }
 
-    def run(self, step: Step) -> Report | None:
+    def run(self, step: CaseStep) -> Report | None:
         """Do one step and return the report that it caused."""
         self._set_context(step.context)
         failed = self.ww.before(step)
@@ -120,7 +120,7 @@ class Replay:
             task.softirq_context = int(in_softirq)
             task.update_irq_context()
 
-    def _event(self, step: Step) -> Report | None:
+    def _event(self, step: CaseStep) -> Report | None:
         validator, task, stack = self.validator, self.task, step.stack
         match step.op:
             case "acquire" | "sync":
@@ -158,7 +158,7 @@ class Replay:
                 return validator.rcu_suspicious(task, step.lock, step.argument, stack=stack)
         return None
 
-    def _acquire(self, step: Step) -> Report | None:
+    def _acquire(self, step: CaseStep) -> Report | None:
         mode = step.mode
         return self.validator.acquire(
             self.task,

@@ -22,7 +22,7 @@ from quiesce.lockdep.kernel_text import (
     trace_lines,
     two_cpus,
 )
-from quiesce.lockdep.snapshot import HeldInfo, KernelIdent, Link, TaskInfo, Trace
+from quiesce.lockdep.snapshot import Frames, HeldInfo, KernelIdent, Link, TaskInfo
 
 OTHER_INFO = "other info that might help us debug this:"
 
@@ -41,7 +41,7 @@ class Report:
 
     ident: KernelIdent
     task: TaskInfo
-    stack: Trace
+    stack: Frames
     linux_would_miss: bool = False
 
     @property
@@ -154,7 +154,7 @@ class RecursiveReport(Report):
     next: HeldInfo
     prev: HeldInfo
     comparison: int | None
-    earlier: Trace = ()
+    earlier: Frames = ()
 
     @property
     def note(self) -> str:

@@ -18,7 +18,7 @@ from quiesce.lockdep.kernel_text import (
     trace_lines,
 )
 from quiesce.lockdep.reports import OTHER_INFO, Report
-from quiesce.lockdep.snapshot import ClassInfo, HeldInfo, Link, Trace
+from quiesce.lockdep.snapshot import ClassInfo, Frames, HeldInfo, Link
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class InconsistentReport(Report):
     lock: HeldInfo
     old: str
     new: str
-    old_trace: Trace
+    old_trace: Frames
 
     @property
     def title(self) -> str:
@@ -80,9 +80,9 @@ class SafeUnsafeReport(Report):
     prev: HeldInfo
     state: str
     safe_path: tuple[Link, ...]
-    safe_trace: Trace
+    safe_trace: Frames
     unsafe_path: tuple[Link, ...]
-    unsafe_trace: Trace
+    unsafe_trace: Frames
 
     @property
     def title(self) -> str:

@@ -79,7 +79,7 @@ Match = Callable[[PathNode], bool]
 Skip = Callable[[LockClass], bool]
 
 
-class Search(Protocol):
+class PathSearch(Protocol):
     """Breadth-first search from a class along strong paths, forwards or backwards."""
 
     def __call__(
@@ -107,7 +107,7 @@ def exact_search(
     backwards: bool = False,
     skip: Skip | None = None,
 ) -> PathNode | None:
-    """Search so that no strong path is missed. See :class:`Search`."""
+    """Search so that no strong path is missed. See :class:`PathSearch`."""
     # What is known of each class: absent, True (reached with only_xr), or False (reached freely).
     reached: dict[LockClass, bool] = {root: only_xr}
     queue = deque([PathNode(root, None, None, only_xr)])

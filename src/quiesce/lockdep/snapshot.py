@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from quiesce.lockdep.classes import STATIC_OBJECTS, LockClass, LockClassKey
 from quiesce.lockdep.frames import Frame, ip_of
-from quiesce.lockdep.held import HeldLock, IrqEvent, Task
+from quiesce.lockdep.held import HeldLock, IrqEvent, LockdepTask
 from quiesce.lockdep.search import PathNode
 from quiesce.lockdep.usage import USAGE_NAMES, usage_characters
 
-Trace = tuple[Frame, ...]
+Frames = tuple[Frame, ...]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class UsageInfo:
     """One usage bit of a class and where it was first seen."""
 
     name: str
-    trace: Trace
+    trace: Frames
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Link:
     """One class of a dependency path and where its lock was taken with the previous one held."""
 
     cls: ClassInfo
-    trace: Trace
+    trace: Frames
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def held_info(hlock: HeldLock) -> HeldInfo:
     )
 
 
-def task_info(task: Task) -> TaskInfo:
+def task_info(task: LockdepTask) -> TaskInfo:
     """Take a picture of a task and all that it holds."""
 
     def event(event: IrqEvent) -> IrqEventInfo:
@@ -182,7 +182,7 @@ def task_info(task: Task) -> TaskInfo:
     )
 
 
-def links(nodes: Sequence[PathNode], root_trace: Trace) -> tuple[Link, ...]:
+def links(nodes: Sequence[PathNode], root_trace: Frames) -> tuple[Link, ...]:
     """Take a picture of a path; the trace of its root is *root_trace*."""
     return tuple(
         Link(class_info(node.cls), node.trace if node.parent is not None else root_trace)

@@ -10,7 +10,7 @@ from quiesce.harmless import one_line
 from quiesce.lockdep.classes import LockdepMap
 from quiesce.lockdep.explored import declare_lock
 from quiesce.lockdep.frames import Frame
-from quiesce.lockdep.held import Task as LockdepTask
+from quiesce.lockdep.held import LockdepTask as LockdepTask
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
 from quiesce.protocol import Mode, Protocol, Task

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from quiesce.lockdep.core import Core
-from quiesce.lockdep.held import HARDIRQ_CONTEXT, SOFTIRQ_CONTEXT, HeldLock, Task
+from quiesce.lockdep.held import HARDIRQ_CONTEXT, SOFTIRQ_CONTEXT, HeldLock, LockdepTask
 from quiesce.lockdep.irq_checks import conflicting_bit, find_inversion
 from quiesce.lockdep.reports_irq import InconsistentReport, InversionReport
 from quiesce.lockdep.snapshot import held_info, links
@@ -49,7 +49,7 @@ def _plan(circumstances: int) -> tuple[int, tuple[int, ...]]:
 _PLANS = tuple(_plan(circumstances) for circumstances in range(64))
 
 
-def mark_usage(core: Core, task: Task, hlock: HeldLock) -> bool:
+def mark_usage(core: Core, task: LockdepTask, hlock: HeldLock) -> bool:
     """Mark that *hlock* is being taken by *task* now; False if that was reported.
 
     A trylock is not marked as used in an interrupt, since it cannot wait there. A lock that is only
@@ -71,7 +71,7 @@ def mark_usage(core: Core, task: Task, hlock: HeldLock) -> bool:
     return all(_mark_lock(core, task, hlock, bit) for bit in bits)
 
 
-def mark_held_locks(core: Core, task: Task, bit: int) -> bool:
+def mark_held_locks(core: Core, task: LockdepTask, bit: int) -> bool:
     """Mark all that *task* holds as interruptible; False if that was reported.
 
     :param bit: ENABLED_HARDIRQ or ENABLED_SOFTIRQ.
@@ -83,7 +83,7 @@ def mark_held_locks(core: Core, task: Task, bit: int) -> bool:
     )
 
 
-def _mark_lock(core: Core, task: Task, hlock: HeldLock, bit: int) -> bool:
+def _mark_lock(core: Core, task: LockdepTask, hlock: HeldLock, bit: int) -> bool:
     cls = hlock.cls
     if cls.usage >> bit & 1:
         return True
@@ -109,7 +109,9 @@ def _mark_lock(core: Core, task: Task, hlock: HeldLock, bit: int) -> bool:
     return _check_inversion(core, task, hlock, bit, linux=True)
 
 
-def _check_inversion(core: Core, task: Task, hlock: HeldLock, bit: int, *, linux: bool) -> bool:
+def _check_inversion(
+    core: Core, task: LockdepTask, hlock: HeldLock, bit: int, *, linux: bool
+) -> bool:
     """Check what *bit*, new to the class of *hlock*, means to others; False if that was reported.
 
     :param linux: Linux looks here too.

@@ -30,7 +30,7 @@ from quiesce.lockdep import acquiring, interrupts
 from quiesce.lockdep.classes import LockClass, LockClassKey, LockdepMap, LockType, WaitType
 from quiesce.lockdep.core import Core
 from quiesce.lockdep.frames import Frame, Stack
-from quiesce.lockdep.held import HeldLock, Task
+from quiesce.lockdep.held import HeldLock, LockdepTask
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.reports_misuse import (
     HeldAtExitReport,
@@ -105,7 +105,9 @@ class Validator:
         """Return the stack of the event that is being checked."""
         return self._core.trace()
 
-    def warn(self, task: Task, condition: str, *, stack: Stack | None = None) -> Report | None:
+    def warn(
+        self, task: LockdepTask, condition: str, *, stack: Stack | None = None
+    ) -> Report | None:
         """Report a ``DEBUG_LOCKS_WARN_ON(condition)``.
 
         :param stack: of the event; None for the one that is being checked.
@@ -139,21 +141,21 @@ class Validator:
         inner, outer = self._core.wait_numbers[wait_inner], self._core.wait_numbers[wait_outer]
         return LockdepMap(key, name, inner, outer, lock_type, self._core.new_address())
 
-    def task(self, comm: str, pid: int = 1) -> Task:
+    def task(self, comm: str, pid: int = 1) -> LockdepTask:
         """Make a task, with interrupts on and nothing held."""
-        task = Task(comm, pid, self._core.chains)
+        task = LockdepTask(comm, pid, self._core.chains)
         self._core.tasks.append(task)
         return task
 
     def passing_task(
         self, comm: str, pid: int = 0, held: Sequence[tuple[LockdepMap, bool, Stack]] = ()
-    ) -> Task:
+    ) -> LockdepTask:
         """Make a task that the validator does not keep, and that holds *held* already.
 
         :param held: locks, outermost first; whether by trylock; where. Nothing is checked about them.
         """
         core = self._core
-        task = Task(comm, pid, core.chains)
+        task = LockdepTask(comm, pid, core.chains)
         for lock, trylock, stack in held:
             cls = core.register_class(lock, 0)
             task.held.append(
@@ -185,7 +187,7 @@ class Validator:
 
     def acquire(
         self,
-        task: Task,
+        task: LockdepTask,
         lock: LockdepMap,
         *,
         read: int = 0,
@@ -224,7 +226,7 @@ class Validator:
         )
         return core.end_event()
 
-    def release(self, task: Task, lock: LockdepMap, *, stack: Stack = ()) -> Report | None:
+    def release(self, task: LockdepTask, lock: LockdepMap, *, stack: Stack = ()) -> Report | None:
         """*task* releases *lock* (``lock_release()``).
 
         Locks taken later than it and still held are put back one by one, with all checks, since
@@ -233,33 +235,33 @@ class Validator:
         """
         return acquiring.release(self._core, task, lock, stack=stack)
 
-    def downgrade(self, task: Task, lock: LockdepMap, *, stack: Stack = ()) -> Report | None:
+    def downgrade(self, task: LockdepTask, lock: LockdepMap, *, stack: Stack = ()) -> Report | None:
         """*task* turns a lock that it holds as a writer into a reader's (``lock_downgrade()``)."""
         return acquiring.downgrade(self._core, task, lock, stack=stack)
 
-    def is_held(self, task: Task, lock: LockdepMap) -> bool:
+    def is_held(self, task: LockdepTask, lock: LockdepMap) -> bool:
         """Tell whether *task* holds *lock*, in whatever context."""
         return acquiring.is_held(self._core, task, lock)
 
     # Interrupts.
 
-    def hardirqs_off(self, task: Task, *, stack: Stack = ()) -> None:
+    def hardirqs_off(self, task: LockdepTask, *, stack: Stack = ()) -> None:
         """Hard interrupts are off from here on."""
         interrupts.hardirqs_off(self._core, task, stack=stack)
 
-    def hardirqs_on(self, task: Task, *, stack: Stack = ()) -> Report | None:
+    def hardirqs_on(self, task: LockdepTask, *, stack: Stack = ()) -> Report | None:
         """Hard interrupts come on: whatever *task* holds may now be interrupted."""
         return interrupts.hardirqs_on(self._core, task, stack=stack)
 
-    def softirqs_off(self, task: Task, *, stack: Stack = ()) -> None:
+    def softirqs_off(self, task: LockdepTask, *, stack: Stack = ()) -> None:
         """Soft interrupts (bottom halves) are off from here on."""
         interrupts.softirqs_off(self._core, task, stack=stack)
 
-    def softirqs_on(self, task: Task, *, stack: Stack = ()) -> Report | None:
+    def softirqs_on(self, task: LockdepTask, *, stack: Stack = ()) -> Report | None:
         """Soft interrupts come on; while hard ones are off, none can actually arrive."""
         return interrupts.softirqs_on(self._core, task, stack=stack)
 
-    def hardirq_enter(self, task: Task, *, threaded: bool = False) -> None:
+    def hardirq_enter(self, task: LockdepTask, *, threaded: bool = False) -> None:
         """A hard interrupt starts on *task*.
 
         :param threaded: its handler would run in a thread on PREEMPT_RT, and so may take
@@ -267,15 +269,15 @@ class Validator:
         """
         interrupts.hardirq_enter(task, threaded=threaded)
 
-    def hardirq_exit(self, task: Task) -> None:
+    def hardirq_exit(self, task: LockdepTask) -> None:
         """The innermost hard interrupt ends."""
         interrupts.hardirq_exit(task)
 
-    def softirq_enter(self, task: Task) -> None:
+    def softirq_enter(self, task: LockdepTask) -> None:
         """A soft interrupt starts on *task*."""
         interrupts.softirq_enter(task)
 
-    def softirq_exit(self, task: Task) -> None:
+    def softirq_exit(self, task: LockdepTask) -> None:
         """The innermost soft interrupt ends."""
         interrupts.softirq_exit(task)
 
@@ -291,7 +293,7 @@ class Validator:
             lock.key = key
         lock.class_cache = [None] * len(lock.class_cache)
 
-    def free(self, task: Task, *locks: LockdepMap, stack: Stack = ()) -> Report | None:
+    def free(self, task: LockdepTask, *locks: LockdepMap, stack: Stack = ()) -> Report | None:
         """The memory of *locks* is freed or initialized again (``debug_check_no_locks_freed()``)."""
         if not self._core.debug_locks:
             return None
@@ -309,7 +311,7 @@ class Validator:
                 return self._core.report
         return None
 
-    def task_exit(self, task: Task, *, stack: Stack = ()) -> Report | None:
+    def task_exit(self, task: LockdepTask, *, stack: Stack = ()) -> Report | None:
         """*task* ends or freezes (``debug_check_no_locks_held()``)."""
         if not self._core.debug_locks or not task.held:
             return None
@@ -317,7 +319,7 @@ class Validator:
         self._core.fail(HeldAtExitReport, task)
         return self._core.report
 
-    def return_to_user(self, task: Task, *, stack: Stack = ()) -> Report | None:
+    def return_to_user(self, task: LockdepTask, *, stack: Stack = ()) -> Report | None:
         """*task* returns from a system call (``lockdep_sys_exit()``)."""
         if not self._core.debug_locks or not task.held:
             return None
@@ -325,7 +327,9 @@ class Validator:
         self._core.fail(HeldReturningUserReport, task)
         return self._core.report
 
-    def rcu_suspicious(self, task: Task, place: str, message: str, *, stack: Stack = ()) -> Report:
+    def rcu_suspicious(
+        self, task: LockdepTask, place: str, message: str, *, stack: Stack = ()
+    ) -> Report:
         """RCU is used in a way that nothing justifies (``lockdep_rcu_suspicious()``).
 
         :param place: ``file:line``.

@@ -9,10 +9,10 @@ spin, unless PREEMPT_RT would run it in a thread. Each lock held narrows it.
 from __future__ import annotations
 
 from quiesce.lockdep.classes import LockType, WaitType
-from quiesce.lockdep.held import HeldLock, Task
+from quiesce.lockdep.held import HeldLock, LockdepTask
 
 
-def task_wait_context(task: Task, numbers: dict[WaitType, int]) -> int:
+def task_wait_context(task: LockdepTask, numbers: dict[WaitType, int]) -> int:
     """Return the wait type that *task* allows before any lock is held."""
     if task.hardirq_context:
         return numbers[WaitType.CONFIG if task.hardirq_threaded else WaitType.SPIN]
@@ -21,7 +21,9 @@ def task_wait_context(task: Task, numbers: dict[WaitType, int]) -> int:
     return numbers[WaitType.MAX]
 
 
-def wait_context_allows(task: Task, next_lock: HeldLock, numbers: dict[WaitType, int]) -> bool:
+def wait_context_allows(
+    task: LockdepTask, next_lock: HeldLock, numbers: dict[WaitType, int]
+) -> bool:
     """Tell whether *task*, in its context and with the locks it holds there, may take *next_lock*.
 
     A trylock does not wait and may be taken anywhere; once held it narrows the context all the

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from quiesce.lockdep.cases import Step
+from quiesce.lockdep.cases import CaseStep
 
 
 @dataclass
-class _Context:
+class _AcquireContext:
     """``struct ww_acquire_ctx``."""
 
     acquired: int = 0
@@ -38,7 +38,7 @@ class WwMutexes:
     assertion that fails there, or an empty string.
     """
 
-    _contexts: dict[str, _Context] = field(default_factory=dict)
+    _contexts: dict[str, _AcquireContext] = field(default_factory=dict)
     _owners: dict[str, str] = field(default_factory=dict)
     """By lock, the context that holds it."""
     _elsewhere: set[str] = field(default_factory=set)
@@ -47,11 +47,11 @@ class WwMutexes:
     _pending: tuple[str, str] | None = None
     """The lock and the context of the ww call that is under way; the context may be empty."""
 
-    def before(self, step: Step) -> str:
+    def before(self, step: CaseStep) -> str:
         """Follow a marker."""
         match step.op:
             case "ww_acquire_init":
-                self._contexts[step.lock] = _Context()
+                self._contexts[step.lock] = _AcquireContext()
             case "ww_acquire_done":
                 context = self._context(step.lock)
                 if context.done_acquire:
@@ -71,7 +71,7 @@ class WwMutexes:
                 self._pending = None
         return ""
 
-    def after(self, step: Step) -> str:
+    def after(self, step: CaseStep) -> str:
         """Follow a lock event that lockdep had no complaint about."""
         if step.op == "acquire":
             if self._pending is None:
@@ -84,10 +84,10 @@ class WwMutexes:
             self._elsewhere.discard(step.lock)
         return ""
 
-    def _context(self, name: str) -> _Context:
-        return self._contexts.setdefault(name, _Context())
+    def _context(self, name: str) -> _AcquireContext:
+        return self._contexts.setdefault(name, _AcquireContext())
 
-    def _plain_acquire(self, step: Step) -> None:
+    def _plain_acquire(self, step: CaseStep) -> None:
         if step.mode.trylock:
             self._trylocked.add(step.lock)
         else:

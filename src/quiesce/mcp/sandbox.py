@@ -29,7 +29,7 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandAnswer:
     """What a command printed.
 
     :param exit_code: quiesce's; None: the process was killed, or the text ended it.
@@ -42,7 +42,7 @@ class Answer:
 
 def run(
     command: Sequence[str], files: dict[str, str], seconds: int, log: str | None = None
-) -> Answer:
+) -> CommandAnswer:
     """Run ``quiesce`` with *command* in a fresh directory with *files*.
 
     :param files: names, without a directory, and their texts.
@@ -62,7 +62,7 @@ def run(
             finally:
                 # Whatever the text started ends with it.
                 _kill(process)
-    return Answer(code, _cut(out + err))
+    return CommandAnswer(code, _cut(out + err))
 
 
 def _started(command: Sequence[str], folder: str, seconds: int) -> subprocess.Popen[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from mcp.server import MCPServer
 
 from quiesce import __version__
-from quiesce.mcp.sandbox import Answer, run
+from quiesce.mcp.sandbox import CommandAnswer, run
 
 INSTRUCTIONS = (
     "quiesce explains lockdep reports and dumps of stuck tasks, and checks locking protocols that are "
@@ -79,7 +79,7 @@ def compare_fixes(
     }
 
 
-def _checked(source: str, scenario: str, settings: list[str], seconds: int) -> Answer:
+def _checked(source: str, scenario: str, settings: list[str], seconds: int) -> CommandAnswer:
     target = f"protocol.py:{scenario}" if scenario else "protocol.py"
     options = [word for setting in settings for word in ("--set", setting)]
     bound = str(min(max(seconds, 1), 600))
@@ -87,7 +87,7 @@ def _checked(source: str, scenario: str, settings: list[str], seconds: int) -> A
     return run(command, {"protocol.py": source}, seconds)
 
 
-def _told(answer: Answer) -> dict[str, Any]:
+def _told(answer: CommandAnswer) -> dict[str, Any]:
     return {
         "exit_code": answer.exit_code,
         "meaning": CODES[answer.exit_code],

@@ -22,7 +22,7 @@ _ROOM_FOR_LAST = 36
 
 
 @dataclass(slots=True)
-class _Row:
+class _InterleavingRow:
     """A text in the column of *thread*; thread -1: a remark across the table."""
 
     thread: int
@@ -55,27 +55,27 @@ def render_interleaving(trace: Trace) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _rows(trace: Trace) -> list[_Row]:
-    rows: list[_Row] = []
+def _rows(trace: Trace) -> list[_InterleavingRow]:
+    rows: list[_InterleavingRow] = []
     loop = trace.finding.loop_start
     starved = _never_moving(trace)
     for number, step in enumerate(trace.steps):
         if loop is not None and number == loop:
             for waiting in starved:
                 _add_remark(rows, waiting, "never gets any further")
-            rows.append(_Row(-1, "... and from here on, over and over:"))
+            rows.append(_InterleavingRow(-1, "... and from here on, over and over:"))
         texts = [a.shown for a in step.actions]
         if step.failure is not None:
             texts[-1] += f"   <- {step.failure.message}"
-        rows += [_Row(step.thread, text) for text in texts]
+        rows += [_InterleavingRow(step.thread, text) for text in texts]
     if loop is not None and loop < len(trace.steps):
-        rows.append(_Row(-1, "... and so on forever."))
+        rows.append(_InterleavingRow(-1, "... and so on forever."))
     elif trace.finding.kind.about is About.WAITING:
         for waiting in trace.waiting:
             if _is_bystander(trace, waiting):
                 continue
             _add_remark(rows, waiting, waits_for(trace, waiting))
-        rows += [_Row(s.thread, f"{s.text}   <- spins") for s in find_spinning(trace)]
+        rows += [_InterleavingRow(s.thread, f"{s.text}   <- spins") for s in find_spinning(trace)]
     return rows
 
 
@@ -94,9 +94,9 @@ def _never_moving(trace: Trace) -> list[Waiting]:
     return [w for w in trace.waiting if w.thread not in moving]
 
 
-def _add_remark(rows: list[_Row], waiting: Waiting, text: str) -> None:
+def _add_remark(rows: list[_InterleavingRow], waiting: Waiting, text: str) -> None:
     """Show in a row of its own where a thread waits, and why."""
-    rows.append(_Row(waiting.thread, f"{waiting.shown}   <- {text}"))
+    rows.append(_InterleavingRow(waiting.thread, f"{waiting.shown}   <- {text}"))
 
 
 def waits_for(trace: Trace, waiting: Waiting) -> str:
@@ -126,7 +126,7 @@ def waits_behind(trace: Trace, waiting: Waiting) -> list[str]:
     ]
 
 
-def _columns(rows: list[_Row], threads: list[int], width: int) -> dict[int, int]:
+def _columns(rows: list[_InterleavingRow], threads: list[int], width: int) -> dict[int, int]:
     """Return where each thread's column begins: evenly spaced, wider where the texts leave room."""
     count = len(threads)
     step = _WIDEST_COLUMN

@@ -2,18 +2,25 @@
 """The same source on real threads. ``docs/threads.md`` is the manual."""
 
 from quiesce.threads.render import render
-from quiesce.threads.result import Finding, Holder, Role, RunResult, Site, ThreadReport
+from quiesce.threads.result import (
+    Holder,
+    RunFinding,
+    RunResult,
+    SourceSite,
+    ThreadReport,
+    ThreadRole,
+)
 from quiesce.threads.run import run
 from quiesce.threads.world import Listener
 
 __all__ = [
-    "Finding",
     "Holder",
     "Listener",
-    "Role",
+    "RunFinding",
     "RunResult",
-    "Site",
+    "SourceSite",
     "ThreadReport",
+    "ThreadRole",
     "render",
     "run",
 ]

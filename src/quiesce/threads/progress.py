@@ -14,7 +14,7 @@ from collections.abc import Callable
 from quiesce.protocol.scenario import PropertySpec
 
 
-class Progress:
+class PropertyProgress:
     """One property, over all rounds of a run.
 
     :param spec: the property.

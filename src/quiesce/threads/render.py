@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from quiesce.threads.result import Finding, Role, RunResult, Site, ThreadReport
+from quiesce.threads.result import RunFinding, RunResult, SourceSite, ThreadReport, ThreadRole
 
 WIDTH = 80
 
@@ -62,7 +62,7 @@ def _recurrences(result: RunResult) -> Iterator[str]:
         yield f"{r.name:{width}}  {r.times:9,}  {_seconds(r.longest_false):>13}{aside}"
 
 
-def _finding(finding: Finding) -> Iterator[str]:
+def _finding(finding: RunFinding) -> Iterator[str]:
     yield from _wrapped(f"{finding.kind}: {finding.message}", "  ")
     if finding.site is not None:
         yield from _site(finding.site, "  ")
@@ -91,7 +91,7 @@ def _thread(report: ThreadReport) -> Iterator[str]:
         yield from _wrapped(f"    holds {lock}, taken at {site}", "      ")
 
 
-def _site(site: Site, indent: str) -> Iterator[str]:
+def _site(site: SourceSite, indent: str) -> Iterator[str]:
     """Yield the place, and the source line below it where it does not fit beside it."""
     place = f"{indent}at {site}"
     if not site.text:
@@ -110,7 +110,7 @@ def _table(result: RunResult) -> Iterator[str]:
         yield _row(result, role, width)
 
 
-def _row(result: RunResult, role: Role, width: int) -> str:
+def _row(result: RunResult, role: ThreadRole, width: int) -> str:
     rate = result.per_second(role)
     counts = f"{role.threads:7,}  {role.steps:11,}  {rate:9,.0f}  {role.finished:9,}"
     return f"{role.kind:{width}}  {counts}"

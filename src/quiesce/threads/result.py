@@ -16,7 +16,7 @@ other thread took ``OVERTAKEN`` steps meanwhile: several turns of its loop, so i
 
 
 @dataclass(frozen=True)
-class Site:
+class SourceSite:
     """A line of the protocol's source.
 
     :param file: path, relative to the working directory where it is below it.
@@ -38,7 +38,7 @@ class Holder:
 
     thread: str
     mode: str
-    site: Site
+    site: SourceSite
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class ThreadReport:
     lock: str = ""
     mode: str = ""
     seconds: float = 0.0
-    site: Site | None = None
+    site: SourceSite | None = None
     held_by: tuple[Holder, ...] = ()
-    holds: tuple[tuple[str, Site], ...] = ()
+    holds: tuple[tuple[str, SourceSite], ...] = ()
 
 
 @dataclass(frozen=True)
-class Finding:
+class RunFinding:
     """One thing that went wrong.
 
     :param message: one sentence, complete without the rest.
@@ -82,7 +82,7 @@ class Finding:
     kind: FindingKind
     message: str
     threads: tuple[ThreadReport, ...] = ()
-    site: Site | None = None
+    site: SourceSite | None = None
     state: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
     steps: int = 0
@@ -107,7 +107,7 @@ class Recurrence:
 
 
 @dataclass(frozen=True)
-class Role:
+class ThreadRole:
     """All threads of one kind, over all rounds.
 
     :param kind: name of the ``@thread`` method.
@@ -143,9 +143,9 @@ class RunResult:
     seconds: float
     rounds: int
     looks: int
-    roles: tuple[Role, ...]
-    findings: tuple[Finding, ...] = ()
-    notes: tuple[Finding, ...] = field(default=())
+    roles: tuple[ThreadRole, ...]
+    findings: tuple[RunFinding, ...] = ()
+    notes: tuple[RunFinding, ...] = field(default=())
     recurrences: tuple[Recurrence, ...] = ()
     patience: float = 0.0
 
@@ -208,11 +208,11 @@ class RunResult:
             "proved": False,
         }
 
-    def per_second(self, role: Role) -> float:
+    def per_second(self, role: ThreadRole) -> float:
         """Return the steps per second of all threads of *role* together."""
         return role.steps / self.seconds if self.seconds else 0.0
 
-    def _role(self, role: Role) -> dict[str, Any]:
+    def _role(self, role: ThreadRole) -> dict[str, Any]:
         return {
             "kind": role.kind,
             "threads": role.threads,
@@ -228,7 +228,7 @@ def _came_true(times: int) -> str:
     return "came true once" if times == 1 else f"came true {times:,} times"
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: RunFinding) -> dict[str, Any]:
     return {
         "kind": finding.kind,
         "message": finding.message,
@@ -256,5 +256,5 @@ def _thread(report: ThreadReport) -> dict[str, Any]:
     }
 
 
-def _site(site: Site | None) -> dict[str, Any] | None:
+def _site(site: SourceSite | None) -> dict[str, Any] | None:
     return None if site is None else {"file": site.file, "line": site.line, "text": site.text}

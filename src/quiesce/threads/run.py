@@ -20,10 +20,10 @@ from quiesce.properties import Quantifier
 from quiesce.protocol import Scenario
 from quiesce.protocol.scenario import PropertySpec
 from quiesce.threads.marked import announced
-from quiesce.threads.progress import Progress
-from quiesce.threads.result import Finding, Recurrence, Role, RunResult
+from quiesce.threads.progress import PropertyProgress
+from quiesce.threads.result import Recurrence, RunFinding, RunResult, ThreadRole
 from quiesce.threads.runner import ThreadRunner
-from quiesce.threads.watch import End, Watch
+from quiesce.threads.watch import RoundEnd, RoundWatch
 from quiesce.threads.world import Listener, Stop, World
 
 SWITCH_INTERVAL = 50e-6
@@ -65,8 +65,8 @@ def run(
     deadline = begin + seconds
     totals = _Totals()
     with _fast_switching():
-        end = End.FINISHED
-        while end is End.FINISHED and not totals.findings:
+        end = RoundEnd.FINISHED
+        while end is RoundEnd.FINISHED and not totals.findings:
             end = _round(scenario, deadline, f"{seed} {totals.rounds}", patience, listener, totals)
     return RunResult(
         scenario=type(scenario).__name__,
@@ -91,18 +91,18 @@ class _Totals:
         self.threads: Counter[str] = Counter()
         self.steps: Counter[str] = Counter()
         self.finished: Counter[str] = Counter()
-        self.findings: list[Finding] = []
-        self.notes: dict[str, Finding] = {}
-        self.progress: dict[str, Progress] = {}
+        self.findings: list[RunFinding] = []
+        self.notes: dict[str, RunFinding] = {}
+        self.progress: dict[str, PropertyProgress] = {}
 
-    def begin(self, properties: list[PropertySpec]) -> list[Progress]:
+    def begin(self, properties: list[PropertySpec]) -> list[PropertyProgress]:
         """Return what counts the ``@eventually`` properties in the round that begins."""
         specs = [spec for spec in properties if spec.kind.quantifier is Quantifier.AGAIN]
         for spec in specs:
-            self.progress.setdefault(spec.name, Progress(spec)).begin(spec)
+            self.progress.setdefault(spec.name, PropertyProgress(spec)).begin(spec)
         return list(self.progress.values())
 
-    def add(self, watch: Watch) -> None:
+    def add(self, watch: RoundWatch) -> None:
         self.rounds += 1
         self.looks += watch.looks
         self.findings += watch.world.findings
@@ -130,9 +130,9 @@ class _Totals:
             for p in self.progress.values()
         )
 
-    def roles(self) -> tuple[Role, ...]:
+    def roles(self) -> tuple[ThreadRole, ...]:
         return tuple(
-            Role(kind, count, self.steps[kind], self.finished[kind])
+            ThreadRole(kind, count, self.steps[kind], self.finished[kind])
             for kind, count in self.threads.items()
         )
 
@@ -144,7 +144,7 @@ def _round(
     patience: float,
     listener: Listener | None,
     totals: _Totals,
-) -> End:
+) -> RoundEnd:
     """Start the threads, watch them, and see them gone."""
     specs = scenario.start()
     if not specs:
@@ -157,7 +157,7 @@ def _round(
     invariants = [p for p in properties if p.kind.quantifier is Quantifier.EVERY_STATE]
     world.progress = totals.begin(properties)
     with announced(scenario):
-        watch = Watch(world, scenario, invariants, patience)
+        watch = RoundWatch(world, scenario, invariants, patience)
         try:
             for runner in world.runners:
                 runner.thread.start()

@@ -27,7 +27,7 @@ from quiesce.threads import place
 from quiesce.threads.choices import Choices
 from quiesce.threads.holding import Hold, Want
 from quiesce.threads.place import Place
-from quiesce.threads.result import Finding, Site
+from quiesce.threads.result import RunFinding, SourceSite
 from quiesce.threads.world import RECHECK, Stop, Wait, World
 
 R = TypeVar("R")
@@ -54,7 +54,7 @@ _STORES = {Protocol.__setattr__.__code__, ArrayValue.__setitem__.__code__}
 
 
 @dataclass(frozen=True)
-class _LockEvent:
+class _LockNotice:
     lock: Protocol
     mode: Mode | None
     """None: it is released."""
@@ -82,7 +82,7 @@ class ThreadRunner:
         self._random = Random(f"{seed} choices")
         self._yield_random = Random(f"{seed} yields").random
         self._choices = Choices(self._random)
-        self._events: list[_LockEvent] = []
+        self._events: list[_LockNotice] = []
         self._pending: Callable[[], Any] = lambda: None
         """The body of the step that it is in, or waits for."""
         self._outcome: Callable[[], Any] | None = None
@@ -138,11 +138,11 @@ class ThreadRunner:
 
     def acquires(self, lock: Protocol, mode: Mode, trylock: bool) -> None:
         """Note that the step takes *lock*."""
-        self._lock_event(_LockEvent(lock, mode, trylock))
+        self._lock_event(_LockNotice(lock, mode, trylock))
 
     def releases(self, lock: Protocol) -> None:
         """Note that the step releases *lock*."""
-        self._lock_event(_LockEvent(lock, None, False))
+        self._lock_event(_LockNotice(lock, None, False))
 
     # One step.
 
@@ -320,7 +320,7 @@ class ThreadRunner:
         world.changed.wait(RECHECK)
         world.pass_gate(self)
 
-    def _lock_event(self, event: _LockEvent) -> None:
+    def _lock_event(self, event: _LockNotice) -> None:
         self._events.append(event)
         if not self._in_step:
             with self.world.lock:
@@ -378,21 +378,23 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def _finding(name: str, error: Exception) -> Finding:
+def _finding(name: str, error: Exception) -> RunFinding:
     """Return what an exception in thread *name* means: a violation, with its place."""
     assert error.__traceback__ is not None
     at = site(place.of_traceback(error.__traceback__))
     text = str(error).partition("\n")[0]
     if isinstance(error, AttributeError) and text.startswith("'NoneType' object"):
-        return Finding(FindingKind.OUT_OF_RANGE, f"{name}: None is used like a component", site=at)
+        return RunFinding(
+            FindingKind.OUT_OF_RANGE, f"{name}: None is used like a component", site=at
+        )
     if isinstance(error, RangeViolation | IndexError | ArithmeticError):
-        return Finding(FindingKind.OUT_OF_RANGE, f"{name}: {text}", site=at)
+        return RunFinding(FindingKind.OUT_OF_RANGE, f"{name}: {text}", site=at)
     if isinstance(error, AssertionError):
-        return Finding(FindingKind.FAILED_ASSERT, f"{name}: {text or at.text}", site=at)
+        return RunFinding(FindingKind.FAILED_ASSERT, f"{name}: {text or at.text}", site=at)
     shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return Finding(FindingKind.EXCEPTION, f"{name}: {shown}", site=at)
+    return RunFinding(FindingKind.EXCEPTION, f"{name}: {shown}", site=at)
 
 
-def site(at: Place) -> Site:
+def site(at: Place) -> SourceSite:
     """Return *at* as it is reported."""
-    return Site(at.file, at.line, at.text)
+    return SourceSite(at.file, at.line, at.text)

@@ -22,9 +22,9 @@ from quiesce.protocol.scenario import PropertySpec
 from quiesce.threads import place
 from quiesce.threads.holding import hopeless
 from quiesce.threads.result import (
-    Finding,
     Holder,
-    Site,
+    RunFinding,
+    SourceSite,
     ThreadReport,
 )
 from quiesce.threads.runner import ThreadRunner, site
@@ -55,14 +55,14 @@ _MODES = {
 }
 
 
-class End(enum.Enum):
+class RoundEnd(enum.Enum):
     """Why a round ended."""
 
     FINISHED = enum.auto()
     TIME = enum.auto()
 
 
-class Watch:
+class RoundWatch:
     """Watches *world* from the thread that called ``run``.
 
     :param patience: seconds without a step after which a thread counts as stuck.
@@ -77,7 +77,7 @@ class Watch:
     ) -> None:
         self.world = world
         self.looks = 0
-        self.notes: dict[str, Finding] = {}
+        self.notes: dict[str, RunFinding] = {}
         """The longest wait of each thread that waited too long."""
         self._scenario = scenario
         self._invariants = invariants
@@ -94,7 +94,7 @@ class Watch:
         self._longest: dict[str, float] = {}
         self._only_daemons = 0.0
 
-    def until_end(self, deadline: float) -> End:
+    def until_end(self, deadline: float) -> RoundEnd:
         """Let the threads run until something is found, all have finished, or it is *deadline*."""
         try:
             return self._until_end(deadline)
@@ -104,11 +104,11 @@ class Watch:
             runner, label = stepping
             message = f"{runner.spec.name}: the step {label} does not end"
             self.world.findings.append(
-                Finding(FindingKind.STUCK_THREAD, message, site=_running_at(runner))
+                RunFinding(FindingKind.STUCK_THREAD, message, site=_running_at(runner))
             )
-            return End.FINISHED
+            return RoundEnd.FINISHED
 
-    def _until_end(self, deadline: float) -> End:
+    def _until_end(self, deadline: float) -> RoundEnd:
         world = self.world
         before = time.monotonic()
         while True:
@@ -119,7 +119,7 @@ class Watch:
                 return end
             rest = deadline - time.monotonic()
             if rest <= 0:
-                return End.TIME
+                return RoundEnd.TIME
             world.attention.wait(min(max(spent * LOOK_SHARE, TICK / 10), TICK, rest))
             world.attention.clear()
             # A machine that stood still as a whole must not look like threads that do.
@@ -154,7 +154,7 @@ class Watch:
                 self.world.report(finding)
                 return
 
-    def _broken(self, invariant: PropertySpec) -> Finding | None:
+    def _broken(self, invariant: PropertySpec) -> RunFinding | None:
         at = site(place.of_body(inspect.unwrap(invariant.method).__code__))
         try:
             if invariant.method(invariant.component):
@@ -172,26 +172,26 @@ class Watch:
         if len(state) > MAX_STATE:
             state[MAX_STATE - 1 :] = [("...", f"{len(state) - MAX_STATE + 1} more")]
         reports = tuple(self._describe(runner) for runner in self.world.runners)
-        return Finding(FindingKind.BROKEN_INVARIANT, message, reports, at, tuple(state))
+        return RunFinding(FindingKind.BROKEN_INVARIANT, message, reports, at, tuple(state))
 
-    def _state_of_round(self) -> End | None:
+    def _state_of_round(self) -> RoundEnd | None:
         world = self.world
         if world.findings:
-            return End.FINISHED
+            return RoundEnd.FINISHED
         left = [runner for runner in world.runners if not runner.finished]
         if world.hung or not left:
             self._evaluate()
             waiting = [r for r in left if not r.spec.daemon]
             if world.findings or not waiting:
-                return End.FINISHED
+                return RoundEnd.FINISHED
             reports = tuple(self._describe(r) for r in left)
             who = _enumerate([r.spec.name for r in waiting])
             verb = "waits" if len(waiting) == 1 else "wait"
             message = f"no thread can run: {who} {verb} forever"
-            world.report(Finding(FindingKind.DEADLOCK, message, reports))
-            return End.FINISHED
+            world.report(RunFinding(FindingKind.DEADLOCK, message, reports))
+            return RoundEnd.FINISHED
         if self._waiting_for_each_other(left) or self._standing_still(left):
-            return End.FINISHED
+            return RoundEnd.FINISHED
         return self._daemons(left)
 
     def _waiting_for_each_other(self, left: list[ThreadRunner]) -> bool:
@@ -212,7 +212,7 @@ class Watch:
         message = f"{who} {verb} and can never run again, while others run"
         kind = FindingKind.STUCK_THREAD if len(stuck) == 1 else FindingKind.DEADLOCK
         reports = tuple(self._describe(r) for r in [*stuck, *(r for r in left if r not in stuck)])
-        self.world.report(Finding(kind, message, reports))
+        self.world.report(RunFinding(kind, message, reports))
         return True
 
     def _standing_still(self, left: list[ThreadRunner]) -> bool:
@@ -222,16 +222,16 @@ class Watch:
             return False
         message = f"no thread has taken a step for {idle:.1f} s"
         self.world.report(
-            Finding(FindingKind.STUCK_THREAD, message, tuple(self._describe(r) for r in left))
+            RunFinding(FindingKind.STUCK_THREAD, message, tuple(self._describe(r) for r in left))
         )
         return True
 
-    def _daemons(self, left: list[ThreadRunner]) -> End | None:
+    def _daemons(self, left: list[ThreadRunner]) -> RoundEnd | None:
         if len(left) < len(self.world.runners) and all(r.spec.daemon for r in left):
             if not self._only_daemons:
                 self._only_daemons = time.monotonic()
             if time.monotonic() - self._only_daemons > DAEMON_GRACE:
-                return End.FINISHED
+                return RoundEnd.FINISHED
         return None
 
     def _note_quiet(self, passed: float) -> None:
@@ -257,7 +257,7 @@ class Watch:
             doing = "waited" if runner.wait is not None else "run without a step"
             message = f"{name} has {doing} for {quiet:.1f} s while others moved"
             report = self._describe(runner)
-            self.notes[name] = Finding(
+            self.notes[name] = RunFinding(
                 FindingKind.LONG_WAIT, message, (report,), seconds=quiet, steps=each
             )
 
@@ -291,7 +291,7 @@ class Watch:
         )
 
 
-def _running_at(runner: ThreadRunner) -> Site | None:
+def _running_at(runner: ThreadRunner) -> SourceSite | None:
     frame = sys._current_frames().get(runner.thread.ident or 0)
     return None if frame is None else site(place.of_frame(frame))
 

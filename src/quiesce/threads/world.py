@@ -41,8 +41,8 @@ from typing import Protocol as Shape
 from quiesce.protocol import Mode, Protocol, Task
 from quiesce.threads.holding import Holdings, Want
 from quiesce.threads.place import Place
-from quiesce.threads.progress import Progress
-from quiesce.threads.result import Finding
+from quiesce.threads.progress import PropertyProgress
+from quiesce.threads.result import RunFinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,13 +129,13 @@ class World(Generic[R]):
         self.changes = 0
         self.waiting = 0
         self.queue: list[R] = []
-        self.progress: list[Progress] = []
+        self.progress: list[PropertyProgress] = []
         self.hung = False
         self.stepping: tuple[R, str] | None = None
         self.stopping = True  # so that the threads start together, after a look at the first state
         self.look = 0
         self.over = False
-        self.findings: list[Finding] = []
+        self.findings: list[RunFinding] = []
 
     def pass_gate(self, runner: R) -> None:
         """Let *runner* continue, later if the world must hold still; :class:`Stop` at the end."""
@@ -202,7 +202,7 @@ class World(Generic[R]):
         self.step_taken()
         self.attention.set()
 
-    def report(self, finding: Finding) -> None:
+    def report(self, finding: RunFinding) -> None:
         """Something went wrong: the run ends here, before consequences are found as well."""
         if not self.findings:
             self.findings.append(finding)

@@ -9,13 +9,13 @@ seen, even if the threads never met.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quiesce.watch.findings import Finding
+    from quiesce.watch.findings import WatchFinding
     from quiesce.watch.ignoring import Rules
     from quiesce.watch.session import Watch, watch
 
-__all__ = ["Finding", "Rules", "Watch", "watch"]
+__all__ = ["Rules", "Watch", "WatchFinding", "watch"]
 
-_HOMES = {"Finding": "findings", "Rules": "ignoring", "Watch": "session", "watch": "session"}
+_HOMES = {"WatchFinding": "findings", "Rules": "ignoring", "Watch": "session", "watch": "session"}
 
 
 def __getattr__(name: str) -> Any:

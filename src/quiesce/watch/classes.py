@@ -117,7 +117,7 @@ class Witness:
 
 
 @dataclass(slots=True, eq=False)
-class Edge:
+class ClassEdge:
     """A class was acquired with another one held.
 
     :ivar gates: serial numbers of locks that were held every time. They exclude each other.
@@ -127,7 +127,7 @@ class Edge:
 
     witness: Witness
     gates: frozenset[int]
-    cycle: Cycle | None = None
+    cycle: ClassCycle | None = None
     places: set[Place] = field(default_factory=set)
 
 
@@ -135,14 +135,14 @@ Place = tuple[CodeType, int, CodeType, int]
 
 
 @dataclass(slots=True, eq=False)
-class Cycle:
+class ClassCycle:
     """Classes that are acquired in a cycle.
 
     :ivar path: class held, class acquired, and the edge between them.
     :ivar told_in: the tests that it was reported in.
     """
 
-    path: list[tuple[WatchClass, WatchClass, Edge]]
+    path: list[tuple[WatchClass, WatchClass, ClassEdge]]
     report: Any
     told_in: set[str] = field(default_factory=set)
 
@@ -182,7 +182,7 @@ class WatchClass:
         self.name = name
         self.made_at = made_at
         self.known: set[Any] = set()
-        self.after: dict[WatchClass, Edge] = {}
+        self.after: dict[WatchClass, ClassEdge] = {}
         self.handed_over = False
         self.reported: set[str] = set()
         self.instances = InstanceOrder()

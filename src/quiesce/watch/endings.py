@@ -22,7 +22,7 @@ from quiesce.lockdep.classes import LockdepMap, LockType
 from quiesce.lockdep.frames import Frame
 from quiesce.lockdep.reports import CircularReport, Report
 from quiesce.watch.classes import Examiner, Took, WatchClass, place
-from quiesce.watch.findings import Finding, Step, in_library
+from quiesce.watch.findings import FindingSide, WatchFinding, in_library
 from quiesce.watch.thread_state import ThreadState, current, others
 
 _TOOK = "_quiesce_took"
@@ -202,13 +202,13 @@ def _tell(state: ThreadState, waiter: str, lock: Any, at: Frame, took: Took, wha
     def examine() -> None:
         report = _as_lock_map(engine, cls, what, (waiter, held_at, at), (took.thread, taken_at))
         engine.publish(
-            Finding(
+            WatchFinding(
                 "wait-for-end",
                 f"possible deadlock: {waiter} waits for {what} with {cls.label} held",
                 ((cls.name, cls.made_at),),
                 (
-                    Step(waiter, f"holds {cls.label} and waits for {what}", (held_at, at)),
-                    Step(took.thread, f"acquires {cls.label} before that", (taken_at,)),
+                    FindingSide(waiter, f"holds {cls.label} and waits for {what}", (held_at, at)),
+                    FindingSide(took.thread, f"acquires {cls.label} before that", (taken_at,)),
                 ),
                 (
                     "If the first holds the lock when the second asks for it, both wait forever.",
@@ -269,13 +269,13 @@ def _tell_fork(engine: Examiner, state: ThreadState, other: ThreadState, lock: A
         return
     cls.reported.add("fork")
     engine.publish(
-        Finding(
+        WatchFinding(
             "fork",
             f"fork with a lock held: {cls.label} stays locked in the child",
             ((cls.name, cls.made_at),),
             (
-                Step(other.name, f"holds {cls.label}", (place(lock.code, lock.lasti),)),
-                Step(state.name, "forks", (place(frame.f_code, frame.f_lasti),)),
+                FindingSide(other.name, f"holds {cls.label}", (place(lock.code, lock.lasti),)),
+                FindingSide(state.name, "forks", (place(frame.f_code, frame.f_lasti),)),
             ),
             (
                 "The thread that would release it does not exist in the child.",

@@ -27,8 +27,8 @@ from quiesce.watch import endings, findings
 from quiesce.watch.classes import (
     NOTHING_KNOWN,
     TRIED,
-    Cycle,
-    Edge,
+    ClassCycle,
+    ClassEdge,
     HeldNow,
     Took,
     WatchClass,
@@ -37,7 +37,7 @@ from quiesce.watch.classes import (
     stack_of,
 )
 from quiesce.watch.contexts import ContextRules
-from quiesce.watch.findings import Finding
+from quiesce.watch.findings import WatchFinding
 from quiesce.watch.signals import PENDING, deliver
 from quiesce.watch.sites import Site, creation_site
 from quiesce.watch.thread_state import NORMAL, ThreadState
@@ -56,7 +56,7 @@ class Engine:
     :ivar lost: how often examining an event failed, for want of stack or memory.
     """
 
-    def __init__(self, publish: Callable[[Finding], None]) -> None:
+    def __init__(self, publish: Callable[[WatchFinding], None]) -> None:
         self.active = True
         self.publish = publish
         self.lost = 0
@@ -67,7 +67,7 @@ class Engine:
         self._queue: deque[Callable[[], None]] = deque()
         self._idle = _thread.allocate_lock()
         self._verdict = -1
-        self._gated: list[Cycle] = []
+        self._gated: list[ClassCycle] = []
         self.test = ""
         self.contexts = ContextRules(self)
 
@@ -226,7 +226,7 @@ class Engine:
         for prev, witness, gates in orders:
             edge = prev.after.get(cls)
             if edge is None:
-                prev.after[cls] = Edge(witness, gates)
+                prev.after[cls] = ClassEdge(witness, gates)
                 new = True
             elif edge.gates - gates:
                 edge.gates &= gates
@@ -272,7 +272,7 @@ class Engine:
         if len(seen) < len(pairs):
             return
         path = [(*pair, edge) for pair, edge in zip(pairs, seen, strict=True)]
-        self._gated.append(Cycle(path, report))
+        self._gated.append(ClassCycle(path, report))
         self._tell_ungated()
 
     def _tell_ungated(self) -> None:
@@ -288,7 +288,7 @@ class Engine:
             self._tell_cycle(cycle, {})
         self._gated = waiting
 
-    def _tell_cycle(self, cycle: Cycle, instead: dict[int, Witness]) -> None:
+    def _tell_cycle(self, cycle: ClassCycle, instead: dict[int, Witness]) -> None:
         """Report *cycle*, once in each test.
 
         :param instead: by id of an edge, how it was seen just now.

@@ -23,7 +23,7 @@ def in_library(file: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Step:
+class FindingSide:
     """One side of a finding: what one thread does.
 
     :ivar does: ``holds Server.a and acquires Server.b``.
@@ -37,7 +37,7 @@ class Step:
 
 
 @dataclass
-class Finding:
+class WatchFinding:
     """One thing that is wrong.
 
     :ivar kind: ``circular``, ``recursive``, ``inconsistent``, ``wait-for-end``, ``fork`` or ``await``.
@@ -52,7 +52,7 @@ class Finding:
     kind: str
     title: str
     locks: tuple[tuple[str, Frame], ...]
-    steps: tuple[Step, ...]
+    steps: tuple[FindingSide, ...]
     ending: tuple[str, ...]
     report: Report | None = None
     during: str = ""
@@ -147,7 +147,7 @@ def _seen_from_program(witness: Witness) -> tuple[Frame, Frame]:
 
 def cycle(
     edges: Sequence[tuple[Any, Any, Witness]], report: Report | None, *, same_objects: bool
-) -> Finding:
+) -> WatchFinding:
     """Return the finding that lock classes are acquired in a cycle.
 
     :param edges: class held, class acquired, and how that was seen; the new order last.
@@ -159,7 +159,7 @@ def cycle(
         names = f"{', '.join(cls.label for cls in classes[:-1])} and {classes[-1].label}"
     how = "in both orders" if len(classes) == 2 else "in a cycle"
     steps = tuple(
-        Step(
+        FindingSide(
             witness.thread,
             f"holds {held.label} and acquires {wanted.label}",
             _seen_from_program(witness),
@@ -173,7 +173,7 @@ def cycle(
     elif not same_objects:
         ending.append("The lock objects differed; it takes the same ones to deadlock.")
     ending.append("Fix: acquire them in one order everywhere, or never hold both.")
-    return Finding(
+    return WatchFinding(
         "circular",
         f"possible deadlock: {names} are acquired {how}",
         tuple((cls.name, cls.made_at) for cls in classes),
@@ -183,10 +183,10 @@ def cycle(
     )
 
 
-def objects_turn(cls: Any, earlier: Witness, now: Witness, report: Report | None) -> Finding:
+def objects_turn(cls: Any, earlier: Witness, now: Witness, report: Report | None) -> WatchFinding:
     """Return the finding that two locks of one class are acquired in both orders."""
     steps = tuple(
-        Step(
+        FindingSide(
             witness.thread,
             f"holds one {cls.label} and acquires another{order}",
             (witness.held_at, witness.wanted_at),
@@ -198,7 +198,7 @@ def objects_turn(cls: Any, earlier: Witness, now: Witness, report: Report | None
     if earlier.thread == now.thread:
         ending.append("One thread did all of it here; it takes another thread to deadlock.")
     ending.append("Fix: acquire locks of this class in one order, for example sorted by id().")
-    return Finding(
+    return WatchFinding(
         "recursive",
         f"possible deadlock: two locks {cls.label} are acquired in both orders",
         ((cls.name, cls.made_at),),
@@ -210,10 +210,10 @@ def objects_turn(cls: Any, earlier: Witness, now: Witness, report: Report | None
 
 def self_deadlock(
     cls: Any, thread: str, held_at: Frame, now: Frame, report: Report | None
-) -> Finding:
+) -> WatchFinding:
     """Return the finding that a thread waits for a lock that it holds."""
-    step = Step(thread, f"holds {cls.label} and waits for it", (held_at, now))
-    return Finding(
+    step = FindingSide(thread, f"holds {cls.label} and waits for it", (held_at, now))
+    return WatchFinding(
         "recursive",
         f"deadlock: {thread} waits for {cls.label}, which it holds itself",
         ((cls.name, cls.made_at),),
@@ -232,16 +232,16 @@ def context_conflict(
     inside: tuple[str, Frame],
     outside: tuple[str, Frame],
     report: Report | None,
-) -> Finding:
+) -> WatchFinding:
     """Return the finding that a lock is acquired in *context* and by the code that it interrupts."""
     when = "a garbage collection" if "garbage" in context else "the signal"
-    return Finding(
+    return WatchFinding(
         "inconsistent",
         f"possible deadlock: {cls.label} is acquired in {context} and in the code that it interrupts",
         ((cls.name, cls.made_at),),
         (
-            Step(inside[0], f"acquires {cls.label} in {context}", (inside[1],)),
-            Step(outside[0], f"acquires {cls.label} in ordinary code", (outside[1],)),
+            FindingSide(inside[0], f"acquires {cls.label} in {context}", (inside[1],)),
+            FindingSide(outside[0], f"acquires {cls.label} in ordinary code", (outside[1],)),
         ),
         (
             f"If {when} comes while the second holds the lock, the thread waits forever for itself.",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from quiesce.harmless import one_line
 from quiesce.lockdep.graph_text import escape, mermaid_entities
-from quiesce.watch.classes import Edge, WatchClass, short
+from quiesce.watch.classes import ClassEdge, WatchClass, short
 
 
 def render(classes: Sequence[WatchClass], style: str) -> str:
@@ -29,7 +29,7 @@ def style_of(path: str) -> str:
     return {".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}.get(Path(path).suffix, "text")
 
 
-_Edges = list[tuple[WatchClass, WatchClass, Edge]]
+_Edges = list[tuple[WatchClass, WatchClass, ClassEdge]]
 
 
 def _edges(classes: Sequence[WatchClass]) -> _Edges:
@@ -45,7 +45,7 @@ def _numbers(edges: _Edges) -> dict[WatchClass, int]:
     return numbers
 
 
-def _where(edge: Edge) -> str:
+def _where(edge: ClassEdge) -> str:
     at = edge.witness.wanted_at
     return one_line(f"{short(at)} in {at.function}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quiesce.errors import UsageError
 from quiesce.outputs import write_file
-from quiesce.watch.findings import Finding
+from quiesce.watch.findings import WatchFinding
 
 _HEADER = (
     "# Known findings of quiesce watch. One a line; a line that is removed is reported again.\n"
@@ -22,7 +22,7 @@ class Rules:
 
     :ivar patterns: shell patterns; a finding is ignored if one matches the name of one of its locks,
         or a file that it names.
-    :ivar known: keys of findings that are known, see :attr:`Finding.key`.
+    :ivar known: keys of findings that are known, see :attr:`WatchFinding.key`.
     """
 
     patterns: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Rules:
         """Return both rules as one."""
         return Rules((*self.patterns, *others.patterns), self.known | others.known)
 
-    def ignore(self, finding: Finding) -> bool:
+    def ignore(self, finding: WatchFinding) -> bool:
         """True if *finding* is not to be reported."""
         if finding.key in self.known:
             return True
@@ -56,7 +56,7 @@ def read_baseline(path: str) -> frozenset[str]:
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
-def write_baseline(path: str, found: list[Finding]) -> None:
+def write_baseline(path: str, found: list[WatchFinding]) -> None:
     """Write a baseline file with all that was *found*.
 
     :raises UsageError: the file cannot be written.

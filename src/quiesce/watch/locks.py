@@ -40,14 +40,14 @@ def watch_new_locks(class_of: ClassOf | None) -> None:
     _class_of[:] = [] if class_of is None else [class_of]
 
 
-class _LockType(type):
+class _TypeOfLocks(type):
     """The type of the watched locks' types: a lock that was made before is an instance, too."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return type(instance) in (cls, _REAL[cls])
 
 
-class _Watched(metaclass=_LockType):
+class _WatchedBase(metaclass=_TypeOfLocks):
     """What both kinds of locks have.
 
     :ivar take: an iterator whose next item acquires the real lock.
@@ -101,7 +101,7 @@ class _Watched(metaclass=_LockType):
         return f"<watched {self.cls.full_name} {self._lock!r}>"
 
 
-class WatchedLock(_Watched):
+class WatchedLock(_WatchedBase):
     """A ``threading.Lock``."""
 
     __slots__ = ("locked", "locked_lock")
@@ -204,7 +204,7 @@ class WatchedLock(_Watched):
 _REAL_LOCK = type(allocate_lock())
 
 
-class WatchedRLock(_Watched):
+class WatchedRLock(_WatchedBase):
     """A ``threading.RLock``, with what CPython's own modules ask of one."""
 
     __slots__ = ("count",)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from quiesce.watch.findings import Finding
+    from quiesce.watch.findings import WatchFinding
     from quiesce.watch.session import Watch
 
 _OPTION = "--quiesce-lockdep"
@@ -94,14 +94,14 @@ class SessionHooks:
         self._watch = watch
         self._options = options
         self._seen = 0
-        self._not_in_a_test: list[Finding] = []
+        self._not_in_a_test: list[WatchFinding] = []
 
-    def _new(self) -> list[Finding]:
+    def _new(self) -> list[WatchFinding]:
         new = self._watch.reports[self._seen :]
         self._seen += len(new)
         return new
 
-    def _text(self, found: list[Finding]) -> str:
+    def _text(self, found: list[WatchFinding]) -> str:
         kernel = self._options.quiesce_kernel_text
         return "\n".join(one.kernel_text() if kernel else one.text() for one in found)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from quiesce.watch import contexts, endings, graph, patches, signals, thread_state, writer
 from quiesce.watch.engine import Engine
-from quiesce.watch.findings import Finding
+from quiesce.watch.findings import WatchFinding
 from quiesce.watch.ignoring import Rules
 
 
@@ -22,16 +22,16 @@ class Watch:
     """
 
     def __init__(self, engine: Engine, *, quiet: bool, kernel_text: bool, rules: Rules) -> None:
-        self.reports: list[Finding] = []
+        self.reports: list[WatchFinding] = []
         self.rules = rules
-        self.ignored: list[Finding] = []
+        self.ignored: list[WatchFinding] = []
         self.whole_program = False
         self.quiet = quiet
         self._kernel_text = kernel_text
         self._engine = engine
 
     @property
-    def report(self) -> Finding | None:
+    def report(self) -> WatchFinding | None:
         """The first report, or None."""
         return self.reports[0] if self.reports else None
 
@@ -53,7 +53,7 @@ class Watch:
         self._engine.test = name
 
     @property
-    def found(self) -> list[Finding]:
+    def found(self) -> list[WatchFinding]:
         """All that was found, reported or ignored."""
         return [*self.reports, *self.ignored]
 
@@ -62,7 +62,7 @@ class Watch:
         """How many classes of locks there are."""
         return len(self._engine.classes)
 
-    def hear(self, finding: Finding) -> None:
+    def hear(self, finding: WatchFinding) -> None:
         """Take a new finding in."""
         if self.rules.ignore(finding):
             self.ignored.append(finding)
@@ -77,7 +77,7 @@ _watches: list[Watch] = []
 _engine: Engine | None = None
 
 
-def _publish(finding: Finding) -> None:
+def _publish(finding: WatchFinding) -> None:
     for one in list(_watches):
         one.hear(finding)
 

@@ -39,7 +39,7 @@ _IMPORTLIB = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_ext
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LockTarget:
     """What an instruction does with the lock that it makes.
 
     :ivar attribute: the attribute that it stores the lock in.
@@ -65,11 +65,11 @@ class Site:
     made_at: Frame
 
 
-_targets: dict[tuple[int, int], tuple[CodeType, Target]] = {}
+_targets: dict[tuple[int, int], tuple[CodeType, LockTarget]] = {}
 """By id of the code, which is kept, and instruction. Hashing a code object takes a microsecond."""
 
 
-def target_of(code: CodeType, lasti: int) -> Target:
+def target_of(code: CodeType, lasti: int) -> LockTarget:
     """Return what the instruction at *lasti* does with what it makes."""
     known = _targets.get((id(code), lasti))
     if known is None:
@@ -77,7 +77,7 @@ def target_of(code: CodeType, lasti: int) -> Target:
     return known[1]
 
 
-def _find_target(code: CodeType, lasti: int) -> Target:
+def _find_target(code: CodeType, lasti: int) -> LockTarget:
     instructions = [one for one in dis.get_instructions(code) if one.opname != "CACHE"]
     after = [one for one in instructions if one.offset > lasti][:_LOOK_AHEAD]
     loaded = False
@@ -87,41 +87,41 @@ def _find_target(code: CodeType, lasti: int) -> Target:
             break
         loaded = loaded or one.opname.startswith("LOAD_")
         if one.opname == "STORE_ATTR":
-            return Target(attribute=str(one.argval))
+            return LockTarget(attribute=str(one.argval))
         if one.opname.startswith("STORE_") and one.opname != "STORE_SUBSCR":
             name = one.argval[0] if isinstance(one.argval, tuple) else str(one.argval)
-            return Target(variable=name, returned=_returns(instructions, name))
+            return LockTarget(variable=name, returned=_returns(instructions, name))
         if one.opname == "RETURN_VALUE":
-            return Target(returned=True)
+            return LockTarget(returned=True)
         if one.opname not in _PASSED_OVER:
             break
     return _target_in_source(code, lasti)
 
 
-def _target_in_source(code: CodeType, lasti: int) -> Target:
+def _target_in_source(code: CodeType, lasti: int) -> LockTarget:
     """Return where ``a, b = Lock(), Lock()`` or ``locks = [Lock(), Lock()]`` stores, from the source line."""
     line, _, column, _ = next(itertools.islice(code.co_positions(), lasti // 2, None))
     text = linecache.getline(code.co_filename, line or 0)
     try:
         statement = ast.parse(text.strip()).body[0]
     except (SyntaxError, ValueError, IndexError):
-        return Target()
+        return LockTarget()
     if not isinstance(statement, ast.Assign):
-        return Target()
+        return LockTarget()
     target: ast.expr = statement.targets[0]
     if isinstance(target, ast.Tuple):
         if not isinstance(statement.value, ast.Tuple) or column is None:
-            return Target()
+            return LockTarget()
         column -= len(text) - len(text.lstrip())
         parts = zip(target.elts, statement.value.elts, strict=False)
         found = [to for to, value in parts
                  if value.col_offset <= column < (value.end_col_offset or 0)]  # fmt: skip
         if not found:
-            return Target()
+            return LockTarget()
         target = found[0]
     if isinstance(target, ast.Attribute):
-        return Target(attribute=target.attr)
-    return Target(variable=target.id) if isinstance(target, ast.Name) else Target()
+        return LockTarget(attribute=target.attr)
+    return LockTarget(variable=target.id) if isinstance(target, ast.Name) else LockTarget()
 
 
 def _returns(instructions: list[dis.Instruction], name: str) -> bool:
@@ -177,7 +177,7 @@ def _self_of(frame: FrameType) -> Any:
     return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
 
 
-def _name(frame: FrameType, target: Target) -> str:
+def _name(frame: FrameType, target: LockTarget) -> str:
     """Return ``Server.lock`` for an attribute of self, and the plain name for all else."""
     qualname = frame.f_code.co_qualname
     owner = qualname.rpartition(".")[0]

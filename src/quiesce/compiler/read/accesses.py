@@ -12,16 +12,16 @@ from quiesce.compiler.read.typing_rules import coerce
 from quiesce.compiler.read.values import (
     ComponentArray,
     Dynamic,
-    Place,
     Value,
     VariableArray,
+    VariablePlace,
     VersionPlace,
 )
 from quiesce.compiler.read.versions import snapshot
 from quiesce.compiler.types import SnapshotType
 
 
-def load(b: Builder, place: Place) -> Dynamic:
+def load(b: Builder, place: VariablePlace) -> Dynamic:
     """Read a shared variable; a marked access outside an atomic region is a step of its own."""
     marked = b.marks_access(place.marked)
     expr = Load(place.address, marked)
@@ -38,7 +38,7 @@ def store(b: Builder, place: Value, value: Value, node: ast.AST) -> None:
             node, "version-store", "a Version is only incremented",
             "what is kept of it is whether it changed since a look at it", "self.seq += 1",
         )  # fmt: skip
-    if not isinstance(place, Place):
+    if not isinstance(place, VariablePlace):
         refuse_store(b, place, node)
     expr: Expr
     if isinstance(place.type, SnapshotType):

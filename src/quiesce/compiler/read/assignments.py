@@ -15,10 +15,10 @@ from quiesce.compiler.read.python_objects import static
 from quiesce.compiler.read.values import (
     Component,
     ComponentArray,
-    Place,
     Static,
     Tuple,
     Value,
+    VariablePlace,
     VersionPlace,
 )
 from quiesce.compiler.read.versions import bump
@@ -73,12 +73,12 @@ def read_augmented(b: Builder, node: ast.AugAssign) -> None:
     if isinstance(place, VersionPlace):
         bump(b, place, node)
         return
-    if not isinstance(place, Place):
+    if not isinstance(place, VariablePlace):
         refuse_store(b, place, node.target)
     if place.marked and not b.atomic_depth:
         # Two steps, but one index.
         fixed = settled(b, place)
-        assert isinstance(fixed, Place)
+        assert isinstance(fixed, VariablePlace)
         place = fixed
     left = load(b, place)
     (left_, place_), right = before(b, [left, place], partial(b.read, node.value))

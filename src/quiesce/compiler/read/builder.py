@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypedDict, TypeVar
 
-from quiesce.compiler.ir import Branch, Expr, Jump, Label, Marks, Op, Operation, SetLocal, Slot
+from quiesce.compiler.ir import Branch, Expr, Jump, Label, LocalSlot, Marks, Op, OpBase, SetLocal
 from quiesce.compiler.layout import Layout
-from quiesce.compiler.read.frames import Frame
+from quiesce.compiler.read.inlined_call import InlinedCall
 from quiesce.compiler.read.source import loc_of
 from quiesce.compiler.read.values import Value
 from quiesce.compiler.types import Type
@@ -44,7 +44,7 @@ class Readers:
     block: Callable[[Builder, Sequence[ast.stmt]], None]
 
 
-class Origin(TypedDict):
+class OperationOrigin(TypedDict):
     """Where an operation comes from: the arguments that all operations take."""
 
     loc: Loc
@@ -72,9 +72,9 @@ class Builder:
         self.diagnostics = diagnostics
         self.ops: list[Op | Mark] = []
         self.emitted = 0
-        self.slots: list[Slot] = []
+        self.slots: list[LocalSlot] = []
         self.marks = Marks()
-        self.frames: list[Frame] = []
+        self.frames: list[InlinedCall] = []
         self.call_sites: list[Loc] = []
         self.loc = Loc("", 0)
         self.statement = 0
@@ -103,7 +103,7 @@ class Builder:
     # --- Where it reads ---------------------------------------------------------------------------
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> InlinedCall:
         """The innermost call being read."""
         return self.frames[-1]
 
@@ -120,7 +120,7 @@ class Builder:
     # --- Operations -------------------------------------------------------------------------------
 
     @property
-    def at(self) -> Origin:
+    def at(self) -> OperationOrigin:
         """The keyword arguments that every operation needs: where it comes from."""
         return {"loc": self.loc, "statement": self.statement}
 
@@ -149,7 +149,7 @@ class Builder:
 
     def new_slot(self, name: str, type_: Type) -> int:
         """Return the number of a new local variable."""
-        self.slots.append(Slot(name, type_))
+        self.slots.append(LocalSlot(name, type_))
         return len(self.slots) - 1
 
     def temporary(self, value: Expr, type_: Type, name: str = "") -> int:
@@ -188,7 +188,7 @@ class Builder:
             )  # fmt: skip
 
 
-class Mark(Operation):
+class Mark(OpBase):
     """A label's position, until :func:`resolve_labels` removes it."""
 
     __slots__ = ("label",)

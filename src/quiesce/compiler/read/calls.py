@@ -19,7 +19,7 @@ from quiesce.compiler.read.language_actions import reader_of
 from quiesce.compiler.read.members import attribute
 from quiesce.compiler.read.python_objects import constant
 from quiesce.compiler.read.sets import read_set_call, set_method
-from quiesce.compiler.read.values import Method, Place, SetMethod, Static, Value
+from quiesce.compiler.read.values import Method, SetMethod, Static, Value, VariablePlace
 from quiesce.compiler.read.words import words
 
 _FOLDABLE: tuple[Callable[..., Any], ...] = (abs, sum, divmod, any, all)
@@ -52,7 +52,7 @@ def _callee(b: Builder, node: ast.Call) -> Value:
     if not isinstance(node.func, ast.Attribute):
         return b.read(node.func)
     base = b.place(node.func.value)
-    if isinstance(base, Place):
+    if isinstance(base, VariablePlace):
         method = set_method(b, base, node.func.attr)
         if method is not None:
             return method

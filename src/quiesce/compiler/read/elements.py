@@ -14,11 +14,11 @@ from quiesce.compiler.read.values import (
     Component,
     ComponentArray,
     Marked,
-    Place,
     Static,
     Tuple,
     Value,
     VariableArray,
+    VariablePlace,
 )
 from quiesce.compiler.read.words import words
 from quiesce.compiler.types import IntType, SnapshotType, TaskType
@@ -29,8 +29,8 @@ def element(b: Builder, base: Value, index: Value, node: ast.AST) -> Value:
     match base:
         case Marked(base=VariableArray() as inner):
             place = element(b, inner, index, node)
-            assert isinstance(place, Place)
-            return Place(place.address, place.type, place.low, place.high, True)
+            assert isinstance(place, VariablePlace)
+            return VariablePlace(place.address, place.type, place.low, place.high, True)
         case VariableArray():
             return _variable_element(b, base, index, node)
         case ComponentArray():
@@ -47,7 +47,9 @@ def element(b: Builder, base: Value, index: Value, node: ast.AST) -> Value:
     )  # fmt: skip
 
 
-def _variable_element(b: Builder, base: VariableArray, index: Value, node: ast.AST) -> Place:
+def _variable_element(
+    b: Builder, base: VariableArray, index: Value, node: ast.AST
+) -> VariablePlace:
     if base.per_task:
         expr = coerce(b, index, TaskType(), node, "the index of a PerTask")
         number: Expr = minus_one(expr)
@@ -60,7 +62,7 @@ def _variable_element(b: Builder, base: VariableArray, index: Value, node: ast.A
         offset = number.value if isinstance(number, Const) else 0
         if 0 <= offset < base.length:
             type_ = b.layout.cells[address.base + offset].type
-    return Place(address, type_, *base.bounds, base.marked)
+    return VariablePlace(address, type_, *base.bounds, base.marked)
 
 
 def _component_element(b: Builder, base: ComponentArray, index: Value, node: ast.AST) -> Value:

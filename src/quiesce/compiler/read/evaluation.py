@@ -46,13 +46,13 @@ from quiesce.compiler.read.values import (
     Dynamic,
     Marked,
     Method,
-    Place,
     Range,
     SetMethod,
     Super,
     Tuple,
     Value,
     VariableArray,
+    VariablePlace,
     VersionPlace,
 )
 from quiesce.compiler.types import IntType, NoneType, RefType, SnapshotType, TaskType, Type, join
@@ -112,7 +112,7 @@ def _now(b: Builder, value: Value, needs: _Needs) -> Value:
             return Component(template, _terms_now(b, terms, needs))
         case ComponentArray(elements=elements, terms=terms):
             return ComponentArray(elements, _terms_now(b, terms, needs))
-        case VariableArray(address=address) | Place(address=address):
+        case VariableArray(address=address) | VariablePlace(address=address):
             return replace(value, address=_address_now(b, address, needs))
         case SetMethod(place=place):
             address = _address_now(b, place.address, needs)

@@ -19,7 +19,7 @@ from quiesce.compiler.read.evaluation import read_in_order
 from quiesce.compiler.read.language import REFUSED
 from quiesce.compiler.read.members import attribute, member
 from quiesce.compiler.read.python_objects import refuse_stranger, static
-from quiesce.compiler.read.values import Ambiguous, Place, Poison, Static, Tuple, Value
+from quiesce.compiler.read.values import Ambiguous, Poison, Static, Tuple, Value, VariablePlace
 from quiesce.protocol import Protocol
 
 
@@ -34,7 +34,7 @@ def read_expression(b: Builder, node: ast.expr) -> Value:
             return attribute(b, b.read(node.value), node.attr, node)
         case ast.Subscript():
             found = b.place(node)
-            return load(b, found) if isinstance(found, Place) else found
+            return load(b, found) if isinstance(found, VariablePlace) else found
         case ast.BinOp():
             return read_binary(b, node)
         case ast.UnaryOp(op=ast.Not()):

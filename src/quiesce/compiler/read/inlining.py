@@ -12,7 +12,7 @@ from quiesce.compiler.ir import Address, Begin, End, Shown, touches_memory
 from quiesce.compiler.names import display_name
 from quiesce.compiler.read.builder import Builder, Refused
 from quiesce.compiler.read.evaluation import settled
-from quiesce.compiler.read.frames import Frame
+from quiesce.compiler.read.inlined_call import InlinedCall
 from quiesce.compiler.read.language import REFUSED
 from quiesce.compiler.read.parameters import bind
 from quiesce.compiler.read.returns import function_body
@@ -88,7 +88,7 @@ def atomic_mark(method: Method) -> tuple[str, bool] | None:
     return mark
 
 
-def frame_of(b: Builder, method: Method, node: ast.AST | None) -> Frame:
+def frame_of(b: Builder, method: Method, node: ast.AST | None) -> InlinedCall:
     """Return the frame for a call of *method*, or refuse.
 
     :param node: the call; None for a thread or a property, which no code calls.
@@ -110,7 +110,7 @@ def frame_of(b: Builder, method: Method, node: ast.AST | None) -> Frame:
         why = REFUSED[ast.AsyncFunctionDef]
         _refuse_function(b, method, node, why.code, why.message, why.why, why.help)
     file = function.__code__.co_filename
-    return Frame(method.function, tree, file, method.defining, method.receiver)
+    return InlinedCall(method.function, tree, file, method.defining, method.receiver)
 
 
 def _refuse_function(
@@ -141,7 +141,7 @@ def _user_place(b: Builder) -> Loc:
     return place
 
 
-def _body(b: Builder, callee: Frame, mark: tuple[str, bool] | None) -> Value:
+def _body(b: Builder, callee: InlinedCall, mark: tuple[str, bool] | None) -> Value:
     """Read the body of *callee*, as an atomic region if *mark* says so and none is open."""
     outermost = mark is not None and not b.atomic_depth
     if mark is not None:
@@ -162,7 +162,7 @@ def _body(b: Builder, callee: Frame, mark: tuple[str, bool] | None) -> Value:
     return result
 
 
-def begin_region(b: Builder, callee: Frame, mark: tuple[str, bool]) -> None:
+def begin_region(b: Builder, callee: InlinedCall, mark: tuple[str, bool]) -> None:
     """Let the atomic region of *callee* begin here."""
     receiver = callee.receiver
     address = b.layout.component_address(receiver.template, receiver.terms) if receiver else None
@@ -203,7 +203,7 @@ def _is_complete(label: str) -> bool:
     return "(" in label
 
 
-def _label(label: str, callee: Frame) -> str:
+def _label(label: str, callee: InlinedCall) -> str:
     """Return how a trace names a primitive: ``spin_lock(&kvm->mmu_lock)``."""
     if _is_complete(label):
         return label

@@ -22,9 +22,9 @@ from quiesce.compiler.read.values import Value
 from quiesce.compiler.read.waiting import read_choose, read_current, read_wait_until
 from quiesce.protocol import actions
 
-Reader = Callable[[Builder, ast.Call], Value]
+CallReader = Callable[[Builder, ast.Call], Value]
 
-ACTIONS: tuple[tuple[object, Reader], ...] = (
+ACTIONS: tuple[tuple[object, CallReader], ...] = (
     (actions.wait_until, read_wait_until),
     (actions.choose, read_choose),
     (actions.current, read_current),
@@ -43,6 +43,6 @@ ACTIONS: tuple[tuple[object, Reader], ...] = (
 """The functions that are actions of the language, each with what reads a call of it."""
 
 
-def reader_of(function: object) -> Reader | None:
+def reader_of(function: object) -> CallReader | None:
     """Return what reads calls of *function*, if it is one of the language's actions."""
     return next((reader for known, reader in ACTIONS if known is function), None)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from quiesce.compiler.ir import Local
 from quiesce.compiler.read.builder import Builder
-from quiesce.compiler.read.frames import Known
+from quiesce.compiler.read.inlined_call import Known
 from quiesce.compiler.read.values import Ambiguous, Dynamic, Tuple, Value
 
 

@@ -21,7 +21,7 @@ from quiesce.compiler.read.assignments import assign_one
 from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.conditions import condition
 from quiesce.compiler.read.evaluation import frozen
-from quiesce.compiler.read.frames import Known, Loop
+from quiesce.compiler.read.inlined_call import Known, Loop
 from quiesce.compiler.read.local_names import (
     count_stores,
     enter_loop,

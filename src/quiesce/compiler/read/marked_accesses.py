@@ -13,9 +13,9 @@ from quiesce.compiler.read.values import (
     Component,
     Dynamic,
     Marked,
-    Place,
     Value,
     VariableArray,
+    VariablePlace,
     VersionPlace,
 )
 from quiesce.compiler.types import RefType, TaskType
@@ -27,7 +27,7 @@ def read_read_once(b: Builder, node: ast.Call) -> Value:
     place = b.place(argument)
     if isinstance(place, VersionPlace):
         return VersionPlace(place.version, True)
-    if not isinstance(place, Place):
+    if not isinstance(place, VariablePlace):
         b.refuse(
             argument, "marked", "READ_ONCE is for a shared variable",
             "it is one access of one variable", "READ_ONCE(self.count)",

@@ -18,11 +18,11 @@ from quiesce.compiler.read.values import (
     Dynamic,
     Marked,
     Method,
-    Place,
     Static,
     Super,
     Value,
     VariableArray,
+    VariablePlace,
     VersionPlace,
 )
 from quiesce.compiler.read.words import words
@@ -33,7 +33,7 @@ from quiesce.protocol import Protocol
 def attribute(b: Builder, base: Value, name: str, node: ast.AST) -> Value:
     """Return attribute *name* of *base*; a shared variable is read."""
     found = member(b, base, name, node)
-    return load(b, found) if isinstance(found, Place) else found
+    return load(b, found) if isinstance(found, VariablePlace) else found
 
 
 def member(b: Builder, base: Value, name: str, node: ast.AST) -> Value:
@@ -68,8 +68,8 @@ def member(b: Builder, base: Value, name: str, node: ast.AST) -> Value:
 
 def _marked_member(b: Builder, base: Component, name: str, node: ast.AST) -> Value:
     found = _component_member(b, base, name, node)
-    if isinstance(found, Place):
-        return Place(found.address, found.type, found.low, found.high, True)
+    if isinstance(found, VariablePlace):
+        return VariablePlace(found.address, found.type, found.low, found.high, True)
     if isinstance(found, VersionPlace):
         return VersionPlace(found.version, True)
     if isinstance(found, VariableArray):
@@ -119,7 +119,7 @@ def _variable(b: Builder, base: Component, name: str, node: ast.AST) -> Value:
     type_ = b.layout.cells[placed.base].type
     if placed.length is not None:
         return VariableArray(address, placed.length, placed.per_task, type_, placed.marked, limits)
-    return Place(address, type_, *limits, placed.marked)
+    return VariablePlace(address, type_, *limits, placed.marked)
 
 
 def _refuse_inner_ref(

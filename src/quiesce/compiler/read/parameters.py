@@ -11,24 +11,24 @@ from typing import Any
 from quiesce.compiler.ir import Const, Load, Local
 from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.evaluation import look, settled
-from quiesce.compiler.read.frames import Frame
+from quiesce.compiler.read.inlined_call import InlinedCall
 from quiesce.compiler.read.local_names import count_stores
 from quiesce.compiler.read.python_objects import static
 from quiesce.compiler.read.typing_rules import array_of, coerce, type_of
 from quiesce.compiler.read.values import (
     Component,
     Dynamic,
-    Place,
     Static,
     Tuple,
     Value,
+    VariablePlace,
     VersionPlace,
 )
 from quiesce.compiler.types import SetType
 
 
 def bind(
-    b: Builder, callee: Frame, args: list[Value], kwargs: dict[str, Value], node: ast.AST
+    b: Builder, callee: InlinedCall, args: list[Value], kwargs: dict[str, Value], node: ast.AST
 ) -> None:
     """Let the parameters of *callee* stand for the arguments."""
     parameters = callee.node.args
@@ -54,7 +54,7 @@ def bind(
         _bind_one(callee, name, _passed(b, callee, name, given[name], node))
 
 
-def _bind_one(callee: Frame, name: str, value: Value) -> None:
+def _bind_one(callee: InlinedCall, name: str, value: Value) -> None:
     callee.env[name] = value
     callee.stores[name] = callee.stores.get(name, 0) + 1
     callee.assigned.add(name)
@@ -62,7 +62,7 @@ def _bind_one(callee: Frame, name: str, value: Value) -> None:
 
 def _given(
     b: Builder,
-    callee: Frame,
+    callee: InlinedCall,
     names: list[str],
     keyword_only: list[str],
     args: list[Value],
@@ -91,7 +91,7 @@ def _given(
     return given
 
 
-def _passed(b: Builder, callee: Frame, name: str, value: Value, node: ast.AST) -> Value:
+def _passed(b: Builder, callee: InlinedCall, name: str, value: Value, node: ast.AST) -> Value:
     """Return what a parameter stands for: the argument, evaluated once."""
     assigned = callee.stores.get(name, 0)
     if isinstance(value, Tuple):
@@ -124,14 +124,14 @@ def _fits_slot(b: Builder, value: Static | Component) -> bool:
 def _passed_set(b: Builder, value: Dynamic, name: str) -> Value:
     """Return what the parameter stands for: the set variable itself, as in Python."""
     if isinstance(value.expr, Load):
-        place = Place(value.expr.address, value.type, 0, 0, value.expr.marked)
+        place = VariablePlace(value.expr.address, value.type, 0, 0, value.expr.marked)
         fixed = settled(b, place)
-        assert isinstance(fixed, Place)
+        assert isinstance(fixed, VariablePlace)
         return Dynamic(Load(fixed.address, value.expr.marked), value.type)
     return Dynamic(Local(b.temporary(value.expr, value.type, name)), value.type)
 
 
-def _defaults(callee: Frame) -> dict[str, Any]:
+def _defaults(callee: InlinedCall) -> dict[str, Any]:
     signature = inspect.signature(inspect.unwrap(callee.function))
     return {
         name: parameter.default

@@ -7,7 +7,7 @@ from quiesce.compiler.ir import Code, End, Halt, Jump, Label, SetLocal
 from quiesce.compiler.layout import Layout
 from quiesce.compiler.read.builder import Builder, Readers, Refused, resolve_labels
 from quiesce.compiler.read.expressions import read_expression, read_place
-from quiesce.compiler.read.frames import Frame
+from quiesce.compiler.read.inlined_call import InlinedCall
 from quiesce.compiler.read.inlining import atomic_mark, begin_region, frame_of
 from quiesce.compiler.read.parameters import bind
 from quiesce.compiler.read.returns import function_body
@@ -68,7 +68,7 @@ def read_property(layout: Layout, diagnostics: set[Diagnostic], method: Method) 
     return Code(method.function.__name__, resolve_labels(b.ops), b.slots, b.marks)
 
 
-def _enter(b: Builder, method: Method) -> Frame | None:
+def _enter(b: Builder, method: Method) -> InlinedCall | None:
     """Begin to read *method*, which no code calls; return None if it is refused."""
     try:
         frame = frame_of(b, method, None)

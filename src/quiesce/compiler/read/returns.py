@@ -8,7 +8,7 @@ import ast
 from quiesce.compiler.ir import Local, SetLocal
 from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.evaluation import settled
-from quiesce.compiler.read.frames import Frame
+from quiesce.compiler.read.inlined_call import InlinedCall
 from quiesce.compiler.read.local_variables import for_slot, has_type, join_slot
 from quiesce.compiler.read.python_objects import static
 from quiesce.compiler.read.typing_rules import type_of
@@ -16,7 +16,7 @@ from quiesce.compiler.read.values import Component, Dynamic, Static, Tuple, Valu
 from quiesce.compiler.types import join
 
 
-def function_body(b: Builder, callee: Frame, settle: bool) -> Value:
+def function_body(b: Builder, callee: InlinedCall, settle: bool) -> Value:
     """Read the body of an inlined function and return its value."""
     body = callee.node.body
     returns = [n for n in ast.walk(callee.node) if isinstance(n, ast.Return)]

@@ -11,12 +11,12 @@ from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.evaluation import before, settled
 from quiesce.compiler.read.shorthand import ONE, ZERO, minus_one
 from quiesce.compiler.read.typing_rules import coerce, integer, type_of
-from quiesce.compiler.read.values import Dynamic, Place, SetMethod, Static, Value
+from quiesce.compiler.read.values import Dynamic, SetMethod, Static, Value, VariablePlace
 from quiesce.compiler.read.words import words
 from quiesce.compiler.types import SetType, TaskType, join
 
 
-def set_method(b: Builder, place: Place, name: str) -> SetMethod | None:
+def set_method(b: Builder, place: VariablePlace, name: str) -> SetMethod | None:
     """Return the method *name* of a set variable, if there is one."""
     if isinstance(place.type, SetType) and name in ("add", "discard", "clear"):
         return SetMethod(name, place, place.type)
@@ -33,7 +33,7 @@ def read_set_call(b: Builder, method: SetMethod, node: ast.Call) -> Value:
         return Static(None)
     (argument,) = exactly(b, node, 1)
     (place_,), item = before(b, [place], lambda: settled(b, b.read(argument)))
-    assert isinstance(place_, Place)
+    assert isinstance(place_, VariablePlace)
     if method.type.of_tasks:
         task = coerce(b, item, TaskType(), argument, "a member")
         bit: Expr = minus_one(task)
@@ -44,7 +44,7 @@ def read_set_call(b: Builder, method: SetMethod, node: ast.Call) -> Value:
     if marked and not b.atomic_depth:
         # Two steps, but one index.
         fixed = settled(b, place_)
-        assert isinstance(fixed, Place)
+        assert isinstance(fixed, VariablePlace)
         place_ = fixed
         old = Local(b.temporary(Load(place_.address, marked), place_.type))
     if method.name == "add":
@@ -54,7 +54,7 @@ def read_set_call(b: Builder, method: SetMethod, node: ast.Call) -> Value:
     return Static(None)
 
 
-def _store_set(b: Builder, place: Place, value: Expr) -> None:
+def _store_set(b: Builder, place: VariablePlace, value: Expr) -> None:
     marked = b.marks_access(place.marked)
     b.emit(Store(place.address, value, place.low, place.high, marked, **b.at))
 

@@ -16,7 +16,7 @@ from quiesce.compiler.read.assignments import assign_one, read_assign, read_augm
 from quiesce.compiler.read.builder import Builder, Refused
 from quiesce.compiler.read.conditions import condition
 from quiesce.compiler.read.evaluation import settled
-from quiesce.compiler.read.frames import Loop
+from quiesce.compiler.read.inlined_call import Loop
 from quiesce.compiler.read.language import REFUSED
 from quiesce.compiler.read.local_names import join_ways, known, names_bound, ways_here
 from quiesce.compiler.read.loop_statements import read_break, read_continue, read_for, read_while

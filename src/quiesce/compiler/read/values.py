@@ -63,7 +63,7 @@ class VariableArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class VariablePlace:
     """A shared variable that can be read and written."""
 
     address: Address
@@ -102,7 +102,7 @@ class SetMethod:
     """``add``, ``discard`` or ``clear`` of a set variable."""
 
     name: str
-    place: Place
+    place: VariablePlace
     type: SetType
 
 
@@ -146,7 +146,7 @@ Value = (
     | Component
     | ComponentArray
     | VariableArray
-    | Place
+    | VariablePlace
     | VersionPlace
     | Tuple
     | Method

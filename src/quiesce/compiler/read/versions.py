@@ -9,11 +9,11 @@ from quiesce.compiler.ir import Binary, Bump, Expr, Load, Local, VersionRead
 from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.shorthand import ZERO, negated
 from quiesce.compiler.read.typing_rules import coerce, type_of
-from quiesce.compiler.read.values import Dynamic, Place, Static, Value, VersionPlace
+from quiesce.compiler.read.values import Dynamic, Static, Value, VariablePlace, VersionPlace
 from quiesce.compiler.types import BoolType, SnapshotType, describe, join
 
 
-def snapshot(b: Builder, place: Place, value: Value, node: ast.AST) -> Expr:
+def snapshot(b: Builder, place: VariablePlace, value: Value, node: ast.AST) -> Expr:
     """Return what is stored in a Snapshot variable; note which version it follows: only one."""
     if value == Static(None):
         return ZERO  # no look: like one that is out of date

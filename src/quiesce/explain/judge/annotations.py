@@ -21,8 +21,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from quiesce.explain.judge.modes import Mode
-from quiesce.explain.read.model import Lock
+from quiesce.explain.judge.modes import AcquireMode
+from quiesce.explain.read.model import PrintedLock
 
 
 class Nature(Enum):
@@ -62,7 +62,7 @@ class Note:
     readers: str = ""
     insiders: tuple[str, ...] = ()
     source: str = ""
-    usual: Mode = Mode.UNKNOWN
+    usual: AcquireMode = AcquireMode.UNKNOWN
     two_sides: bool = False
 
 
@@ -82,7 +82,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "No task waits for it. The task that allocates does the reclaim itself, so what is "
             'taken "under fs_reclaim" is taken by the allocating task, or by kswapd.',
             source="fs_reclaim_acquire(), mm/page_alloc.c",
-            usual=Mode.EXCLUSIVE,
+            usual=AcquireMode.EXCLUSIVE,
         ),
     ),
     (
@@ -94,7 +94,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "No task waits for it: any number of tasks can be inside together, although lockdep is told "
             "that it is exclusive.",
             source="mmu_notifier_invalidate_range_start(), include/linux/mmu_notifier.h",
-            usual=Mode.EXCLUSIVE,
+            usual=AcquireMode.EXCLUSIVE,
         ),
     ),
     (
@@ -106,7 +106,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "function has returned; the worker that runs it does not wait.",
             insiders=_WORKER,
             source="process_one_work() and __flush_work(), kernel/workqueue.c",
-            usual=Mode.EXCLUSIVE,
+            usual=AcquireMode.EXCLUSIVE,
         ),
     ),
     (
@@ -118,7 +118,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "does not wait. All items of the queue, and all queues made by the same code, share it.",
             insiders=_WORKER,
             source="process_one_work() and __flush_workqueue(), kernel/workqueue.c",
-            usual=Mode.EXCLUSIVE,
+            usual=AcquireMode.EXCLUSIVE,
         ),
     ),
     (
@@ -130,7 +130,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "not wait when it starts.",
             insiders=("call_timer_fn", "expire_timers", "run_timer_softirq"),
             source="call_timer_fn(), kernel/time/timer.c",
-            usual=Mode.EXCLUSIVE,
+            usual=AcquireMode.EXCLUSIVE,
         ),
     ),
     (
@@ -142,7 +142,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             _FREEZE,
             readers="fair",
             source="sb_start_write() and freeze_super(), fs/super.c",
-            usual=Mode.READ,
+            usual=AcquireMode.READ,
         ),
     ),
     (
@@ -162,7 +162,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "the console semaphore, which lockdep cannot follow and is shown by this map",
             "console_lock() sleeps until the holder lets go; printk() only tries it.",
             source="console_lock(), kernel/printk/printk.c",
-            usual=Mode.EXCLUSIVE,
+            usual=AcquireMode.EXCLUSIVE,
         ),
     ),
     (
@@ -196,7 +196,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "A task that waits for a commit waits for all handles of the transaction; handles share it.",
             readers="fair",
             source="start_this_handle() and jbd2_might_wait_for_commit()",
-            usual=Mode.READ,
+            usual=AcquireMode.READ,
         ),
     ),
     (
@@ -228,7 +228,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "A task that waits for the event waits for all tasks inside; those share it.",
             readers="fair",
             source="btrfs_might_wait_for_event(), fs/btrfs/locking.h",
-            usual=Mode.READ,
+            usual=AcquireMode.READ,
         ),
     ),
     (
@@ -238,7 +238,7 @@ _BY_NAME: tuple[tuple[str, Note], ...] = (
             "the lock of a socket for process context (lock_sock()): a flag under a spinlock",
             "It is exclusive and sleeps. All sockets of the address family are one class.",
             source="lock_sock_nested(), net/core/sock.c",
-            usual=Mode.EXCLUSIVE,
+            usual=AcquireMode.EXCLUSIVE,
         ),
     ),
     (
@@ -362,7 +362,7 @@ _MAX_NAME = 300
 _NOTIFIER = re.compile(r"(?:__)?mmu_notifier_invalidate_range_start(?:_map)?")
 
 
-def look_up(lock: Lock, takers: tuple[str, ...] = ()) -> Note:
+def look_up(lock: PrintedLock, takers: tuple[str, ...] = ()) -> Note:
     """Return what is known about *lock*.
 
     :param takers: functions seen taking it, innermost first: by them a workqueue of an old kernel,
@@ -384,7 +384,7 @@ def look_up(lock: Lock, takers: tuple[str, ...] = ()) -> Note:
     return _PLAIN_LOCK
 
 
-def is_notifier(lock: Lock) -> bool:
+def is_notifier(lock: PrintedLock) -> bool:
     """True for the lockdep map of the MMU notifier callbacks."""
     return _NOTIFIER.fullmatch(lock.base) is not None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Verdict(Enum):
+class Judgement(Enum):
     """What is said about a report; each has one meaning, and the value is what JSON says.
 
     ``HANGS``: the tasks only have to run at the same time. ``HANGS_IF``: more must come together,
@@ -30,7 +30,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Row:
+class LadderRow:
     """One task of the ladder.
 
     :param who: the task and the function that waits, or what the task does.
@@ -72,9 +72,9 @@ class Answer:
     :param fixes: instructions, best first; *refused*: an obvious one that does not work, and why.
     """
 
-    verdict: Verdict
+    verdict: Judgement
     text: str
-    rows: tuple[Row, ...] = ()
+    rows: tuple[LadderRow, ...] = ()
     notes: tuple[str, ...] = ()
     chains: tuple[Chain, ...] = ()
     fixes: tuple[str, ...] = ()

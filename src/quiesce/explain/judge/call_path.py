@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from quiesce.explain.judge.modes import is_internal, plain_name
-from quiesce.explain.read.model import Frame
+from quiesce.explain.read.model import PrintedFrame
 
 LONGEST = 6
 """Functions of a chain that are shown."""
@@ -110,7 +110,7 @@ def is_generic(function: str) -> bool:
     return _GENERIC.fullmatch(plain_name(function)) is not None
 
 
-def useful(frames: Sequence[Frame]) -> list[Frame]:
+def useful(frames: Sequence[PrintedFrame]) -> list[PrintedFrame]:
     """Return the frames that have a name and were really called."""
     return [frame for frame in frames if frame.reliable and frame.function]
 
@@ -120,9 +120,9 @@ def enters_interrupt(function: str) -> bool:
     return _INTERRUPT_ENTRY.fullmatch(plain_name(function)) is not None
 
 
-def own_context(frames: Sequence[Frame]) -> list[Frame]:
+def own_context(frames: Sequence[PrintedFrame]) -> list[PrintedFrame]:
     """Return the innermost context of a stack: up to where an interrupt or softirq was entered."""
-    result: list[Frame] = []
+    result: list[PrintedFrame] = []
     for frame in useful(frames):
         if enters_interrupt(frame.function):
             break
@@ -130,7 +130,7 @@ def own_context(frames: Sequence[Frame]) -> list[Frame]:
     return result
 
 
-def above_the_lock(frames: Sequence[Frame], allocating: bool = False) -> list[Frame]:
+def above_the_lock(frames: Sequence[PrintedFrame], allocating: bool = False) -> list[PrintedFrame]:
     """Return *frames* from the function that wanted the lock on, innermost first.
 
     :param allocating: skip the allocator as well: the function that allocates is meant.
@@ -147,7 +147,7 @@ def above_the_lock(frames: Sequence[Frame], allocating: bool = False) -> list[Fr
     return rest[start:] or rest[-1:]
 
 
-def waiter(frames: Sequence[Frame], allocating: bool = False) -> str:
+def waiter(frames: Sequence[PrintedFrame], allocating: bool = False) -> str:
     """Return the function that wanted the lock; empty if the stack is empty."""
     rest = above_the_lock(frames, allocating)
     return plain_name(rest[0].function) if rest else ""
@@ -163,7 +163,7 @@ _HELPERS = re.compile(
 )
 
 
-def mover(frames: Sequence[Frame], allocating: bool = False) -> str:
+def mover(frames: Sequence[PrintedFrame], allocating: bool = False) -> str:
     """Return the function in which something has to move for the lock to be taken elsewhere.
 
     That is the one that wants the lock, unless many call it: then it is the nearest caller that
@@ -178,7 +178,7 @@ def mover(frames: Sequence[Frame], allocating: bool = False) -> str:
     return names[0] if names else ""
 
 
-def chain(frames: Sequence[Frame], allocating: bool = False) -> tuple[str, ...]:
+def chain(frames: Sequence[PrintedFrame], allocating: bool = False) -> tuple[str, ...]:
     """Return three to six functions that lead to the lock, the outermost first.
 
     The last one is the function that wants the lock, the first one the trigger; between them stand

@@ -21,7 +21,7 @@ from quiesce.explain.judge.ladder import function_of
 from quiesce.explain.judge.stuck import core_of
 from quiesce.explain.judge.wait_graph import build_graph
 from quiesce.explain.judge.words import short_name
-from quiesce.explain.read.model import Lock, Report
+from quiesce.explain.read.model import PrintedLock, PrintedReport
 
 _MOST_REASONS = 6
 
@@ -45,11 +45,11 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _Edge:
+class _OrderEdge:
     """*inner* is taken in *function* with *outer* held."""
 
-    outer: Lock
-    inner: Lock
+    outer: PrintedLock
+    inner: PrintedLock
     function: str
     new: bool
 
@@ -61,12 +61,12 @@ class _Edge:
     def words(self) -> str:
         return f"{_name(self.outer)} -> {_name(self.inner)}"
 
-    def same(self, other: _Edge) -> bool:
+    def same(self, other: _OrderEdge) -> bool:
         """True if *other* was made in the same function, of the same classes."""
         return self.key == other.key and self.function == other.function
 
 
-def compare(first: Report, second: Report) -> Comparison:
+def compare(first: PrintedReport, second: PrintedReport) -> Comparison:
     """Return what *first* and *second* have to do with each other."""
     for report, which in ((first, "first"), (second, "second")):
         if "mixed" in report.facts:
@@ -81,7 +81,7 @@ def compare(first: Report, second: Report) -> Comparison:
     return _identities(first, second)
 
 
-def _name(lock: Lock) -> str:
+def _name(lock: PrintedLock) -> str:
     name = short_name(lock.base)
     return f"{name}/{lock.subclass}" if lock.subclass else name
 
@@ -89,30 +89,34 @@ def _name(lock: Lock) -> str:
 # --- Cycles -------------------------------------------------------------------------------------------
 
 
-def _edges(report: Report) -> list[_Edge]:
+def _edges(report: PrintedReport) -> list[_OrderEdge]:
     """Return the edges of the cycle, the new one first; of a cut chain those that are there."""
     cycle = judge_of(report).cycle(report)
     if cycle is not None:
-        return [_Edge(p.holds.lock, p.wants.lock, function_of(p), p.current) for p in cycle.paths]
+        return [
+            _OrderEdge(p.holds.lock, p.wants.lock, function_of(p), p.current) for p in cycle.paths
+        ]
     edges = []
     if report.holding is not None and report.wanted is not None:
         function = waiter(report.backtrace) or waiter(report.wanted.at)
-        edges.append(_Edge(report.holding, report.wanted, function, True))
+        edges.append(_OrderEdge(report.holding, report.wanted, function, True))
     locks = {link.number: link.lock for link in report.links}
     if report.wanted is not None:
         locks.setdefault(0, report.wanted)
     for link in report.links:
         if link.number and link.number - 1 in locks:
             outer = locks[link.number - 1]
-            edges.append(_Edge(outer, link.lock, waiter(link.frames), False))
+            edges.append(_OrderEdge(outer, link.lock, waiter(link.frames), False))
     return edges
 
 
-def _whole(report: Report) -> bool:
+def _whole(report: PrintedReport) -> bool:
     return judge_of(report).cycle(report) is not None
 
 
-def _cycles(first: Report, second: Report, one: list[_Edge], other: list[_Edge]) -> Comparison:
+def _cycles(
+    first: PrintedReport, second: PrintedReport, one: list[_OrderEdge], other: list[_OrderEdge]
+) -> Comparison:
     keys, other_keys = {edge.key for edge in one}, {edge.key for edge in other}
     pairs = [(a, b) for a in one for b in other if a.key == b.key]
     shared = [a for a, b in pairs if a.same(b)]
@@ -152,7 +156,10 @@ def _cycles(first: Report, second: Report, one: list[_Edge], other: list[_Edge])
 
 
 def _same_cycle(
-    one: list[_Edge], other: list[_Edge], pairs: list[tuple[_Edge, _Edge]], shared: bool
+    one: list[_OrderEdge],
+    other: list[_OrderEdge],
+    pairs: list[tuple[_OrderEdge, _OrderEdge]],
+    shared: bool,
 ) -> Comparison:
     names = " -> ".join(_name(edge.inner) for edge in one)
     many = "lock" if len(one) == 1 else f"{len(one)} locks"
@@ -164,7 +171,7 @@ def _same_cycle(
     return Comparison(Likeness.SAME, text, tuple(reasons))
 
 
-def _new_edges(one: list[_Edge], other: list[_Edge]) -> Iterator[str]:
+def _new_edges(one: list[_OrderEdge], other: list[_OrderEdge]) -> Iterator[str]:
     a = next((edge for edge in one if edge.new), None)
     b = next((edge for edge in other if edge.new), None)
     if a is None or b is None:
@@ -177,17 +184,17 @@ def _new_edges(one: list[_Edge], other: list[_Edge]) -> Iterator[str]:
         )
 
 
-def _places(pairs: list[tuple[_Edge, _Edge]]) -> Iterator[str]:
+def _places(pairs: list[tuple[_OrderEdge, _OrderEdge]]) -> Iterator[str]:
     for a, b in pairs[:_MOST_REASONS]:
         yield f"{a.words}: in {a.function or '?'}() in the first, in {b.function or '?'}() in the second."
 
 
-def _shared(edges: list[_Edge]) -> Iterator[str]:
+def _shared(edges: list[_OrderEdge]) -> Iterator[str]:
     for edge in edges[:_MOST_REASONS]:
         yield f"In both: {edge.words} in {edge.function}()."
 
 
-def _only(one: list[_Edge], other: list[_Edge]) -> Iterator[str]:
+def _only(one: list[_OrderEdge], other: list[_OrderEdge]) -> Iterator[str]:
     """Yield the edges that only one of the two cycles has."""
     for which, mine, theirs in (("first", one, other), ("second", other, one)):
         keys = {edge.key for edge in theirs}
@@ -200,7 +207,7 @@ def _only(one: list[_Edge], other: list[_Edge]) -> Iterator[str]:
 # --- Other kinds --------------------------------------------------------------------------------------
 
 
-def _identities(first: Report, second: Report) -> Comparison:
+def _identities(first: PrintedReport, second: PrintedReport) -> Comparison:
     one, other = judge_of(first).identity(first), judge_of(second).identity(second)
     if one == other:
         parts = [part for part in one if part]
@@ -216,7 +223,7 @@ def _identities(first: Report, second: Report) -> Comparison:
     return Comparison(Likeness.DIFFERENT, text, reasons)
 
 
-def _where(first: Report, second: Report) -> Iterator[str]:
+def _where(first: PrintedReport, second: PrintedReport) -> Iterator[str]:
     one, other = waiter(first.backtrace), waiter(second.backtrace)
     if one and one == other:
         yield f"Both times in {one}()."
@@ -224,7 +231,7 @@ def _where(first: Report, second: Report) -> Iterator[str]:
         yield f"In {one}() in the first, in {other}() in the second."
 
 
-def _other_kinds(first: Report, second: Report) -> Comparison:
+def _other_kinds(first: PrintedReport, second: PrintedReport) -> Comparison:
     text = f"Not the same kind of report: {first.kind} and {second.kind}."
     shared = _classes(first) & _classes(second)
     if len(shared) >= 2:
@@ -237,11 +244,11 @@ def _other_kinds(first: Report, second: Report) -> Comparison:
     return Comparison(Likeness.DIFFERENT, text, (f"Both name {common}.",) if common else ())
 
 
-def _common(first: Report, second: Report) -> str:
+def _common(first: PrintedReport, second: PrintedReport) -> str:
     return ", ".join(sorted(_classes(first) & _classes(second))[:4])
 
 
-def _classes(report: Report) -> set[str]:
+def _classes(report: PrintedReport) -> set[str]:
     """Return the names of the locks that *report* is about."""
     locks = [lock for lock in (report.wanted, report.holding) if lock is not None]
     locks += [*(link.lock for link in report.links), *report.subjects.values()]

@@ -20,15 +20,15 @@ from quiesce.explain.judge.annotations import Nature, Note, look_up
 from quiesce.explain.judge.declared import declared_in, reacquired_in
 from quiesce.explain.judge.modes import (
     UNKNOWN,
+    AcquireMode,
     Acquisition,
-    Mode,
     is_freeze,
     of_function,
     of_trace,
     plain_name,
     seen,
 )
-from quiesce.explain.read.model import Frame, Link, Lock, Report
+from quiesce.explain.read.model import PrintedFrame, PrintedLink, PrintedLock, PrintedReport
 
 _ALWAYS_EXCLUSIVE = (
     "mutex",
@@ -55,19 +55,19 @@ class Blocking(Enum):
 class Party:
     """A lock of the cycle as one side sees it: the lock, what it is, how it is taken."""
 
-    lock: Lock
+    lock: PrintedLock
     note: Note
     how: Acquisition
     reason: str = ""
     """Why we believe the mode, where it is not the function's own."""
 
-    def with_mode(self, mode: Mode) -> Party:
+    def with_mode(self, mode: AcquireMode) -> Party:
         """Return the same lock, taken in another *mode*."""
         return replace(self, how=replace(self.how, mode=mode))
 
 
 @dataclass(frozen=True)
-class Path:
+class HoldingPath:
     """What one link shows: *holds* is held while *wants* is taken.
 
     :param number: of the link whose stack it is.
@@ -81,7 +81,7 @@ class Path:
     number: int
     holds: Party
     wants: Party
-    frames: tuple[Frame, ...]
+    frames: tuple[PrintedFrame, ...]
     current: bool
     declared: str = ""
     reacquired: str = ""
@@ -93,7 +93,7 @@ class Path:
         if note.nature is Nature.CONTEXT:
             return True
         if note.nature is Nature.RCU or (
-            note.readers == "recursive" and self.wants.how.mode is Mode.RECURSIVE_READ
+            note.readers == "recursive" and self.wants.how.mode is AcquireMode.RECURSIVE_READ
         ):
             return note.nature is not Nature.HOME_MADE
         return any(function.startswith(note.insiders) for function in self._takers())
@@ -107,13 +107,13 @@ class Path:
 
 
 @dataclass(frozen=True)
-class Task:
+class CycleTask:
     """One task of the hang: the paths it runs through, one after the other.
 
     :param paths: more than one where a context or a worker joins them.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[HoldingPath, ...]
 
     @property
     def holds(self) -> Party:
@@ -130,7 +130,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Wait:
+class CycleWait:
     """*waiter* waits for *holder* because of *lock*."""
 
     waiter: int
@@ -149,9 +149,9 @@ class Cycle:
     :param waits: for each task the one that it waits for.
     """
 
-    paths: tuple[Path, ...]
-    tasks: tuple[Task, ...]
-    waits: tuple[Wait, ...]
+    paths: tuple[HoldingPath, ...]
+    tasks: tuple[CycleTask, ...]
+    waits: tuple[CycleWait, ...]
 
     @property
     def on_itself(self) -> bool:
@@ -159,12 +159,12 @@ class Cycle:
         return len(self.paths) == 1
 
     @property
-    def as_drawn(self) -> tuple[Wait, ...]:
+    def as_drawn(self) -> tuple[CycleWait, ...]:
         """The waits that lockdep assumes: every path a task of its own."""
-        return _waits(tuple(Task((path,)) for path in self.paths))
+        return _waits(tuple(CycleTask((path,)) for path in self.paths))
 
 
-def chain_cycle(report: Report) -> Cycle | None:
+def chain_cycle(report: PrintedReport) -> Cycle | None:
     """Return the cycle that the chain of *report* shows, None if the chain is not complete.
 
     A chain that lacks only link #0 is complete: the header names its lock and where it is taken.
@@ -186,19 +186,19 @@ def chain_cycle(report: Report) -> Cycle | None:
     return _cycle(_with_sides(paths))
 
 
-def _top_is_held(report: Report, top: Link) -> bool:
+def _top_is_held(report: PrintedReport, top: PrintedLink) -> bool:
     return report.holding is not None and report.holding.same_class(top.lock)
 
 
-def _link_of_header(report: Report) -> Link | None:
+def _link_of_header(report: PrintedReport) -> PrintedLink | None:
     """Return link #0 as "is trying to acquire lock" and the backtrace have it."""
     wanted = report.wanted
     if wanted is None:
         return None
-    return Link(0, wanted, report.backtrace or wanted.at, wanted.line)
+    return PrintedLink(0, wanted, report.backtrace or wanted.at, wanted.line)
 
 
-def _with_sides(paths: list[Path]) -> tuple[Path, ...]:
+def _with_sides(paths: list[HoldingPath]) -> tuple[HoldingPath, ...]:
     """Give each holder of something that is entered or closed the side that the next task waits for.
 
     A task that enters waits only for one that has closed it; one that closes only for those inside.
@@ -206,10 +206,10 @@ def _with_sides(paths: list[Path]) -> tuple[Path, ...]:
     size = len(paths)
     for index, path in enumerate(paths):
         wanted = path.wants
-        if not wanted.note.two_sides or wanted.how.mode is Mode.UNKNOWN:
+        if not wanted.note.two_sides or wanted.how.mode is AcquireMode.UNKNOWN:
             continue
         holder = paths[(index + 1) % size]
-        mode = Mode.EXCLUSIVE if wanted.how.mode.reads else Mode.READ
+        mode = AcquireMode.EXCLUSIVE if wanted.how.mode.reads else AcquireMode.READ
         if holder.holds.how.mode is not mode:
             how = Acquisition(mode, holder.holds.how.primitive)
             reason = "the other side is waited for"
@@ -219,17 +219,17 @@ def _with_sides(paths: list[Path]) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def self_cycle(report: Report) -> Cycle | None:
+def self_cycle(report: PrintedReport) -> Cycle | None:
     """Return the cycle of a task that wants a lock of the class that it holds, None if cut."""
     if report.wanted is None or report.holding is None:
         return None
     wanted = _of_held(report.wanted, report.backtrace)
     holding = _of_held(report.holding, ())
-    if holding.mode is Mode.UNKNOWN and (
+    if holding.mode is AcquireMode.UNKNOWN and (
         wanted.primitive in _ALWAYS_EXCLUSIVE or _same_call(report.wanted, report.holding)
     ):
         holding = replace(wanted, caller=report.holding.where)
-    path = Path(
+    path = HoldingPath(
         0,
         _party(report.holding, holding),
         _party(report.wanted, wanted),
@@ -239,7 +239,7 @@ def self_cycle(report: Report) -> Cycle | None:
     return _cycle((path,))
 
 
-def _same_call(one: Lock, other: Lock) -> bool:
+def _same_call(one: PrintedLock, other: PrintedLock) -> bool:
     """True when both were taken by the same call, and so in the same way."""
     first, second = one.where, other.where
     if first is None or second is None or not first.offset:
@@ -247,17 +247,19 @@ def _same_call(one: Lock, other: Lock) -> bool:
     return first.place == second.place
 
 
-def _cycle(paths: tuple[Path, ...]) -> Cycle:
+def _cycle(paths: tuple[HoldingPath, ...]) -> Cycle:
     tasks = _join(paths)
     return Cycle(paths, tasks, _waits(tasks))
 
 
-def _path(report: Report, links: dict[int, Link], number: int, size: int) -> Path:
+def _path(
+    report: PrintedReport, links: dict[int, PrintedLink], number: int, size: int
+) -> HoldingPath:
     inner = links[number]
     outer = links[(number - 1) % size]
     want = _want(report, inner)
     hold, reason = _hold(report, links, outer, current=number == 0)
-    return Path(
+    return HoldingPath(
         number,
         _party(outer.lock, hold, reason),
         _party(inner.lock, want),
@@ -268,30 +270,30 @@ def _path(report: Report, links: dict[int, Link], number: int, size: int) -> Pat
     )
 
 
-def _party(lock: Lock, how: Acquisition, reason: str = "") -> Party:
+def _party(lock: PrintedLock, how: Acquisition, reason: str = "") -> Party:
     takers = (how.function, how.caller.function) if how.caller else (how.function,)
     note = look_up(lock, tuple(name for name in takers if name))
-    if how.mode is Mode.UNKNOWN and note.usual is not Mode.UNKNOWN:
+    if how.mode is AcquireMode.UNKNOWN and note.usual is not AcquireMode.UNKNOWN:
         how, reason = replace(how, mode=note.usual), "it is usually taken so"
     return Party(lock, note, how, reason)
 
 
-def _want(report: Report, link: Link) -> Acquisition:
+def _want(report: PrintedReport, link: PrintedLink) -> Acquisition:
     how = of_trace(link.frames)
-    if how.mode is Mode.UNKNOWN and look_up(link.lock).two_sides:
+    if how.mode is AcquireMode.UNKNOWN and look_up(link.lock).two_sides:
         closes = any(is_freeze(frame.function) for frame in link.frames[:8])
-        how = replace(how, mode=Mode.EXCLUSIVE if closes else Mode.READ)
+        how = replace(how, mode=AcquireMode.EXCLUSIVE if closes else AcquireMode.READ)
     last = report.scenario[-1] if report.scenario else None
     if link.number == 0 and last is not None:
         if last.op == "sync":
-            return replace(how, mode=Mode.SYNC)
+            return replace(how, mode=AcquireMode.SYNC)
         if last.op == "rlock" and not how.mode.reads:
-            return replace(how, mode=Mode.READ)
+            return replace(how, mode=AcquireMode.READ)
     return how
 
 
 def _hold(
-    report: Report, links: dict[int, Link], outer: Link, current: bool
+    report: PrintedReport, links: dict[int, PrintedLink], outer: PrintedLink, current: bool
 ) -> tuple[Acquisition, str]:
     """How the outer lock of a path is held, as far as the report tells: its stack is not in it."""
     inner = of_trace(outer.frames)
@@ -302,58 +304,60 @@ def _hold(
             if held.where.offset and any(frame.place == place for frame in outer.frames):
                 return inner, f"taken at {place}, the same call as in link #{outer.number}"
             known = _of_held(held, ())
-            if known.mode is not Mode.UNKNOWN:
+            if known.mode is not AcquireMode.UNKNOWN:
                 known = replace(known, primitive=known.primitive or inner.primitive)
                 return known, f"taken in {held.where.function}()"
         if report.scenario and report.scenario[0].op == "rlock":
-            mode = inner.mode if inner.mode.reads else Mode.READ
+            mode = inner.mode if inner.mode.reads else AcquireMode.READ
             return replace(inner, mode=mode), "lockdep's table says rlock"
-    if inner.mode is Mode.EXCLUSIVE and inner.primitive in _ALWAYS_EXCLUSIVE:
+    if inner.mode is AcquireMode.EXCLUSIVE and inner.primitive in _ALWAYS_EXCLUSIVE:
         return inner, f"a {inner.primitive} is always exclusive"
     usage = seen(outer.lock.usage, report.facts.get("layout") == "early")
     if usage.wrote and not usage.read:
-        return replace(inner, mode=Mode.EXCLUSIVE), "never taken for read so far"
+        return replace(inner, mode=AcquireMode.EXCLUSIVE), "never taken for read so far"
     if usage.read and not usage.wrote:
-        mode = inner.mode if inner.mode.reads else Mode.READ
+        mode = inner.mode if inner.mode.reads else AcquireMode.READ
         return replace(inner, mode=mode), "never taken for write so far"
-    return Acquisition(Mode.UNKNOWN, inner.primitive), "the report does not show how"
+    return Acquisition(AcquireMode.UNKNOWN, inner.primitive), "the report does not show how"
 
 
-def _held_lock(report: Report, lock: Lock) -> Lock | None:
+def _held_lock(report: PrintedReport, lock: PrintedLock) -> PrintedLock | None:
     for held in (*reversed(report.held), report.holding):
         if held is not None and held.same_class(lock):
             return held
     return None
 
 
-def _of_held(lock: Lock, frames: tuple[Frame, ...]) -> Acquisition:
+def _of_held(lock: PrintedLock, frames: tuple[PrintedFrame, ...]) -> Acquisition:
     """How a lock was taken, by its ``at:`` frames or, for the caught task, by the backtrace."""
     if frames:
         how = of_trace(frames)
-        if how.mode is not Mode.UNKNOWN:
+        if how.mode is not AcquireMode.UNKNOWN:
             return how
     for frame in lock.at:
         how = of_function(frame.function)
-        if how.mode is not Mode.UNKNOWN:
+        if how.mode is not AcquireMode.UNKNOWN:
             return replace(how, caller=lock.where)
     usage = seen(lock.usage)
     if usage.wrote != usage.read:
-        return Acquisition(Mode.EXCLUSIVE if usage.wrote else Mode.READ, "", "", lock.where)
+        return Acquisition(
+            AcquireMode.EXCLUSIVE if usage.wrote else AcquireMode.READ, "", "", lock.where
+        )
     return replace(UNKNOWN, caller=lock.where)
 
 
-def _join(paths: tuple[Path, ...]) -> tuple[Task, ...]:
+def _join(paths: tuple[HoldingPath, ...]) -> tuple[CycleTask, ...]:
     """Join every path that passes with the one that goes on from there."""
     size = len(paths)
     stops = [index for index, path in enumerate(paths) if not path.passes]
     if not stops:
         return ()
-    tasks: list[Task] = []
+    tasks: list[CycleTask] = []
     for index in stops:
         first = index
         while paths[(first - 1) % size].passes:
             first -= 1
-        tasks.append(Task(tuple(paths[i % size] for i in range(first, index + 1))))
+        tasks.append(CycleTask(tuple(paths[i % size] for i in range(first, index + 1))))
     return tuple(tasks)
 
 
@@ -364,7 +368,7 @@ def taken_together(cycle: Cycle) -> Cycle:
     A and waits for B, while the next holds B and waits for C, is like one that holds A and waits for
     C.
     """
-    groups: list[list[Task]] = []
+    groups: list[list[CycleTask]] = []
     for index, task in enumerate(cycle.tasks):
         if index > 0 and cycle.waits[index - 1].blocking is Blocking.BLOCKS:
             groups[-1].append(task)
@@ -374,17 +378,17 @@ def taken_together(cycle: Cycle) -> Cycle:
     return Cycle(tuple(path for task in tasks for path in task.paths), tasks, _waits(tasks))
 
 
-def _one_task(group: list[Task]) -> Task:
+def _one_task(group: list[CycleTask]) -> CycleTask:
     first, last = group[0].paths[0], group[-1].paths[-1]
-    return Task((Path(first.number, first.holds, last.wants, last.frames, False),))
+    return CycleTask((HoldingPath(first.number, first.holds, last.wants, last.frames, False),))
 
 
-def _waits(tasks: tuple[Task, ...]) -> tuple[Wait, ...]:
-    waits: list[Wait] = []
+def _waits(tasks: tuple[CycleTask, ...]) -> tuple[CycleWait, ...]:
+    waits: list[CycleWait] = []
     for index, task in enumerate(tasks):
         other = (index + 1) % len(tasks)
         held, wanted = tasks[other].holds, task.wants
-        waits.append(Wait(index, other, held, wanted, _blocking(held, wanted)))
+        waits.append(CycleWait(index, other, held, wanted, _blocking(held, wanted)))
     return tuple(waits)
 
 
@@ -393,11 +397,11 @@ def _blocking(held: Party, wanted: Party) -> Blocking:
         return Blocking.NEVER
     hold, want = held.how.mode, wanted.how.mode
     if hold.reads and want.reads:
-        return Blocking.NEVER if want is Mode.RECURSIVE_READ else Blocking.NEEDS_WRITER
-    if want.reads and hold is Mode.UNKNOWN:
+        return Blocking.NEVER if want is AcquireMode.RECURSIVE_READ else Blocking.NEEDS_WRITER
+    if want.reads and hold is AcquireMode.UNKNOWN:
         return Blocking.MAYBE
-    if hold.reads and want is Mode.UNKNOWN:
+    if hold.reads and want is AcquireMode.UNKNOWN:
         return Blocking.MAYBE
-    if hold is want is Mode.UNKNOWN and wanted.note.readers:
+    if hold is want is AcquireMode.UNKNOWN and wanted.note.readers:
         return Blocking.MAYBE
     return Blocking.BLOCKS

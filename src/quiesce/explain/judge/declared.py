@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from quiesce.explain.judge.modes import Mode, is_internal, of_function, plain_name
-from quiesce.explain.read.model import Frame, Lock
+from quiesce.explain.judge.modes import AcquireMode, is_internal, of_function, plain_name
+from quiesce.explain.read.model import PrintedFrame, PrintedLock
 
 PRIMING: tuple[tuple[str, str], ...] = (
     (r"blk_alloc_queue", "any reclaim may do I/O (block: Make request_queue lockdep splats show up "
@@ -37,7 +37,7 @@ _RELEASE = re.compile(
 _DEPTH = 3
 
 
-def declared_in(lock: Lock, frames: Sequence[Frame]) -> str:
+def declared_in(lock: PrintedLock, frames: Sequence[PrintedFrame]) -> str:
     """Return the function in which *lock* was only declared; empty for an acquisition."""
     rest = [frame for frame in frames if frame.reliable and frame.function]
     start = 0
@@ -47,7 +47,7 @@ def declared_in(lock: Lock, frames: Sequence[Frame]) -> str:
         name = plain_name(frame.function)
         if any(pattern.fullmatch(name) for pattern, _ in _PRIMING):
             return name
-        if of_function(name).mode is not Mode.UNKNOWN:
+        if of_function(name).mode is not AcquireMode.UNKNOWN:
             return ""
     return ""
 
@@ -60,7 +60,7 @@ def declares_what(function: str) -> str:
     return ""
 
 
-def reacquired_in(frames: Sequence[Frame]) -> str:
+def reacquired_in(frames: Sequence[PrintedFrame]) -> str:
     """Return the function whose release made lockdep take the lock out and in; else empty."""
     names = [plain_name(frame.function) for frame in frames if frame.reliable and frame.function]
     if _REACQUIRE not in names[:6]:

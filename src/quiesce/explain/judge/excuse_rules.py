@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from quiesce.explain.judge.annotations import look_up
-from quiesce.explain.judge.cycle import Blocking, Path
-from quiesce.explain.judge.excuses import Case, Excuse, Rule, Weight
+from quiesce.explain.judge.cycle import Blocking, HoldingPath
+from quiesce.explain.judge.excuses import Excuse, ExcuseCase, Rule, Weight
 from quiesce.explain.judge.ladder import addresses, allocates, function_of
 from quiesce.explain.judge.modes import plain_name
 from quiesce.explain.judge.objects import driver_of, is_new_object, lifetime_of
@@ -29,7 +29,7 @@ _RECLAIM = re.compile(
 )
 
 
-def _trylock(case: Case) -> Iterator[Excuse]:
+def _trylock(case: ExcuseCase) -> Iterator[Excuse]:
     """(h): the wanted lock is only tried."""
     for wait in case.cycle.as_drawn:
         if wait.wanted.how.trylock and wait.blocking is Blocking.NEVER:
@@ -43,7 +43,7 @@ def _trylock(case: Case) -> Iterator[Excuse]:
             )
 
 
-def _recursive_readers(case: Case) -> Iterator[Excuse]:
+def _recursive_readers(case: ExcuseCase) -> Iterator[Excuse]:
     """(a): both sides read, and the readers are recursive."""
     for wait in case.cycle.as_drawn:
         if wait.blocking is Blocking.NEVER and not wait.wanted.how.trylock:
@@ -58,7 +58,7 @@ def _recursive_readers(case: Case) -> Iterator[Excuse]:
             )
 
 
-def _nobody_waits(case: Case) -> Iterator[Excuse]:
+def _nobody_waits(case: ExcuseCase) -> Iterator[Excuse]:
     """(i): every name of the cycle is a context that a task only enters."""
     if not case.cycle.tasks:
         yield Excuse(
@@ -68,7 +68,7 @@ def _nobody_waits(case: Case) -> Iterator[Excuse]:
         )
 
 
-def _two_objects(case: Case) -> Iterator[Excuse]:
+def _two_objects(case: ExcuseCase) -> Iterator[Excuse]:
     """(c): one task holds one object of a class and wants another one, by their addresses."""
     if not case.cycle.on_itself:
         return
@@ -93,14 +93,14 @@ def _plural(noun: str) -> str:
     return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
-def in_reclaim(path: Path) -> bool:
+def in_reclaim(path: HoldingPath) -> bool:
     """True if *path* runs in memory reclaim, direct or by kswapd."""
     if path.holds.lock.base == "fs_reclaim":
         return True
     return any(_RECLAIM.fullmatch(plain_name(f.function)) for f in path.frames if f.reliable)
 
 
-def evicts(path: Path) -> bool:
+def evicts(path: HoldingPath) -> bool:
     """True if *path* gives up an object that is not in use any more, rather than write one back."""
     names = [plain_name(frame.function) for frame in path.frames if frame.reliable]
     inner = names[: next((i for i, n in enumerate(names) if _RECLAIM.fullmatch(n)), len(names))]
@@ -109,7 +109,7 @@ def evicts(path: Path) -> bool:
     return any(_EVICTION.fullmatch(name) for name in names)
 
 
-def _referenced(case: Case) -> Iterator[Excuse]:
+def _referenced(case: ExcuseCase) -> Iterator[Excuse]:
     """(f): reclaim evicts an object, and the other side has one of that class in use."""
     for index, path in enumerate(case.cycle.paths):
         noun = object_of(path.wants.lock)
@@ -153,7 +153,7 @@ def _referenced(case: Case) -> Iterator[Excuse]:
         return
 
 
-def _nolockdep(case: Case, path: Path, verb: str = "pass") -> str:
+def _nolockdep(case: ExcuseCase, path: HoldingPath, verb: str = "pass") -> str:
     where = function_of(path)
     if case.cycle.on_itself:
         allocating = next(
@@ -174,7 +174,7 @@ def _nolockdep(case: Case, path: Path, verb: str = "pass") -> str:
     )
 
 
-def _reacquired(case: Case) -> Iterator[Excuse]:
+def _reacquired(case: ExcuseCase) -> Iterator[Excuse]:
     """(j): a link is no acquisition: lockdep put a held lock back in when another was released."""
     for index, path in enumerate(case.cycle.paths):
         if not path.reacquired:
@@ -202,7 +202,7 @@ def _reacquired(case: Case) -> Iterator[Excuse]:
         return
 
 
-def _parent_and_child(case: Case) -> Iterator[Excuse]:
+def _parent_and_child(case: ExcuseCase) -> Iterator[Excuse]:
     """(c): the names of the classes tell two objects of one kind apart."""
     paths = case.cycle.paths
     if case.cycle.on_itself:
@@ -251,7 +251,7 @@ def _owner(base: str) -> str:
     return match[1] if match else ""
 
 
-def _other_drivers(case: Case) -> Iterator[Excuse]:
+def _other_drivers(case: ExcuseCase) -> Iterator[Excuse]:
     """(c): the stacks of one class come from different drivers, so they mean different objects."""
     paths = case.cycle.paths
     for index, path in enumerate(paths):
@@ -286,7 +286,7 @@ def _other_drivers(case: Case) -> Iterator[Excuse]:
         return
 
 
-def _new_or_dying(case: Case) -> Iterator[Excuse]:
+def _new_or_dying(case: ExcuseCase) -> Iterator[Excuse]:
     """(e): an object of a row is being set up or taken down, so that others may not reach it."""
     paths = case.cycle.paths
     if case.cycle.on_itself:
@@ -321,7 +321,7 @@ def _new_or_dying(case: Case) -> Iterator[Excuse]:
         return
 
 
-def _if_it_can(case: Case, path: Path) -> tuple[str, ...]:
+def _if_it_can(case: ExcuseCase, path: HoldingPath) -> tuple[str, ...]:
     held, function = case.names.of(path.holds.lock), function_of(path)
     if allocates(path):
         return (f"If it can: allocate before {held} is taken, in {function}() or its caller.",)
@@ -343,7 +343,7 @@ _GATES: tuple[tuple[str, str], ...] = (
 """Functions that run with a global lock held, by the kernel source."""
 
 
-def _gate(case: Case) -> Iterator[Excuse]:
+def _gate(case: ExcuseCase) -> Iterator[Excuse]:
     """(d): a lock outside of the cycle is held on all of its paths."""
     report, paths = case.report, case.cycle.paths
     if case.cycle.on_itself:
@@ -372,7 +372,7 @@ def _gate(case: Case) -> Iterator[Excuse]:
         return
 
 
-def _runs_with(path: Path, gate: str) -> bool:
+def _runs_with(path: HoldingPath, gate: str) -> bool:
     names = [plain_name(frame.function) for frame in path.frames if frame.reliable]
     return any(
         base == gate and re.fullmatch(pattern, name)
@@ -382,7 +382,7 @@ def _runs_with(path: Path, gate: str) -> bool:
     )
 
 
-def _suspended(case: Case) -> Iterator[Excuse]:
+def _suspended(case: ExcuseCase) -> Iterator[Excuse]:
     """(g): a row runs while user space is frozen or other CPUs are stopped."""
     paths = case.cycle.paths
     if case.cycle.on_itself:
@@ -408,7 +408,7 @@ def _suspended(case: Case) -> Iterator[Excuse]:
         return
 
 
-def _boot_only(case: Case) -> Iterator[Excuse]:
+def _boot_only(case: ExcuseCase) -> Iterator[Excuse]:
     """(g): all rows were seen at boot, in one task."""
     paths = case.cycle.paths
     if case.cycle.on_itself or any(trigger_of(path.frames).seen != "boot" for path in paths):

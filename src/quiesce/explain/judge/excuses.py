@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from quiesce.explain.judge.cycle import Cycle
-from quiesce.explain.judge.words import Names
-from quiesce.explain.read.model import Report
+from quiesce.explain.judge.words import LockNames
+from quiesce.explain.read.model import PrintedReport
 
 
 class Weight(Enum):
@@ -26,12 +26,12 @@ class Weight(Enum):
 
 
 @dataclass(frozen=True)
-class Case:
+class ExcuseCase:
     """A report with its cycle, as the rules see it."""
 
-    report: Report
+    report: PrintedReport
     cycle: Cycle
-    names: Names
+    names: LockNames
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Rule:
     code: str
     name: str
     evidence: str
-    find: Callable[[Case], Iterator[Excuse]]
+    find: Callable[[ExcuseCase], Iterator[Excuse]]
 
 
-def weigh(case: Case, rules: tuple[Rule, ...]) -> tuple[Excuse, ...]:
+def weigh(case: ExcuseCase, rules: tuple[Rule, ...]) -> tuple[Excuse, ...]:
     """Return what *rules* find in *case*, the heaviest first, otherwise in the order of the table."""
     found = [excuse for rule in rules for excuse in rule.find(case)]
     order = list(Weight)

@@ -14,7 +14,7 @@ import hashlib
 import re
 
 from quiesce.explain.judge.modes import plain_name
-from quiesce.explain.read.model import Lock, Report
+from quiesce.explain.read.model import PrintedLock, PrintedReport
 
 _LOCKDEP = ("lockdep_", "dump_", "show_stack", "__dump", "print_", "debug_", "__warn", "panic")
 
@@ -25,13 +25,13 @@ def digest(kind: str, identity: tuple[str, ...]) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def stable_name(lock: Lock) -> str:
+def stable_name(lock: PrintedLock) -> str:
     """Return the name of the class of *lock* that is the same on every machine."""
     name = lock.class_name
     return re.sub(r"\d+", "N", name) if name.startswith("(wq_completion)") else name
 
 
-def chain_of_names(report: Report) -> tuple[str, ...]:
+def chain_of_names(report: PrintedReport) -> tuple[str, ...]:
     """Return the class names of the cycle, from whichever link it was printed."""
     size = report.chain_length
     names = {link.number: stable_name(link.lock) for link in report.links}
@@ -43,13 +43,13 @@ def chain_of_names(report: Report) -> tuple[str, ...]:
     return ("cut", str(size), *sorted(ends))
 
 
-def source_place(report: Report) -> tuple[str, ...]:
+def source_place(report: PrintedReport) -> tuple[str, ...]:
     """Return the source file, what was done there, and the function that did it."""
     place = report.facts.get("place", "").rpartition(":")[0].rpartition("/")[2]
     return (place, report.facts.get("what", ""), _innermost(report))
 
 
-def named_locks(report: Report) -> tuple[str, ...]:
+def named_locks(report: PrintedReport) -> tuple[str, ...]:
     """Return the classes of the locks that the report is about, else of those held."""
     slots = [report.wanted, report.holding]
     slots += [report.subjects.get(name) for name in ("safe", "unsafe", "other", "nest lock")]
@@ -84,7 +84,7 @@ def canonical_rotation(names: list[str]) -> tuple[str, ...]:
     return tuple(names[start:] + names[:start])
 
 
-def _innermost(report: Report) -> str:
+def _innermost(report: PrintedReport) -> str:
     for frame in report.backtrace:
         name = plain_name(frame.function)
         if frame.reliable and name and not name.startswith(_LOCKDEP):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quiesce.explain.read.model import Lock, Report
+from quiesce.explain.read.model import PrintedLock, PrintedReport
 
 
 @dataclass(frozen=True)
@@ -18,25 +18,25 @@ class Ends:
     :param between: the locks between the ends.
     """
 
-    safe: Lock | None
-    unsafe: Lock | None
-    middle: Lock | None = None
-    between: tuple[Lock, ...] = ()
+    safe: PrintedLock | None
+    unsafe: PrintedLock | None
+    middle: PrintedLock | None = None
+    between: tuple[PrintedLock, ...] = ()
 
 
-def order_ends(report: Report) -> Ends:
+def order_ends(report: PrintedReport) -> Ends:
     """Return the ends that "X-safe -> X-unsafe lock order" names."""
     wanted, holding = report.wanted, report.holding
     safe, unsafe = report.subjects.get("safe"), report.subjects.get("unsafe")
     middle = holding if holding and safe and holding.name != safe.name else wanted
-    between: tuple[Lock, ...] = ()
+    between: tuple[PrintedLock, ...] = ()
     if safe is not None and unsafe is not None:
         named = [lock for lock in (holding, wanted) if lock is not None]
         between = tuple(m for m in named if not m.same_class(safe) and not m.same_class(unsafe))
     return Ends(safe, unsafe, middle, between)
 
 
-def inversion_ends(report: Report) -> Ends:
+def inversion_ends(report: PrintedReport) -> Ends:
     """Return the ends that "irq lock inversion" names."""
     other, known = report.subjects.get("other"), [block.lock for block in report.blocks]
     names = report.chain_names[1:-1]

@@ -18,7 +18,7 @@ from quiesce.explain.judge.call_path import (
 )
 from quiesce.explain.judge.modes import is_internal, plain_name
 from quiesce.explain.judge.triggers import trigger_of
-from quiesce.explain.read.model import Frame, Lock, Report
+from quiesce.explain.read.model import PrintedFrame, PrintedLock, PrintedReport
 
 _TURNED_ON = re.compile(
     r"trace_hardirqs_on\w*|lockdep_hardirqs_on\w*|trace_softirqs_on|lockdep_softirqs_on"
@@ -40,7 +40,7 @@ class Enabled:
     caller: str
 
 
-def turned_on(frames: Sequence[Frame]) -> Enabled | None:
+def turned_on(frames: Sequence[PrintedFrame]) -> Enabled | None:
     """Return the function that enabled interrupts in the stack of a usage that is not an acquisition."""
     names = [plain_name(frame.function) for frame in useful(frames)]
     if "mark_held_locks" not in names[:12]:
@@ -58,12 +58,12 @@ def turned_on(frames: Sequence[Frame]) -> Enabled | None:
     return None
 
 
-def function_in(frames: Sequence[Frame]) -> str:
+def function_in(frames: Sequence[PrintedFrame]) -> str:
     """Return the function that takes the lock in this stack."""
     return waiter(frames)
 
 
-def interrupted(frames: Sequence[Frame]) -> str:
+def interrupted(frames: Sequence[PrintedFrame]) -> str:
     """Return the function that an interrupt with this stack came on top of; empty if not seen."""
     rest = useful(frames)
     entries = [index for index, frame in enumerate(rest) if enters_interrupt(frame.function)]
@@ -74,7 +74,7 @@ def interrupted(frames: Sequence[Frame]) -> str:
     return ""
 
 
-def usage_frames(report: Report, lock: Lock, mark: str) -> tuple[Frame, ...]:
+def usage_frames(report: PrintedReport, lock: PrintedLock, mark: str) -> tuple[PrintedFrame, ...]:
     """Return the stack of *lock*'s usage whose name contains *mark*, by the dependency tree."""
     for block in report.blocks:
         if block.lock.same_class(lock):
@@ -84,12 +84,12 @@ def usage_frames(report: Report, lock: Lock, mark: str) -> tuple[Frame, ...]:
     return ()
 
 
-def acquired_in(report: Report, lock: Lock) -> tuple[Frame, ...]:
+def acquired_in(report: PrintedReport, lock: PrintedLock) -> tuple[PrintedFrame, ...]:
     """Return the stack in which *lock* was taken with the lock before it held; empty if not printed."""
     return next((block.acquired for block in report.blocks if block.lock.same_class(lock)), ())
 
 
-def seen_at(frames: Sequence[Frame]) -> str:
+def seen_at(frames: Sequence[PrintedFrame]) -> str:
     """Return " (seen: ioctl())" for the stack of a task that has no name; empty if unknown."""
     seen = trigger_of(frames).seen
     if not seen:
@@ -97,7 +97,7 @@ def seen_at(frames: Sequence[Frame]) -> str:
     return " (seen at boot)" if seen == "boot" else f" (seen: {seen})"
 
 
-def handler_chain(frames: Sequence[Frame]) -> tuple[Frame, ...]:
+def handler_chain(frames: Sequence[PrintedFrame]) -> tuple[PrintedFrame, ...]:
     """Return the part of *frames* that is the interrupt's own."""
     own = own_context(frames)
     return tuple(own) if own else tuple(above_the_lock(frames))

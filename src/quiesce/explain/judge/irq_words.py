@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Context:
+class IrqContext:
     """One kind of interrupt.
 
     :param name: "softirq"; *article*: with its article; *plural*: what can be on or off.
@@ -20,13 +20,13 @@ class Context:
     off: str = ""
 
 
-HARDIRQ = Context("hard interrupt", "a hard interrupt", "hardirqs", "spin_lock_irqsave()")
-SOFTIRQ = Context("softirq", "a softirq", "softirqs", "spin_lock_bh()")
-NMI = Context("NMI", "an NMI", "NMIs")
-RECLAIM = Context("reclaim", "reclaim", "reclaim")
+HARDIRQ = IrqContext("hard interrupt", "a hard interrupt", "hardirqs", "spin_lock_irqsave()")
+SOFTIRQ = IrqContext("softirq", "a softirq", "softirqs", "spin_lock_bh()")
+NMI = IrqContext("NMI", "an NMI", "NMIs")
+RECLAIM = IrqContext("reclaim", "reclaim", "reclaim")
 
 
-def context_of(*usages: str) -> Context:
+def context_of(*usages: str) -> IrqContext:
     """Return the context that the first of *usages* with one names, as in ``IN-SOFTIRQ-W``."""
     for usage in usages:
         text = usage.upper()

@@ -15,7 +15,7 @@ from quiesce.explain.judge.cycle import Cycle, chain_cycle
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.fingerprint import named_locks
 from quiesce.explain.judge.irq_ends import Ends
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 
 class Shape(Enum):
@@ -39,11 +39,11 @@ class Judge:
     """
 
     name: str
-    explain: Callable[[Report], Explanation]
+    explain: Callable[[PrintedReport], Explanation]
     shape: Shape = Shape.NONE
-    cycle: Callable[[Report], Cycle | None] = chain_cycle
-    ends: Callable[[Report], Ends] | None = None
-    identity: Callable[[Report], tuple[str, ...]] = named_locks
+    cycle: Callable[[PrintedReport], Cycle | None] = chain_cycle
+    ends: Callable[[PrintedReport], Ends] | None = None
+    identity: Callable[[PrintedReport], tuple[str, ...]] = named_locks
 
 
 _JUDGES: dict[str, Judge] = {}

@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quiesce.explain.judge.annotations import Nature, is_notifier, look_up
-from quiesce.explain.judge.answer import Row
+from quiesce.explain.judge.answer import LadderRow
 from quiesce.explain.judge.call_path import above_the_lock, is_generic, useful, waiter
-from quiesce.explain.judge.cycle import Blocking, Cycle, Path, Wait
-from quiesce.explain.judge.modes import Mode, plain_name, seen
+from quiesce.explain.judge.cycle import Blocking, Cycle, CycleWait, HoldingPath
+from quiesce.explain.judge.modes import AcquireMode, plain_name, seen
 from quiesce.explain.judge.roles import holds, wants
 from quiesce.explain.judge.triggers import trigger_of
-from quiesce.explain.judge.words import Names, object_of
-from quiesce.explain.read.model import Frame, Lock, Report
+from quiesce.explain.judge.words import LockNames, object_of
+from quiesce.explain.read.model import PrintedFrame, PrintedLock, PrintedReport
 
 
-def addresses(report: Report) -> tuple[str, str] | None:
+def addresses(report: PrintedReport) -> tuple[str, str] | None:
     """Return the addresses of the held and the wanted lock where they tell objects apart.
 
     Those of a work item or a timer do not: the kernel prints the address of a copy.
@@ -34,7 +34,7 @@ def addresses(report: Report) -> tuple[str, str] | None:
     return None if not one or not other or "ptrval" in one + other else (one, other)
 
 
-def two_addresses(report: Report, cycle: Cycle) -> bool:
+def two_addresses(report: PrintedReport, cycle: Cycle) -> bool:
     """True if a task wants another object of the class it holds, as far as addresses tell."""
     pair = addresses(report) if cycle.on_itself else None
     return pair is not None and pair[0] != pair[1]
@@ -44,11 +44,11 @@ def two_addresses(report: Report, cycle: Cycle) -> bool:
 class Ladder:
     """The rows, and which row each path and each missing writer has."""
 
-    rows: tuple[Row, ...]
-    writers: tuple[Wait, ...]
+    rows: tuple[LadderRow, ...]
+    writers: tuple[CycleWait, ...]
 
 
-def allocates(path: Path) -> bool:
+def allocates(path: HoldingPath) -> bool:
     """True if the path ends in the allocator, so that the function that allocates is meant."""
     return path.wants.lock.base == "fs_reclaim" or (
         is_notifier(path.wants.lock)
@@ -56,7 +56,7 @@ def allocates(path: Path) -> bool:
     )
 
 
-def function_of(path: Path) -> str:
+def function_of(path: HoldingPath) -> str:
     """Return the function of *path* that wants the lock."""
     if path.declared:
         return path.declared
@@ -65,7 +65,7 @@ def function_of(path: Path) -> str:
     return waiter(path.frames, allocates(path))
 
 
-def reenters_notifier(cycle: Cycle, path: Path) -> bool:
+def reenters_notifier(cycle: Cycle, path: HoldingPath) -> bool:
     """True if *path* enters the MMU notifier while it holds a lock that a notifier took."""
     if not is_notifier(path.wants.lock) or allocates(path):
         return False
@@ -73,12 +73,12 @@ def reenters_notifier(cycle: Cycle, path: Path) -> bool:
     return taker is not None and any("mmu_notifier" in f.function for f in taker.frames)
 
 
-def build_ladder(report: Report, cycle: Cycle, names: Names) -> Ladder:
+def build_ladder(report: PrintedReport, cycle: Cycle, names: LockNames) -> Ladder:
     """Return the rows of *cycle*."""
     paths = cycle.paths
     waits = {wait.waiter: wait for wait in cycle.as_drawn}
-    rows: list[Row] = []
-    writers: list[Wait] = []
+    rows: list[LadderRow] = []
+    writers: list[CycleWait] = []
     count = len(paths)
     for index, path in enumerate(paths):
         after = (index + 1) % count + 1
@@ -92,7 +92,7 @@ def build_ladder(report: Report, cycle: Cycle, names: Names) -> Ladder:
             writers.append(waits[index])
             arrow = f"<- {count + len(writers)}"
         rows.append(
-            Row(
+            LadderRow(
                 index + 1,
                 _who(report, path, continued),
                 _held(path, names, continued),
@@ -105,12 +105,12 @@ def build_ladder(report: Report, cycle: Cycle, names: Names) -> Ladder:
     return Ladder(tuple(rows), tuple(writers))
 
 
-def goes_on(cycle: Cycle, path: Path) -> bool:
+def goes_on(cycle: Cycle, path: HoldingPath) -> bool:
     """True if the task does not wait at the end of *path* but goes on in the next one."""
     return path.passes and not reenters_notifier(cycle, path) and len(cycle.paths) > 1
 
 
-def _who(report: Report, path: Path, continued: bool) -> str:
+def _who(report: PrintedReport, path: HoldingPath, continued: bool) -> str:
     function = function_of(path)
     place = f" in {function}()" if function else ""
     trigger = trigger_of(path.frames)
@@ -134,7 +134,7 @@ def _who(report: Report, path: Path, continued: bool) -> str:
     return f"{trigger.who}{place} (seen: {seen_at})"
 
 
-def _at_boot(path: Path, function: str) -> str:
+def _at_boot(path: HoldingPath, function: str) -> str:
     outer = [
         n for f in reversed(useful(path.frames)) if not is_generic(n := plain_name(f.function))
     ]
@@ -142,13 +142,13 @@ def _at_boot(path: Path, function: str) -> str:
     return f" in {outer[0]}()" if outer else ""
 
 
-def _held(path: Path, names: Names, continued: bool) -> tuple[str, ...]:
+def _held(path: HoldingPath, names: LockNames, continued: bool) -> tuple[str, ...]:
     if continued:
         return ()  # the row above says how it got there
     return (holds(path.holds, names),)
 
 
-def _waits(report: Report, cycle: Cycle, path: Path, names: Names) -> str:
+def _waits(report: PrintedReport, cycle: Cycle, path: HoldingPath, names: LockNames) -> str:
     if two_addresses(report, cycle):
         return f"{wants(path.wants, names)} of another {object_of(path.wants.lock) or 'object'}"
     if reenters_notifier(cycle, path):
@@ -165,7 +165,7 @@ WRITERS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 """Locks whose writers have a name: the row, and the condition."""
 
 
-def writer_words(lock: Lock, names: Names) -> tuple[str, str]:
+def writer_words(lock: PrintedLock, names: LockNames) -> tuple[str, str]:
     """Return words for the writer of *lock*, and the condition that there is one."""
     for prefixes, who, condition in WRITERS:
         if lock.base.startswith(prefixes):
@@ -173,7 +173,7 @@ def writer_words(lock: Lock, names: Names) -> tuple[str, str]:
     return "a writer", f"a writer of {names.of(lock)} queues in between"
 
 
-def _writer(number: int, wait: Wait, names: Names) -> Row:
+def _writer(number: int, wait: CycleWait, names: LockNames) -> LadderRow:
     lock = wait.wanted.lock
     who, _ = writer_words(lock, names)
     usage = seen(lock.usage)
@@ -182,12 +182,12 @@ def _writer(number: int, wait: Wait, names: Names) -> Row:
         if usage.read and not usage.wrote and who == "a writer"
         else ""
     )
-    writer = wait.wanted.with_mode(Mode.EXCLUSIVE)
+    writer = wait.wanted.with_mode(AcquireMode.EXCLUSIVE)
     if wait.wanted.note.nature is Nature.WAIT:
         waits = wants(writer, names)
     else:
         waits = f"waits for {names.of(lock)} (write)"
-    return Row(
+    return LadderRow(
         number, f"{who}, not in the report{known}", (), waits, f"<- {wait.holder + 1}", False
     )
 
@@ -211,11 +211,11 @@ def one_task(cycle: Cycle) -> tuple[int, str] | None:
     return None
 
 
-def _further_on(one: Frame, other: Frame) -> bool:
+def _further_on(one: PrintedFrame, other: PrintedFrame) -> bool:
     return _offset(one) > _offset(other) >= 0
 
 
-def _offset(frame: Frame) -> int:
+def _offset(frame: PrintedFrame) -> int:
     text = frame.offset.removeprefix("+").partition("/")[0]
     try:
         return int(text, 16)

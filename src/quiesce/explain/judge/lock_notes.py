@@ -5,30 +5,30 @@ from __future__ import annotations
 
 from quiesce.explain.judge.annotations import Nature, Note, look_up
 from quiesce.explain.judge.explanation import LockNote
-from quiesce.explain.judge.modes import UNKNOWN, Acquisition, Mode, seen
+from quiesce.explain.judge.modes import UNKNOWN, AcquireMode, Acquisition, seen
 from quiesce.explain.judge.words import names_of
-from quiesce.explain.read.model import Lock, Report
+from quiesce.explain.read.model import PrintedLock, PrintedReport
 
 _MODE_WORDS = {
-    Mode.EXCLUSIVE: "exclusively",
-    Mode.READ: "for read",
-    Mode.RECURSIVE_READ: "for read, recursively",
-    Mode.SYNC: "by waiting for its readers",
-    Mode.UNKNOWN: "in a way the report does not show",
+    AcquireMode.EXCLUSIVE: "exclusively",
+    AcquireMode.READ: "for read",
+    AcquireMode.RECURSIVE_READ: "for read, recursively",
+    AcquireMode.SYNC: "by waiting for its readers",
+    AcquireMode.UNKNOWN: "in a way the report does not show",
 }
 
 
-def mode_words(mode: Mode) -> str:
+def mode_words(mode: AcquireMode) -> str:
     """Return *mode* as an adverb: "for read"."""
     return _MODE_WORDS[mode]
 
 
 def lock_note(
-    report: Report,
-    lock: Lock,
+    report: PrintedReport,
+    lock: PrintedLock,
     role: str,
     how: Acquisition = UNKNOWN,
-    held: Mode = Mode.UNKNOWN,
+    held: AcquireMode = AcquireMode.UNKNOWN,
     note: Note | None = None,
 ) -> LockNote:
     """Return *lock* explained.
@@ -38,7 +38,7 @@ def lock_note(
     :param note: what it is, where the caller has found out already.
     """
     note = note or look_up(lock)
-    mode = how.mode if how.mode is not Mode.UNKNOWN else note.usual
+    mode = how.mode if how.mode is not AcquireMode.UNKNOWN else note.usual
     place = lock.where.place if lock.where else (how.caller.place if how.caller else "")
     return LockNote(
         name=lock.name,
@@ -63,7 +63,7 @@ def lock_note(
     )
 
 
-def usage_words(lock: Lock, note: Note, early: bool = False) -> str:
+def usage_words(lock: PrintedLock, note: Note, early: bool = False) -> str:
     """Return what the usage characters mean for this lock, where they mean something.
 
     :param early: the layout of the first 2.6 kernels, see :func:`quiesce.explain.judge.modes.seen`.
@@ -89,7 +89,7 @@ def usage_words(lock: Lock, note: Note, early: bool = False) -> str:
     return ", ".join(parts)
 
 
-def raw_nesting(report: Report) -> bool:
+def raw_nesting(report: PrintedReport) -> bool:
     """True when the report proves CONFIG_PROVE_RAW_LOCK_NESTING: a wait type of 4, RCU with 3."""
     locks = (report.wanted, report.holding, *report.held, *(link.lock for link in report.links))
     for lock in locks:
@@ -100,7 +100,7 @@ def raw_nesting(report: Report) -> bool:
     return report.facts.get("context") == "5"
 
 
-def wait_words(lock: Lock, nesting: bool) -> str:
+def wait_words(lock: PrintedLock, nesting: bool) -> str:
     """Return the wait type in words; the numbers depend on the configuration, see raw_nesting()."""
     if lock.inner is None:
         return ""

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from quiesce.explain.read.model import Frame
+from quiesce.explain.read.model import PrintedFrame
 
 
-class Mode(Enum):
+class AcquireMode(Enum):
     """How a lock is taken; the value is what the JSON output says."""
 
     EXCLUSIVE = "exclusive"
@@ -28,7 +28,7 @@ class Mode(Enum):
 
     @property
     def reads(self) -> bool:
-        return self in (Mode.READ, Mode.RECURSIVE_READ)
+        return self in (AcquireMode.READ, AcquireMode.RECURSIVE_READ)
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Acquisition:
     :param trylock: True when it is taken only if it is free.
     """
 
-    mode: Mode
+    mode: AcquireMode
     primitive: str = ""
     function: str = ""
-    caller: Frame | None = None
+    caller: PrintedFrame | None = None
     trylock: bool = False
 
 
-UNKNOWN = Acquisition(Mode.UNKNOWN)
+UNKNOWN = Acquisition(AcquireMode.UNKNOWN)
 
 _INTERNAL = re.compile(
     r"(?:__lock_acquire|lock_acquire|validate_chain|check_prevs?_add|check_noncircular|check_deadlock"
@@ -59,8 +59,13 @@ _INTERNAL = re.compile(
     r"|verify_lock_unused|debug_check_no_locks_\w+|alloc_list_entry|show_trace\w*|add_lock_to_list"
     r"|register_lock_class|assign_lock_key|__might_resched|unwind_backtrace|dump_backtrace|save_trace|stack_trace_save|do_lock_acquire)$"
 )
-_E, _R, _RR, _S = Mode.EXCLUSIVE, Mode.READ, Mode.RECURSIVE_READ, Mode.SYNC
-_FUNCTIONS: tuple[tuple[str, str, Mode], ...] = (
+_E, _R, _RR, _S = (
+    AcquireMode.EXCLUSIVE,
+    AcquireMode.READ,
+    AcquireMode.RECURSIVE_READ,
+    AcquireMode.SYNC,
+)
+_FUNCTIONS: tuple[tuple[str, str, AcquireMode], ...] = (
     (
         r"(?:__)?(?:ww_)?mutex_(?:lock|trylock)\w*|__mutex_lock\w*|class_mutex_constructor",
         "mutex",
@@ -181,7 +186,7 @@ def of_function(function: str) -> Acquisition:
     return UNKNOWN
 
 
-def of_trace(frames: Sequence[Frame]) -> Acquisition:
+def of_trace(frames: Sequence[PrintedFrame]) -> Acquisition:
     """Return how the lock was taken that *frames*, innermost first, are the stack of.
 
     lockdep's own functions are skipped; of the locking functions that follow the innermost decides
@@ -193,27 +198,27 @@ def of_trace(frames: Sequence[Frame]) -> Acquisition:
         start += 1
     rest = reliable[start : start + _DEPTH]
     found = UNKNOWN
-    caller: Frame | None = rest[0] if rest else None
+    caller: PrintedFrame | None = rest[0] if rest else None
     for index, frame in enumerate(rest):
         one = of_function(frame.function)
-        if one.mode is Mode.UNKNOWN:
+        if one.mode is AcquireMode.UNKNOWN:
             caller = frame
             break
-        found = one if found.mode is Mode.UNKNOWN else found
+        found = one if found.mode is AcquireMode.UNKNOWN else found
         caller = rest[index + 1] if index + 1 < len(rest) else None
     if found.primitive == "fs_reclaim":
         # The function that allocates is of interest, not the allocator.
         named = (f for f in reliable[start:] if not _ALLOCATOR.match(plain_name(f.function)))
         caller = next(named, caller)
     mode = found.mode
-    if found.primitive == "rwlock" and mode is Mode.READ:
+    if found.primitive == "rwlock" and mode is AcquireMode.READ:
         in_interrupt = any(_INTERRUPTS.match(plain_name(f.function)) for f in reliable)
-        mode = Mode.RECURSIVE_READ if in_interrupt else Mode.READ
+        mode = AcquireMode.RECURSIVE_READ if in_interrupt else AcquireMode.READ
     return Acquisition(mode, found.primitive, found.function, caller, found.trylock)
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenUsage:
     """What the usage characters say about a class.
 
     :param wrote: some acquisition for write had interrupts on, or was in one.
@@ -224,7 +229,7 @@ class Seen:
     read: bool
 
 
-def seen(usage: str, early: bool = False) -> Seen:
+def seen(usage: str, early: bool = False) -> SeenUsage:
     """Decode ``{+.+.}``: write and read columns alternate, for hardirq, softirq (and reclaim).
 
     :param early: the layout of the first 2.6 kernels, whose four columns are hardirq and softirq for
@@ -232,4 +237,4 @@ def seen(usage: str, early: bool = False) -> Seen:
     """
     if early and len(usage) == 4:
         usage = usage[0] + usage[2] + usage[1] + usage[3]
-    return Seen(any(c != "." for c in usage[0::2]), any(c != "." for c in usage[1::2]))
+    return SeenUsage(any(c != "." for c in usage[0::2]), any(c != "." for c in usage[1::2]))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from quiesce.explain.judge.call_path import own_context
 from quiesce.explain.judge.modes import plain_name
-from quiesce.explain.read.model import Frame
+from quiesce.explain.read.model import PrintedFrame
 
 _BLOCK_DRIVERS = (
     "loop", "lo", "nbd", "floppy", "brd", "zram", "nvme", "nvmet", "sd", "sr", "virtblk", "xen", "rbd",
@@ -31,7 +31,7 @@ _LAYERS = {
 _GENERIC_WORDS = re.compile(r"(?:sd|dm|md|bt|can|con|vt|null|tls)_(?:init|exit)")
 
 
-def driver_of(frames: Sequence[Frame], noun: str) -> str:
+def driver_of(frames: Sequence[PrintedFrame], noun: str) -> str:
     """Return the driver or protocol whose functions the stack shows, the innermost one.
 
     :param noun: what kind of object is meant ("queue", "socket"); empty is returned for others.
@@ -66,17 +66,17 @@ _TAKEDOWN: dict[str, re.Pattern[str]] = {
 }
 
 
-def is_new_object(noun: str, frames: Sequence[Frame]) -> str:
+def is_new_object(noun: str, frames: Sequence[PrintedFrame]) -> str:
     """Return the function in which an object of this kind is set up; empty if none is seen."""
     return _first(_SETUP.get(noun), frames)
 
 
-def lifetime_of(noun: str, frames: Sequence[Frame]) -> str:
+def lifetime_of(noun: str, frames: Sequence[PrintedFrame]) -> str:
     """Return the function in which an object of this kind is taken down; empty if none is seen."""
     return _first(_TAKEDOWN.get(noun), frames)
 
 
-def _first(pattern: re.Pattern[str] | None, frames: Sequence[Frame]) -> str:
+def _first(pattern: re.Pattern[str] | None, frames: Sequence[PrintedFrame]) -> str:
     if pattern is None:
         return ""
     for frame in own_context(frames):

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from quiesce.explain.judge.annotations import Nature
 from quiesce.explain.judge.call_path import above_the_lock, mover
-from quiesce.explain.judge.cycle import Cycle, Path
+from quiesce.explain.judge.cycle import Cycle, HoldingPath
 from quiesce.explain.judge.ladder import Ladder, allocates, function_of, one_task, reenters_notifier
-from quiesce.explain.judge.modes import Mode, plain_name
-from quiesce.explain.judge.words import Names
+from quiesce.explain.judge.modes import AcquireMode, plain_name
+from quiesce.explain.judge.words import LockNames
 
 MOST = 2
 """Fixes that are shown."""
@@ -48,7 +48,7 @@ def is_core(base: str) -> bool:
     return _CORE.fullmatch(base) is not None
 
 
-def remedies(cycle: Cycle, ladder: Ladder, names: Names) -> tuple[tuple[str, ...], str]:
+def remedies(cycle: Cycle, ladder: Ladder, names: LockNames) -> tuple[tuple[str, ...], str]:
     """Return the best fixes for *cycle*, and one that is refused (empty if there is none)."""
     same = one_task(cycle)
     found: list[Remedy] = []
@@ -82,7 +82,7 @@ def remedies(cycle: Cycle, ladder: Ladder, names: Names) -> tuple[tuple[str, ...
     return tuple(texts[:MOST]), refused
 
 
-def _for_path(cycle: Cycle, path: Path, names: Names) -> str:
+def _for_path(cycle: Cycle, path: HoldingPath, names: LockNames) -> str:
     holds, function = names.of(path.holds.lock), mover(path.frames, allocates(path))
     place = f", in {function}()" if function else ""
     nature = path.wants.note.nature
@@ -100,7 +100,7 @@ def _for_path(cycle: Cycle, path: Path, names: Names) -> str:
     if nature is Nature.WAIT:
         return _wait(path, names, place)
     if path.holds.note.two_sides:
-        if path.holds.how.mode is Mode.EXCLUSIVE:
+        if path.holds.how.mode is AcquireMode.EXCLUSIVE:
             return f"Take {names.of(path.wants.lock)} before the queue is frozen{place}."
         return f"Take {names.of(path.wants.lock)} before the queue is entered{place}."
     if path.holds.note.nature is Nature.WAIT:
@@ -111,7 +111,7 @@ def _for_path(cycle: Cycle, path: Path, names: Names) -> str:
     return f"Take {wants} before {holds}{place}, or drop {holds} first."
 
 
-def _in_context(path: Path, names: Names, place: str) -> str:
+def _in_context(path: HoldingPath, names: LockNames, place: str) -> str:
     """What is taken in reclaim or in a notifier: there only trying does not wait."""
     wants = names.of(path.wants.lock)
     where = "reclaim" if path.holds.lock.base == "fs_reclaim" else names.of(path.holds.lock)
@@ -122,7 +122,7 @@ def _in_context(path: Path, names: Names, place: str) -> str:
     )
 
 
-def _scope(cycle: Cycle, path: Path, place: str) -> str:
+def _scope(cycle: Cycle, path: HoldingPath, place: str) -> str:
     words = _scope_words(cycle)
     return f"{words[0].upper()}{words[1:]}{place}: the allocation must not enter that reclaim."
 
@@ -144,7 +144,7 @@ def _gfp(cycle: Cycle) -> str:
     return "GFP_NOFS does not help: every direct reclaim may call MMU notifiers."
 
 
-def _wait(path: Path, names: Names, place: str) -> str:
+def _wait(path: HoldingPath, names: LockNames, place: str) -> str:
     holds, lock = names.of(path.holds.lock), path.wants.lock
     held = "from inside it" if path.holds.lock.same_class(lock) else f"with {holds} held"
     name = names.of(lock)
@@ -156,7 +156,9 @@ def _wait(path: Path, names: Names, place: str) -> str:
         held = "from inside it" if holds == name else f"from {holds}"
     if path.wants.note.two_sides:
         verb = (
-            "freeze the queue" if path.wants.how.mode is Mode.EXCLUSIVE else "do I/O on the queue"
+            "freeze the queue"
+            if path.wants.how.mode is AcquireMode.EXCLUSIVE
+            else "do I/O on the queue"
         )
         return f"Do not {verb} {held}{place}: drop it first, or do that before."
     if (
@@ -173,7 +175,7 @@ def _wait(path: Path, names: Names, place: str) -> str:
         )
     if lock.base in ("kn->active", "s_active"):
         return f"Remove the sysfs file after {holds} is dropped{place}."
-    if path.wants.how.mode is Mode.SYNC:
+    if path.wants.how.mode is AcquireMode.SYNC:
         return f"Drop {holds} before the grace period{place}, or use call_srcu()."
     if lock.base == "jbd2_handle":
         return f"Start the handle before {holds} is taken{place}."
@@ -182,7 +184,7 @@ def _wait(path: Path, names: Names, place: str) -> str:
     return f"Do not wait for {name} {held}{place}."
 
 
-def _inside(path: Path, names: Names, place: str) -> str:
+def _inside(path: HoldingPath, names: LockNames, place: str) -> str:
     """The path runs inside something that others wait for: a work item, a sysfs operation."""
     wants = names.of(path.wants.lock)
     if path.passes:
@@ -198,7 +200,7 @@ def _inside(path: Path, names: Names, place: str) -> str:
     return f"Do not take {wants} in {names.of(path.holds.lock)}{place}: only try it, or take it elsewhere."
 
 
-def _count(base: str, cycle: Cycle, names: Names) -> str:
+def _count(base: str, cycle: Cycle, names: LockNames) -> str:
     taker = next((p for p in cycle.paths if p.wants.lock.base == base), cycle.paths[0])
     function = function_of(taker)
     if any(reenters_notifier(cycle, path) for path in cycle.paths):
@@ -213,7 +215,7 @@ def _count(base: str, cycle: Cycle, names: Names) -> str:
     )
 
 
-def _move_out(path: Path, before: Path, shared: str, names: Names) -> str:
+def _move_out(path: HoldingPath, before: HoldingPath, shared: str, names: LockNames) -> str:
     """Both rows are places of *shared*: what the later one does must move in front of both locks."""
     stack = above_the_lock(path.frames, allocates(path))
     at = next((i for i, f in enumerate(stack) if plain_name(f.function) == shared), 0)
@@ -228,7 +230,7 @@ def _move_out(path: Path, before: Path, shared: str, names: Names) -> str:
     return f"{_what(path, names)} before {shared}() {both}: move that part out of {_own_work(inner)}()."
 
 
-def _what(path: Path, names: Names) -> str:
+def _what(path: HoldingPath, names: LockNames) -> str:
     name = names.of(path.wants.lock)
     if allocates(path) or "alloc" in function_of(path):
         return "Allocate"
@@ -246,7 +248,7 @@ def _own_work(inner: list[str]) -> str:
     return inner[-1]
 
 
-def _refused(cycle: Cycle, same: tuple[int, str] | None, names: Names) -> str:
+def _refused(cycle: Cycle, same: tuple[int, str] | None, names: LockNames) -> str:
     if same is None or same[0] != 1:
         return ""
     path = cycle.paths[same[0] - 1]

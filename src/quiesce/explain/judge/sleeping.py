@@ -5,20 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quiesce.explain.judge.answer import Answer, Chain, Verdict
+from quiesce.explain.judge.answer import Answer, Chain, Judgement
 from quiesce.explain.judge.call_path import above_the_lock, chain, is_allocator, useful, waiter
-from quiesce.explain.judge.irq_words import Context
+from quiesce.explain.judge.irq_words import IrqContext
 from quiesce.explain.judge.modes import plain_name
 from quiesce.explain.judge.triggers import trigger_of
-from quiesce.explain.read.model import Frame, Report
+from quiesce.explain.read.model import PrintedFrame, PrintedReport
 
 
-def allocation_in_interrupt(context: Context, frames: Sequence[Frame], report: Report) -> Answer:
+def allocation_in_interrupt(
+    context: IrqContext, frames: Sequence[PrintedFrame], report: PrintedReport
+) -> Answer:
     """Return the answer for an interrupt that allocates in a way that may sleep."""
     function = waiter(frames, allocating=True)
     where = f" in {function}()" if function else ""
     return Answer(
-        Verdict.MISUSE,
+        Judgement.MISUSE,
         f"Misuse: {context.article} allocates memory{where} in a way that may sleep (GFP_KERNEL or like "
         "it). Only a task may do that.",
         chains=(where_chain(report, frames),),
@@ -29,7 +31,7 @@ def allocation_in_interrupt(context: Context, frames: Sequence[Frame], report: R
     )
 
 
-def allocation_under_lock(report: Report, held: str, context: Context) -> Answer:
+def allocation_under_lock(report: PrintedReport, held: str, context: IrqContext) -> Answer:
     """Return the answer for an allocation that may sleep while a spinlock is held."""
     frames = report.backtrace
     function = waiter(frames, allocating=True)
@@ -42,7 +44,7 @@ def allocation_under_lock(report: Report, held: str, context: Context) -> Answer
             "those of its caller: it may be the one to fix."
         )
     return Answer(
-        Verdict.MISUSE,
+        Judgement.MISUSE,
         f"Misuse: {report.task or 'a task'} allocates memory with {held} held{where}, in a way that may "
         f"sleep (GFP_KERNEL or like it). {held} is taken in {context.name}s, so it spins.",
         notes=tuple(notes),
@@ -54,7 +56,7 @@ def allocation_under_lock(report: Report, held: str, context: Context) -> Answer
     )
 
 
-def _debug_allocation(frames: Sequence[Frame]) -> str:
+def _debug_allocation(frames: Sequence[PrintedFrame]) -> str:
     """Return the outermost function of KASAN, kmemleak and such that allocates; empty if none does."""
     found = ""
     for frame in useful(frames):
@@ -68,7 +70,7 @@ def _debug_allocation(frames: Sequence[Frame]) -> str:
     return found
 
 
-def where_chain(report: Report, frames: Sequence[Frame]) -> Chain:
+def where_chain(report: PrintedReport, frames: Sequence[PrintedFrame]) -> Chain:
     """Return where it happened."""
     when = trigger_of(frames).when
     task = report.task or "a task"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from quiesce.explain.judge.answer import Answer, Chain, Row, Verdict
+from quiesce.explain.judge.answer import Answer, Chain, Judgement, LadderRow
 from quiesce.explain.judge.call_path import chain
 from quiesce.explain.judge.missing import GET_IT
 from quiesce.explain.judge.modes import plain_name
@@ -13,7 +13,7 @@ from quiesce.explain.judge.remedies import is_core
 from quiesce.explain.judge.triggers import trigger_of
 from quiesce.explain.judge.wait_functions import FROZEN
 from quiesce.explain.judge.wait_graph import Has, Node, WaitGraph, build_graph
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 _MOST_NAMES = 4
 _HOW_TO_SEE = (
@@ -30,7 +30,7 @@ def core_of(graph: WaitGraph) -> tuple[Node, ...]:
     return tuple(graph.nodes[index] for index in (path[cycle:] if cycle >= 0 else path[-1:]))
 
 
-def answer_stuck(report: Report) -> Answer:
+def answer_stuck(report: PrintedReport) -> Answer:
     """Return the answer to a dump of tasks."""
     graph = build_graph(report.tasks)
     stuck = [index for index, node in enumerate(graph.nodes) if node.stuck]
@@ -45,7 +45,7 @@ def answer_stuck(report: Report) -> Answer:
     rows = _rows(graph, path[-len(nodes) :], cycle >= 0)
     text = _deadlock(report, graph, nodes) if cycle >= 0 else _root(nodes)
     return Answer(
-        Verdict.HUNG,
+        Judgement.HUNG,
         text,
         tuple(rows),
         tuple(_notes(graph, path, nodes, lead, cycle >= 0)),
@@ -54,14 +54,14 @@ def answer_stuck(report: Report) -> Answer:
     )
 
 
-def _nothing_stuck(report: Report, graph: WaitGraph) -> Answer:
+def _nothing_stuck(report: PrintedReport, graph: WaitGraph) -> Answer:
     holders = [node for node in graph.nodes if node.has]
     text = "Hung: no stack of a blocked task is in this text."
     rows = [
-        Row(number, node.name, tuple(has.words for has in node.has))
+        LadderRow(number, node.name, tuple(has.words for has in node.has))
         for number, node in enumerate(holders[:6], 1)
     ]
-    return Answer(Verdict.HUNG, text, tuple(rows), notes=(_HOW_TO_SEE,))
+    return Answer(Judgement.HUNG, text, tuple(rows), notes=(_HOW_TO_SEE,))
 
 
 def _main_path(graph: WaitGraph, stuck: Sequence[int]) -> tuple[list[int], int]:
@@ -83,7 +83,7 @@ def _main_path(graph: WaitGraph, stuck: Sequence[int]) -> tuple[list[int], int]:
 # --- The verdict --------------------------------------------------------------------------------------
 
 
-def _deadlock(report: Report, graph: WaitGraph, nodes: Sequence[Node]) -> str:
+def _deadlock(report: PrintedReport, graph: WaitGraph, nodes: Sequence[Node]) -> str:
     inferred = any(node.wanted.inferred or _via(graph, node).inferred for node in nodes)
     listed = any(task.held for task in report.tasks)
     aside = ""
@@ -139,7 +139,7 @@ def _others(nodes: Sequence[Node]) -> str:
 # --- Rows ---------------------------------------------------------------------------------------------
 
 
-def _rows(graph: WaitGraph, path: Sequence[int], in_cycle: bool) -> Iterator[Row]:
+def _rows(graph: WaitGraph, path: Sequence[int], in_cycle: bool) -> Iterator[LadderRow]:
     count = len(path)
     for place, index in enumerate(path):
         node = graph.nodes[index]
@@ -149,12 +149,12 @@ def _rows(graph: WaitGraph, path: Sequence[int], in_cycle: bool) -> Iterator[Row
         arrow = f"<- {after}" if not missing or _missing_row(node) is not None else ""
         if not node.stuck:
             arrow = "<- none"
-        yield Row(place + 1, _who(node), _holds(graph, index, node), _waits(node), arrow)
+        yield LadderRow(place + 1, _who(node), _holds(graph, index, node), _waits(node), arrow)
     root = graph.nodes[path[-1]]
     row = None if in_cycle or not root.stuck else _missing_row(root)
     if row is not None:
         who, does = row
-        yield Row(count + 1, f"{who}, not in the report", (), does, "", False)
+        yield LadderRow(count + 1, f"{who}, not in the report", (), does, "", False)
 
 
 def _who(node: Node) -> str:

@@ -11,29 +11,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quiesce.explain.judge.annotations import Nature
-from quiesce.explain.judge.cycle import Blocking, Party, Task, Wait
-from quiesce.explain.judge.modes import Mode
+from quiesce.explain.judge.cycle import Blocking, CycleTask, CycleWait, Party
+from quiesce.explain.judge.modes import AcquireMode
 from quiesce.report.columns import broken
 
 WIDTH = 72
 WIDE = 80
 """For more than two tasks."""
 
-_VERBS: dict[tuple[str, Mode], str] = {
-    ("mutex", Mode.EXCLUSIVE): "mutex_lock",
-    ("ww_mutex", Mode.EXCLUSIVE): "ww_mutex_lock",
-    ("rt_mutex", Mode.EXCLUSIVE): "rt_mutex_lock",
-    ("rwsem", Mode.READ): "down_read",
-    ("rwsem", Mode.EXCLUSIVE): "down_write",
-    ("percpu_rwsem", Mode.READ): "percpu_down_read",
-    ("percpu_rwsem", Mode.EXCLUSIVE): "percpu_down_write",
-    ("rwlock", Mode.READ): "read_lock",
-    ("rwlock", Mode.RECURSIVE_READ): "read_lock",
-    ("rwlock", Mode.EXCLUSIVE): "write_lock",
-    ("spinlock", Mode.EXCLUSIVE): "spin_lock",
-    ("socket lock", Mode.EXCLUSIVE): "lock_sock",
-    ("srcu", Mode.RECURSIVE_READ): "srcu_read_lock",
-    ("srcu", Mode.SYNC): "synchronize_srcu",
+_VERBS: dict[tuple[str, AcquireMode], str] = {
+    ("mutex", AcquireMode.EXCLUSIVE): "mutex_lock",
+    ("ww_mutex", AcquireMode.EXCLUSIVE): "ww_mutex_lock",
+    ("rt_mutex", AcquireMode.EXCLUSIVE): "rt_mutex_lock",
+    ("rwsem", AcquireMode.READ): "down_read",
+    ("rwsem", AcquireMode.EXCLUSIVE): "down_write",
+    ("percpu_rwsem", AcquireMode.READ): "percpu_down_read",
+    ("percpu_rwsem", AcquireMode.EXCLUSIVE): "percpu_down_write",
+    ("rwlock", AcquireMode.READ): "read_lock",
+    ("rwlock", AcquireMode.RECURSIVE_READ): "read_lock",
+    ("rwlock", AcquireMode.EXCLUSIVE): "write_lock",
+    ("spinlock", AcquireMode.EXCLUSIVE): "spin_lock",
+    ("socket lock", AcquireMode.EXCLUSIVE): "lock_sock",
+    ("srcu", AcquireMode.RECURSIVE_READ): "srcu_read_lock",
+    ("srcu", AcquireMode.SYNC): "synchronize_srcu",
 }
 _READER = {
     "rwsem": "down_write",
@@ -43,7 +43,7 @@ _READER = {
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line: the task in whose column it stands, and what it does or whom it waits for."""
 
     column: int
@@ -51,7 +51,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class WaitTable:
     """A drawn table and the same in words, one sentence for each task that waits."""
 
     text: str
@@ -67,19 +67,19 @@ def call(party: Party, as_lock: bool = False) -> str:
     nature = party.note.nature
     if nature is Nature.CONTEXT and not as_lock:
         return f"enter {name}"
-    if nature is Nature.WAIT and not as_lock and mode is not Mode.SYNC:
+    if nature is Nature.WAIT and not as_lock and mode is not AcquireMode.SYNC:
         return f"wait for {name}"
     verb = _VERBS.get((party.how.primitive, mode))
     if verb is not None:
         return f"{verb}({name})"
-    if mode is Mode.SYNC:
+    if mode is AcquireMode.SYNC:
         return f"sync({name})"
     return f"rlock({name})" if mode.reads else f"lock({name})"
 
 
 def holding(party: Party, as_lock: bool = False) -> str:
     """Return how *party*'s lock came to be held: as :func:`call`, or "inside X" for an annotation."""
-    if party.note.nature.is_annotation and party.how.mode is not Mode.SYNC and not as_lock:
+    if party.note.nature.is_annotation and party.how.mode is not AcquireMode.SYNC and not as_lock:
         return f"inside {party.lock.name}"
     return call(party, as_lock)
 
@@ -90,7 +90,9 @@ def letter(index: int) -> str:
     return chr(ord("A") + place) + (str(round_) if round_ else "")
 
 
-def draw(tasks: Sequence[Task], waits: Sequence[Wait], caught: str, as_drawn: bool) -> Table:
+def draw(
+    tasks: Sequence[CycleTask], waits: Sequence[CycleWait], caught: str, as_drawn: bool
+) -> WaitTable:
     """Return the table of *tasks* that wait for each other as *waits* say.
 
     Where both sides of a wait read a fair lock, the writer between them gets a column of its own.
@@ -102,21 +104,21 @@ def draw(tasks: Sequence[Task], waits: Sequence[Wait], caught: str, as_drawn: bo
     heads = [_head(index, task, caught) for index, task in enumerate(tasks)]
     column_of = {id(wait): len(tasks) + number for number, wait in enumerate(writers)}
     heads += [f"{letter(column_of[id(w)])}: a writer" for w in writers]
-    rows = [Row(index, holding(task.holds, as_drawn)) for index, task in enumerate(tasks)]
+    rows = [TableRow(index, holding(task.holds, as_drawn)) for index, task in enumerate(tasks)]
     sentences: list[str] = []
     for wait in writers:
         who, owner = letter(column_of[id(wait)]), letter(wait.holder)
-        rows.append(Row(column_of[id(wait)], _writer_call(wait.wanted)))
-        rows.append(Row(column_of[id(wait)], f"  waits for {owner}"))
+        rows.append(TableRow(column_of[id(wait)], _writer_call(wait.wanted)))
+        rows.append(TableRow(column_of[id(wait)], f"  waits for {owner}"))
         sentences.append(f"{who} waits in {_writer_call(wait.wanted)}: {owner} holds it for read.")
     for wait in waits:
         task = tasks[wait.waiter]
-        rows += [Row(wait.waiter, _pass(party)) for party in task.through]
+        rows += [TableRow(wait.waiter, _pass(party)) for party in task.through]
         target = column_of.get(id(wait), wait.holder)
-        rows.append(Row(wait.waiter, call(wait.wanted, as_drawn)))
-        rows.append(Row(wait.waiter, f"  waits for {letter(target)}"))
+        rows.append(TableRow(wait.waiter, call(wait.wanted, as_drawn)))
+        rows.append(TableRow(wait.waiter, f"  waits for {letter(target)}"))
         sentences.append(_sentence(wait, column_of.get(id(wait)), as_drawn))
-    return Table(_layout(heads, rows), tuple(sorted(sentences)))
+    return WaitTable(_layout(heads, rows), tuple(sorted(sentences)))
 
 
 def draw_crossed(caught: str, verb: str, first: str, second: str) -> str:
@@ -126,19 +128,19 @@ def draw_crossed(caught: str, verb: str, first: str, second: str) -> str:
     """
     heads = [f"A: {caught.rpartition('/')[0] or caught}" if caught else "A", "B"]
     rows = [
-        Row(0, verb),
-        Row(0, f"  {first}"),
-        Row(1, verb),
-        Row(1, f"  {second}"),
-        Row(0, verb),
-        Row(0, f"  {second}, waits for B"),
-        Row(1, verb),
-        Row(1, f"  {first}, waits for A"),
+        TableRow(0, verb),
+        TableRow(0, f"  {first}"),
+        TableRow(1, verb),
+        TableRow(1, f"  {second}"),
+        TableRow(0, verb),
+        TableRow(0, f"  {second}, waits for B"),
+        TableRow(1, verb),
+        TableRow(1, f"  {first}, waits for A"),
     ]
     return _layout(heads, rows)
 
 
-def _head(index: int, task: Task, caught: str) -> str:
+def _head(index: int, task: CycleTask, caught: str) -> str:
     name = letter(index)
     comm = caught.rpartition("/")[0] or caught
     return f"{name}: {comm}" if comm and any(path.current for path in task.paths) else name
@@ -153,7 +155,7 @@ def _writer_call(party: Party) -> str:
     return f"{verb}({party.lock.name})"
 
 
-def _sentence(wait: Wait, writer: int | None, as_drawn: bool) -> str:
+def _sentence(wait: CycleWait, writer: int | None, as_drawn: bool) -> str:
     who, owner = letter(wait.waiter), letter(wait.holder)
     caller = wait.wanted.how.caller
     place = f", in {caller.function}()," if caller is not None and caller.function else ""
@@ -173,7 +175,7 @@ def _waits(what: str) -> str:
     return what.replace("wait for", "waits for", 1) if " " in what[:9] else f"waits in {what}"
 
 
-def _layout(heads: Sequence[str], rows: Sequence[Row]) -> str:
+def _layout(heads: Sequence[str], rows: Sequence[TableRow]) -> str:
     count = len(heads)
     if count == 1:
         step = 0

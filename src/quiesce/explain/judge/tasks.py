@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.cycle import Cycle, Path, Task
+from quiesce.explain.judge.cycle import Cycle, CycleTask, HoldingPath
 from quiesce.explain.judge.explanation import Explanation, Interleaving, LockNote
 from quiesce.explain.judge.ladder import two_addresses
 from quiesce.explain.judge.lock_notes import lock_note
 from quiesce.explain.judge.missing import not_shown
 from quiesce.explain.judge.table import call, draw, draw_crossed
 from quiesce.explain.judge.verdicts import answer_cut, answer_cycle
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 
-def explain_tasks(report: Report, cycle: Cycle | None) -> Explanation:
+def explain_tasks(report: PrintedReport, cycle: Cycle | None) -> Explanation:
     """Return the explanation of *report*, whose *cycle* is None if the chain is cut."""
     if cycle is None:
         locks = [(report.wanted, "wanted"), (report.holding, "held")]
@@ -32,7 +32,7 @@ def explain_tasks(report: Report, cycle: Cycle | None) -> Explanation:
     )
 
 
-def _locks(report: Report, cycle: Cycle) -> tuple[LockNote, ...]:
+def _locks(report: PrintedReport, cycle: Cycle) -> tuple[LockNote, ...]:
     notes = []
     count = len(cycle.paths)
     for index, path in enumerate(cycle.paths):
@@ -44,10 +44,10 @@ def _locks(report: Report, cycle: Cycle) -> tuple[LockNote, ...]:
     return tuple(notes)
 
 
-def _interleavings(report: Report, cycle: Cycle) -> tuple[Interleaving, ...]:
+def _interleavings(report: PrintedReport, cycle: Cycle) -> tuple[Interleaving, ...]:
     if two_addresses(report, cycle):
         return (_crossed(report, cycle.paths[0]),)
-    drawn = tuple(Task((path,)) for path in cycle.paths)
+    drawn = tuple(CycleTask((path,)) for path in cycle.paths)
     same = len(cycle.tasks) == len(drawn)
     title = "How it hangs" if same else "As lockdep draws it, annotations taken for locks"
     first = draw(drawn, cycle.as_drawn, report.task, as_drawn=not same)
@@ -58,7 +58,7 @@ def _interleavings(report: Report, cycle: Cycle) -> tuple[Interleaving, ...]:
     return tuple(tables)
 
 
-def _crossed(report: Report, path: Path) -> Interleaving:
+def _crossed(report: PrintedReport, path: HoldingPath) -> Interleaving:
     """Two objects of one class: the hang needs a second task with the other order."""
     assert report.wanted is not None and report.holding is not None
     first, second = report.holding.address, report.wanted.address
@@ -67,7 +67,7 @@ def _crossed(report: Report, path: Path) -> Interleaving:
     return Interleaving("How it would hang", table, ())
 
 
-def _caught(cycle: Cycle, report: Report) -> str:
+def _caught(cycle: Cycle, report: PrintedReport) -> str:
     """The caught task keeps its name only where its own path is not joined with another's."""
     alone = any(task.paths[0].current and len(task.paths) == 1 for task in cycle.tasks)
     return report.task if alone else ""

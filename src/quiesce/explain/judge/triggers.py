@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from quiesce.explain.judge.call_path import is_generic, is_wrapper, own_context, useful
 from quiesce.explain.judge.modes import plain_name
-from quiesce.explain.read.model import Frame
+from quiesce.explain.read.model import PrintedFrame
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ _CALLBACKS = re.compile(
 )
 
 
-def trigger_of(frames: Sequence[Frame]) -> Trigger:
+def trigger_of(frames: Sequence[PrintedFrame]) -> Trigger:
     """Return what set the task with this stack going; empty words if the stack does not tell."""
     everything = [plain_name(frame.function) for frame in useful(frames)]
     own = [plain_name(frame.function) for frame in own_context(frames)]

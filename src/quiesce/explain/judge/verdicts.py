@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from quiesce.explain.judge.annotations import look_up
-from quiesce.explain.judge.answer import Answer, Chain, Row, Verdict
+from quiesce.explain.judge.answer import Answer, Chain, Judgement, LadderRow
 from quiesce.explain.judge.call_path import chain, waiter
-from quiesce.explain.judge.cycle import Blocking, Cycle, Task
+from quiesce.explain.judge.cycle import Blocking, Cycle, CycleTask
 from quiesce.explain.judge.declared import declares_what
 from quiesce.explain.judge.excuse_rules import RULES
-from quiesce.explain.judge.excuses import Case, Excuse, Weight, weigh
+from quiesce.explain.judge.excuses import Excuse, ExcuseCase, Weight, weigh
 from quiesce.explain.judge.ladder import (
     Ladder,
     addresses,
@@ -31,20 +31,20 @@ from quiesce.explain.judge.ladder import (
     writer_words,
 )
 from quiesce.explain.judge.missing import partial
-from quiesce.explain.judge.modes import Mode, plain_name, seen
+from quiesce.explain.judge.modes import AcquireMode, plain_name, seen
 from quiesce.explain.judge.remedies import remedies
 from quiesce.explain.judge.roles import wants
 from quiesce.explain.judge.triggers import trigger_of
-from quiesce.explain.judge.words import Names, names_of, object_of
-from quiesce.explain.read.model import Report
+from quiesce.explain.judge.words import LockNames, names_of, object_of
+from quiesce.explain.read.model import PrintedReport
 
 _NOTES = 3
 
 
-def answer_cycle(report: Report, cycle: Cycle) -> tuple[Answer, tuple[Excuse, ...]]:
+def answer_cycle(report: PrintedReport, cycle: Cycle) -> tuple[Answer, tuple[Excuse, ...]]:
     """Return the answer to *report* with its *cycle*, and every excuse that was found."""
     names = names_of(report)
-    case = Case(report, cycle, names)
+    case = ExcuseCase(report, cycle, names)
     excuses = weigh(case, RULES)
     ladder = build_ladder(report, cycle, names)
     verdict, text = _verdict(case, ladder, excuses)
@@ -60,21 +60,23 @@ def answer_cycle(report: Report, cycle: Cycle) -> tuple[Answer, tuple[Excuse, ..
     ), excuses
 
 
-def _verdict(case: Case, ladder: Ladder, excuses: tuple[Excuse, ...]) -> tuple[Verdict, str]:
+def _verdict(
+    case: ExcuseCase, ladder: Ladder, excuses: tuple[Excuse, ...]
+) -> tuple[Judgement, str]:
     for excuse in excuses:
         if excuse.weight is Weight.EXCLUDES:
-            return Verdict.CANNOT_HANG, f"Cannot hang as reported: {excuse.text}"
+            return Judgement.CANNOT_HANG, f"Cannot hang as reported: {excuse.text}"
         if excuse.weight is Weight.ASKS:
-            return Verdict.UNDECIDED, f"Undecided: {excuse.text}"
+            return Judgement.UNDECIDED, f"Undecided: {excuse.text}"
     question = _one_or_two(case)
     if question:
-        return Verdict.UNDECIDED, f"Undecided: {question}"
+        return Judgement.UNDECIDED, f"Undecided: {question}"
     conditions = list(dict.fromkeys(_conditions(case, ladder)))
     if conditions:
-        return Verdict.HANGS_IF, f"Hangs if {_joined(conditions)}."
+        return Judgement.HANGS_IF, f"Hangs if {_joined(conditions)}."
     if case.cycle.on_itself:
-        return Verdict.HANGS, f"Hangs. {_on_itself(case)}"
-    return Verdict.HANGS, (
+        return Judgement.HANGS, f"Hangs. {_on_itself(case)}"
+    return Judgement.HANGS, (
         "Hangs. Each task holds what another one waits for; they only have to run at the same time."
     )
 
@@ -87,7 +89,7 @@ def _joined(conditions: list[str]) -> str:
     return "; ".join(conditions[:-1]) + f"; and {conditions[-1]}"
 
 
-def _on_itself(case: Case) -> str:
+def _on_itself(case: ExcuseCase) -> str:
     pair = addresses(case.report)
     name = case.names.of(case.cycle.paths[0].wants.lock)
     if pair is not None and pair[0] == pair[1]:
@@ -95,7 +97,7 @@ def _on_itself(case: Case) -> str:
     return f"The task waits for {name}, which it holds itself."
 
 
-def _conditions(case: Case, ladder: Ladder) -> Iterator[str]:
+def _conditions(case: ExcuseCase, ladder: Ladder) -> Iterator[str]:
     """Yield all that must come together, as clauses after "if"."""
     cycle, names = case.cycle, case.names
     for task in cycle.tasks:
@@ -124,7 +126,7 @@ def _row_that_holds(cycle: Cycle, task: int) -> int:
     return cycle.paths.index(cycle.tasks[task].paths[0]) + 1
 
 
-def _contexts(cycle: Cycle, task: Task, names: Names) -> Iterator[str]:
+def _contexts(cycle: Cycle, task: CycleTask, names: LockNames) -> Iterator[str]:
     """Yield what must happen for *task* to get from what it holds to what it waits for."""
     held, last = names.of(task.holds.lock), task.paths[-1]
     wanted = wants(last.wants, names)
@@ -148,7 +150,7 @@ def _contexts(cycle: Cycle, task: Task, names: Names) -> Iterator[str]:
             return
 
 
-def _one_or_two(case: Case) -> str:
+def _one_or_two(case: ExcuseCase) -> str:
     """Return the question whether the lock that a task holds is the one it wants; empty if that is known."""
     report, lock = case.report, case.cycle.paths[0].wants.lock
     if not case.cycle.on_itself or addresses(report) is not None or not object_of(lock):
@@ -166,7 +168,7 @@ def _one_or_two(case: Case) -> str:
     return text
 
 
-def _same_objects(case: Case) -> Iterator[str]:
+def _same_objects(case: ExcuseCase) -> Iterator[str]:
     """Yield that the rows must be about the same objects, where a class stands for many."""
     cycle = case.cycle
     if cycle.on_itself:
@@ -197,13 +199,13 @@ def _thing(noun: str, locks: list[str]) -> str:
 # --- Notes, the new edge, fixes -----------------------------------------------------------------------
 
 
-def _notes(case: Case, excuses: tuple[Excuse, ...], verdict: Verdict) -> Iterator[str]:
+def _notes(case: ExcuseCase, excuses: tuple[Excuse, ...], verdict: Judgement) -> Iterator[str]:
     """Yield what makes a row weaker or stronger than it looks, the most important first."""
     cycle = case.cycle
     for excuse in excuses:
         if excuse.weight is Weight.NOTES:
             yield from excuse.notes
-    if verdict in (Verdict.UNDECIDED, Verdict.CANNOT_HANG):
+    if verdict in (Judgement.UNDECIDED, Judgement.CANNOT_HANG):
         yield from excuses[0].notes if excuses else ()
     for missing in case.report.missing:
         if "link #0" in missing.what and not missing.what.startswith("the stack"):
@@ -231,7 +233,7 @@ def _notes(case: Case, excuses: tuple[Excuse, ...], verdict: Verdict) -> Iterato
             yield f"Row {index + 1} is an edge by declaration: {meaning}."
 
 
-def new_edge(report: Report, cycle: Cycle, names: Names) -> Chain:
+def new_edge(report: PrintedReport, cycle: Cycle, names: LockNames) -> Chain:
     """Return what lockdep had not seen before: the edge of the caught task."""
     path = cycle.paths[0]
     frames = path.frames or report.backtrace
@@ -243,13 +245,13 @@ def new_edge(report: Report, cycle: Cycle, names: Names) -> Chain:
     return Chain("New edge", f"{edge}, {when}" if when else edge, chain(frames, allocates(path)))
 
 
-def _end(base: str, name: str, mode: Mode = Mode.UNKNOWN) -> str:
+def _end(base: str, name: str, mode: AcquireMode = AcquireMode.UNKNOWN) -> str:
     if base == "fs_reclaim":
         return "reclaim"
     if "mmu_notifier_invalidate_range" in base:
         return "notifier"
     if base.startswith("&q->q_usage_counter"):
-        return "frozen queue" if mode is Mode.EXCLUSIVE else "queue"
+        return "frozen queue" if mode is AcquireMode.EXCLUSIVE else "queue"
     if base.startswith("(wq_completion)"):
         return f"workqueue {name}"
     if base.startswith("(work_completion)"):
@@ -260,17 +262,17 @@ def _end(base: str, name: str, mode: Mode = Mode.UNKNOWN) -> str:
 
 
 def _fixes(
-    case: Case, ladder: Ladder, excuses: tuple[Excuse, ...], verdict: Verdict
+    case: ExcuseCase, ladder: Ladder, excuses: tuple[Excuse, ...], verdict: Judgement
 ) -> tuple[tuple[str, ...], str]:
     special = [e for e in excuses if e.fixes]
-    if verdict is Verdict.UNDECIDED or (special and special[0].weight is Weight.NOTES):
+    if verdict is Judgement.UNDECIDED or (special and special[0].weight is Weight.NOTES):
         first = next((e for e in excuses if e.fixes), None)
         if first is not None:
             return first.fixes[:2], first.refused
-    if verdict is Verdict.CANNOT_HANG and case.cycle.on_itself:
+    if verdict is Judgement.CANNOT_HANG and case.cycle.on_itself:
         return _nesting(case), ""
     usual, refused = remedies(case.cycle, ladder, case.names)
-    if verdict is Verdict.UNDECIDED and case.cycle.on_itself:
+    if verdict is Judgement.UNDECIDED and case.cycle.on_itself:
         return tuple(
             f"If they are {number}: {fix[:1].lower()}{fix[1:]}"
             for number, fix in (("two", _nesting(case)[0]), ("one", usual[0] if usual else ""))
@@ -279,7 +281,7 @@ def _fixes(
     return usual, refused
 
 
-def _nesting(case: Case) -> tuple[str, ...]:
+def _nesting(case: ExcuseCase) -> tuple[str, ...]:
     path = case.cycle.paths[0]
     function, name = function_of(path), case.names.of(path.wants.lock)
     place = f" in {function}()" if function else ""
@@ -299,7 +301,7 @@ def _nesting(case: Case) -> tuple[str, ...]:
 # --- A chain that is cut ------------------------------------------------------------------------------
 
 
-def answer_cut(report: Report) -> Answer:
+def answer_cut(report: PrintedReport) -> Answer:
     """Return the answer to a report whose chain is not complete: what is there of it."""
     names = names_of(report)
     links = {link.number: link for link in report.links}
@@ -328,7 +330,7 @@ def answer_cut(report: Report) -> Answer:
             if link.lock.base == "fs_reclaim"
             else f"waits for {names.of(link.lock)}"
         )
-        rows.append(Row(number + 1, who, (f"holds {held}",) if held else (), wanted, after))
+        rows.append(LadderRow(number + 1, who, (f"holds {held}",) if held else (), wanted, after))
     what = "; ".join(lost) or "a part of the report"
     verb = "are" if what.startswith("links") or ";" in what else "is"
     return replace(
@@ -339,7 +341,7 @@ def answer_cut(report: Report) -> Answer:
     )
 
 
-def _about_cut(report: Report) -> Iterator[str]:
+def _about_cut(report: PrintedReport) -> Iterator[str]:
     """Yield what the two locks of the header tell by themselves."""
     for lock in (report.wanted, report.holding):
         if lock is None:

@@ -19,7 +19,7 @@ INSIDE = "a queue in use"
 
 
 @dataclass(frozen=True)
-class Event:
+class Awaited:
     """Something that a task waits for and that is not a lock.
 
     :param words: as a verb phrase: "waits for a completion".
@@ -44,7 +44,7 @@ class Event:
     fixes: tuple[str, ...] = ()
 
 
-_KVM = Event(
+_KVM = Awaited(
     "waits until mn_active_invalidate_count is 0",
     "any tasks between range_start and range_end",
     inferred=True,
@@ -68,87 +68,87 @@ _KVM = Event(
     ),
 )
 
-EVENTS: tuple[tuple[str, Event], ...] = (
+EVENTS: tuple[tuple[str, Awaited], ...] = (
     (r"kvm_swap_active_memslots|install_new_memslots", _KVM),
-    (r"blk_queue_enter|_*bio_queue_enter", Event("waits to enter the queue", "a task that has frozen the "
+    (r"blk_queue_enter|_*bio_queue_enter", Awaited("waits to enter the queue", "a task that has frozen the "
      "queue", FROZEN)),
-    (r"blk_(?:mq_)?freeze_queue_wait\w*|blk_mq_freeze_queue\w*", Event("waits until the queue is unused",
+    (r"blk_(?:mq_)?freeze_queue_wait\w*|blk_mq_freeze_queue\w*", Awaited("waits until the queue is unused",
      "a task that is using the queue", INSIDE)),
-    (r"(?:__)?synchronize_srcu\w*|srcu_barrier", Event("waits for SRCU readers", "an SRCU reader")),
+    (r"(?:__)?synchronize_srcu\w*|srcu_barrier", Awaited("waits for SRCU readers", "an SRCU reader")),
     (r"synchronize_rcu\w*|__wait_rcu_gp|rcu_barrier\w*|synchronize_sched\w*|exp_funnel_lock\w*"
-     r"|synchronize_net", Event("waits for an RCU grace period", "an RCU reader, or a CPU that does not "
+     r"|synchronize_net", Awaited("waits for an RCU grace period", "an RCU reader, or a CPU that does not "
      "report a quiescent state")),
     (r"(?:__)?flush_work\w*|__cancel_work\w*|cancel_\w*work_sync|flush_delayed_work",
-     Event("waits for a work item", "the worker that runs the item")),
+     Awaited("waits for a work item", "the worker that runs the item")),
     (r"__flush_workqueue|flush_workqueue|drain_workqueue|destroy_workqueue",
-     Event("flushes a workqueue", "the workers of the queue")),
-    (r"kthread_(?:stop|park)\w*", Event("waits for a kernel thread to end", "that thread")),
-    (r"(?:timer_delete|del_timer|hrtimer_cancel)\w*", Event("waits for a timer to end", "the timer")),
-    (r"kernfs_drain", Event("waits until a sysfs file is unused", "a task that uses the file")),
+     Awaited("flushes a workqueue", "the workers of the queue")),
+    (r"kthread_(?:stop|park)\w*", Awaited("waits for a kernel thread to end", "that thread")),
+    (r"(?:timer_delete|del_timer|hrtimer_cancel)\w*", Awaited("waits for a timer to end", "the timer")),
+    (r"kernfs_drain", Awaited("waits until a sysfs file is unused", "a task that uses the file")),
     (r"folio_wait_writeback\w*|wait_on_page_writeback\w*|(?:__)?filemap_fdatawait\w*",
-     Event("waits for writeback", "the block device or the file system below")),
+     Awaited("waits for writeback", "the block device or the file system below")),
     (r"(?:__)?folio_lock\w*|(?:__)?lock_page\w*|folio_wait_bit\w*|(?:__)?wait_on_page_\w+"
-     r"|folio_put_wait_locked|wait_on_page_bit\w*", Event("waits for a locked folio",
+     r"|folio_put_wait_locked|wait_on_page_bit\w*", Awaited("waits for a locked folio",
      "the task that locked the folio, or the I/O on it")),
-    (r"(?:__)?wait_on_buffer|sync_buffer|sync_dirty_buffer\w*", Event("waits for a buffer", "its I/O")),
-    (r"jbd2_log_wait_commit|jbd2_complete_transaction", Event("waits for the jbd2 commit",
+    (r"(?:__)?wait_on_buffer|sync_buffer|sync_dirty_buffer\w*", Awaited("waits for a buffer", "its I/O")),
+    (r"jbd2_log_wait_commit|jbd2_complete_transaction", Awaited("waits for the jbd2 commit",
      "the jbd2 thread")),
     (r"wait_transaction_(?:locked|switching)|add_transaction_credits|start_this_handle",
-     Event("waits to start a jbd2 handle", "the jbd2 commit, which waits for running handles")),
-    (r"jbd2_journal_commit_transaction|jbd2_journal_wait_updates", Event("commits a jbd2 transaction and "
+     Awaited("waits to start a jbd2 handle", "the jbd2 commit, which waits for running handles")),
+    (r"jbd2_journal_commit_transaction|jbd2_journal_wait_updates", Awaited("commits a jbd2 transaction and "
      "waits", "running handles, or the block device")),
-    (r"xlog_(?:grant_head_wait|ticket_queue)\w*|xfs_log_reserve", Event("waits for space in the XFS log",
+    (r"xlog_(?:grant_head_wait|ticket_queue)\w*|xfs_log_reserve", Awaited("waits for space in the XFS log",
      "writeback of the log's tail")),
-    (r"xfs_buf_(?:lock|iowait)|xfs_buf_wait_unpin", Event("waits for an XFS buffer",
+    (r"xfs_buf_(?:lock|iowait)|xfs_buf_wait_unpin", Awaited("waits for an XFS buffer",
      "the task that locked the buffer, or its I/O")),
-    (r"xfs_log_force\w*|xlog_wait\w*|xlog_cil_\w*force\w*", Event("waits for the XFS log",
+    (r"xfs_log_force\w*|xlog_wait\w*|xlog_cil_\w*force\w*", Awaited("waits for the XFS log",
      "the log's I/O")),
-    (r"xfs_iunpin_wait|__xfs_iunpin_wait", Event("waits until an inode is unpinned", "a log force")),
+    (r"xfs_iunpin_wait|__xfs_iunpin_wait", Awaited("waits until an inode is unpinned", "a log force")),
     (r"wait_current_trans|btrfs_wait_for_commit|wait_for_commit|btrfs_commit_transaction\w*"
      r"|btrfs_wait_ordered\w*|btrfs_start_ordered\w*|reserve_ticket\w*|handle_reserve_ticket"
-     r"|wait_reserve_ticket", Event("waits for a btrfs transaction or reservation",
+     r"|wait_reserve_ticket", Awaited("waits for a btrfs transaction or reservation",
      "the transaction that runs")),
-    (r"request_wait_answer|fuse_\w*wait\w*", Event("waits for the FUSE server", "the FUSE daemon")),
+    (r"request_wait_answer|fuse_\w*wait\w*", Awaited("waits for the FUSE server", "the FUSE daemon")),
     (r"rpc_wait_bit\w*|rpc_run_task|__rpc_execute|nfs_wait\w*|nfs4_\w*wait\w*|wait_on_commit",
-     Event("waits for an answer over the network", "the NFS server")),
+     Awaited("waits for an answer over the network", "the NFS server")),
     (r"gfs2_glock_wait|glock_wait\w*|__?ocfs2_cluster_lock\w*|ocfs2_wait_for_mask|dlm_\w+wait\w*",
-     Event("waits for a cluster lock", "the node that holds it")),
+     Awaited("waits for a cluster lock", "the node that holds it")),
     (r"blk_mq_get_tag|sbitmap_\w+|wbt_wait|rq_qos_wait|blkcg_maybe_throttle\w*|ioc_rqos_throttle",
-     Event("waits for a free request", "the device: requests that do not complete")),
+     Awaited("waits for a free request", "the device: requests that do not complete")),
     (r"blk_execute_rq|blk_mq_\w*wait\w*|blk_wait_io|submit_bio_wait|bio_await\w*|blkdev_issue_flush",
-     Event("waits for I/O", "the device")),
+     Awaited("waits for I/O", "the device")),
     (r"md_super_wait|md_write_start|raid\d+_\w+|wait_barrier|md_\w*wait\w*|make_stripe_request",
-     Event("waits for the md array", "its threads or devices")),
-    (r"dm_\w*(?:wait|suspend)\w*|__dm_\w+|drbd_\w+", Event("waits for a device mapper or DRBD device",
+     Awaited("waits for the md array", "its threads or devices")),
+    (r"dm_\w*(?:wait|suspend)\w*|__dm_\w+|drbd_\w+", Awaited("waits for a device mapper or DRBD device",
      "the device")),
-    (r"usb_kill_\w+|usb_start_wait_urb|usb_\w*wait\w*", Event("waits for the USB device", "the device")),
-    (r"mmc_\w*wait\w*|__mmc_claim_host", Event("waits for the MMC host", "the task that claimed it")),
-    (r"scsi_(?:error|block|eh|host)\w*|scsi_\w*wait\w*", Event("waits for the SCSI host",
+    (r"usb_kill_\w+|usb_start_wait_urb|usb_\w*wait\w*", Awaited("waits for the USB device", "the device")),
+    (r"mmc_\w*wait\w*|__mmc_claim_host", Awaited("waits for the MMC host", "the task that claimed it")),
+    (r"scsi_(?:error|block|eh|host)\w*|scsi_\w*wait\w*", Awaited("waits for the SCSI host",
      "its error handler or device")),
-    (r"nvme_\w*(?:wait|freeze|sync)\w*|nvme_submit_\w+", Event("waits for the NVMe device", "the device")),
-    (r"cv_wait\w*|__cv_wait\w*|txg_wait\w*|zio_wait|taskq_wait\w*", Event("waits for ZFS",
+    (r"nvme_\w*(?:wait|freeze|sync)\w*|nvme_submit_\w+", Awaited("waits for the NVMe device", "the device")),
+    (r"cv_wait\w*|__cv_wait\w*|txg_wait\w*|zio_wait|taskq_wait\w*", Awaited("waits for ZFS",
      "a ZFS thread or its I/O")),
-    (r"inode_dio_wait\w*", Event("waits for direct I/O", "that I/O")),
-    (r"pipe_(?:read|write|wait)\w*", Event("waits for a pipe", "the other end")),
-    (r"futex_wait\w*|futex_\w*wait\w*", Event("waits for a futex", "user space")),
-    (r"ep_poll|do_sys_poll|do_select|poll_schedule\w*", Event("polls", "user space or a device")),
-    (r"vfork_done|wait_for_vfork_done", Event("waits for its vfork child", "the child")),
-    (r"do_wait|kernel_wait4|zap_pid_ns_processes", Event("waits for a child to end", "the child")),
-    (r"coredump_\w*|do_coredump|exit_mm|coredump_task_exit", Event("waits for a core dump",
+    (r"inode_dio_wait\w*", Awaited("waits for direct I/O", "that I/O")),
+    (r"pipe_(?:read|write|wait)\w*", Awaited("waits for a pipe", "the other end")),
+    (r"futex_wait\w*|futex_\w*wait\w*", Awaited("waits for a futex", "user space")),
+    (r"ep_poll|do_sys_poll|do_select|poll_schedule\w*", Awaited("polls", "user space or a device")),
+    (r"vfork_done|wait_for_vfork_done", Awaited("waits for its vfork child", "the child")),
+    (r"do_wait|kernel_wait4|zap_pid_ns_processes", Awaited("waits for a child to end", "the child")),
+    (r"coredump_\w*|do_coredump|exit_mm|coredump_task_exit", Awaited("waits for a core dump",
      "the task that dumps core")),
-    (r"percpu_ref_\w+", Event("waits until no reference is left", "the tasks that hold one")),
+    (r"percpu_ref_\w+", Awaited("waits until no reference is left", "the tasks that hold one")),
     (r"dma_fence_\w*wait\w*|dma_resv_wait\w*|drm_\w*wait\w*|i915_\w*wait\w*|amdgpu_\w*wait\w*",
-     Event("waits for a DMA fence", "the GPU")),
-    (r"wait_for_device_probe|device_block_probing|async_synchronize\w*", Event("waits for probes to end",
+     Awaited("waits for a DMA fence", "the GPU")),
+    (r"wait_for_device_probe|device_block_probing|async_synchronize\w*", Awaited("waits for probes to end",
      "a driver's probe")),
-    (r"(?:do_|__)?wait_for_common|wait_for_completion\w*", Event("waits for a completion",
+    (r"(?:do_|__)?wait_for_common|wait_for_completion\w*", Awaited("waits for a completion",
      "the task that completes it", generic=True)),
-    (r"rcuwait_\w+", Event("waits for an rcuwait", "the task that wakes it",
+    (r"rcuwait_\w+", Awaited("waits for an rcuwait", "the task that wakes it",
      generic=True)),
     (r"smp_call_function\w*|stop_(?:one|two)_cpus?\w*|stop_machine\w*|cpu_stop\w*",
-     Event("waits for other CPUs", "a CPU that does not answer")),
+     Awaited("waits for other CPUs", "a CPU that does not answer")),
     (r"out_of_line_wait_on_bit\w*|__wait_on_bit\w*|wait_on_bit\w*|bit_wait\w*",
-     Event("waits for a bit", "the task that clears it", generic=True)),
+     Awaited("waits for a bit", "the task that clears it", generic=True)),
 )  # fmt: skip
 """Functions in which a task waits, innermost match wins; the first line of the table wins among equals."""
 
@@ -200,7 +200,7 @@ LOCK_OF: tuple[tuple[str, str], ...] = (
 
 
 @dataclass(frozen=True)
-class Held:
+class InferredHold:
     """What a task has that runs in some function (inferred).
 
     :param key: of the lock; or FROZEN, INSIDE.
@@ -211,32 +211,32 @@ class Held:
     words: str = ""
 
 
-HOLDS: tuple[tuple[str, Held], ...] = (
+HOLDS: tuple[tuple[str, InferredHold], ...] = (
     (r"del_gendisk|elevator_(?:change|switch)|blk_mq_update_nr_hw_queues|elv_iosched_store",
-     Held(FROZEN, "has frozen the queue")),
+     InferredHold(FROZEN, "has frozen the queue")),
     (r"bdev_release|blkdev_put|bdev_open\w*|blkdev_get_\w+|__blkdev_get|bdev_disk_changed|disk_scan_\w+",
-     Held("open_mutex")),
+     InferredHold("open_mutex")),
     (r"rtnetlink_rcv_msg|dev_ioctl|devinet_ioctl|inet_ioctl|unregister_netdev|register_netdev|linkwatch_event"
      r"|default_device_exit\w*|addrconf_\w*work\w*|rtnl_newlink|rtnl_dellink|__rtnl_newlink|tun_chr_close"
      r"|cleanup_net|ip_tunnel_delete_nets|dev_open|__dev_open|__dev_close\w*|netdev_run_todo",
-     Held("rtnl_mutex")),
+     InferredHold("rtnl_mutex")),
     (r"generic_shutdown_super|kill_\w*super|deactivate_locked_super|freeze_super|reconfigure_super"
-     r"|do_remount\w*|iterate_supers\w*|sync_filesystem|writeback_inodes_sb\w*", Held("s_umount")),
+     r"|do_remount\w*|iterate_supers\w*|sync_filesystem|writeback_inodes_sb\w*", InferredHold("s_umount")),
     (r"ext4_buffered_write_iter|ext4_file_write_iter|xfs_file_buffered_write|btrfs_(?:buffered|direct)_write"
      r"|btrfs_file_write_iter|generic_file_write_iter|vfs_(?:unlink|rmdir|mkdir|create|rename|link|symlink)"
      r"|notify_change|vfs_removexattr|vfs_setxattr|ext4_fallocate|iomap_file_buffered_write|lookup_open"
-     r"|__lookup_slow|iterate_dir|fuse_file_write_iter", Held("i_rwsem")),
+     r"|__lookup_slow|iterate_dir|fuse_file_write_iter", InferredHold("i_rwsem")),
     (r"do_user_addr_fault|__do_page_fault|vm_mmap_pgoff|__vm_munmap|do_mprotect_pkey|madvise_\w+"
-     r"|do_madvise|sys_mremap|__do_sys_brk|__do_sys_mremap", Held("mmap_lock")),
-    (r"_cpu_up|_cpu_down|cpuhp_setup_state\w*|__cpuhp_setup_state\w*", Held("cpu_hotplug_lock")),
+     r"|do_madvise|sys_mremap|__do_sys_brk|__do_sys_mremap", InferredHold("mmap_lock")),
+    (r"_cpu_up|_cpu_down|cpuhp_setup_state\w*|__cpuhp_setup_state\w*", InferredHold("cpu_hotplug_lock")),
     (r"cgroup_(?:destroy_locked|mkdir|attach_task|procs_write|apply_control\w*|rmdir)\w*",
-     Held("cgroup_mutex")),
+     InferredHold("cgroup_mutex")),
     (r"device_release_driver_internal|__device_attach|really_probe|usb_unbind_interface|hub_event"
-     r"|usb_disconnect|device_shutdown", Held("dev->mutex")),
-    (r"submit_bio\w*|blk_mq_submit_bio|blk_mq_get_tag", Held(INSIDE, "is using the queue")),
-    (r"genl_rcv_msg|genl_family_rcv_msg\w*", Held("cb_lock")),
-    (r"do_mount|path_mount|do_move_mount", Held("namespace_sem")),
-    (r"led_trigger_register|led_trigger_unregister", Held("triggers_list_lock")),
+     r"|usb_disconnect|device_shutdown", InferredHold("dev->mutex")),
+    (r"submit_bio\w*|blk_mq_submit_bio|blk_mq_get_tag", InferredHold(INSIDE, "is using the queue")),
+    (r"genl_rcv_msg|genl_family_rcv_msg\w*", InferredHold("cb_lock")),
+    (r"do_mount|path_mount|do_move_mount", InferredHold("namespace_sem")),
+    (r"led_trigger_register|led_trigger_unregister", InferredHold("triggers_list_lock")),
 )  # fmt: skip
 """What a task has in the functions that called the one in which it waits (inferred)."""
 
@@ -246,7 +246,7 @@ _LOCK_OF = tuple((re.compile(pattern), name) for pattern, name in LOCK_OF)
 _HOLDS = tuple((re.compile(pattern), held) for pattern, held in HOLDS)
 
 
-def event_of(function: str) -> Event | None:
+def event_of(function: str) -> Awaited | None:
     """Return what a task waits for in *function*; None if that is not known."""
     return next((event for pattern, event in _EVENTS if pattern.fullmatch(function)), None)
 
@@ -264,6 +264,6 @@ def lock_taken_in(function: str) -> str:
     return next((name for pattern, name in _LOCK_OF if pattern.fullmatch(function)), "")
 
 
-def held_in(function: str) -> Held | None:
+def held_in(function: str) -> InferredHold | None:
     """Return what the callees of *function* run with (inferred); None if it is not known."""
     return next((held for pattern, held in _HOLDS if pattern.fullmatch(function)), None)

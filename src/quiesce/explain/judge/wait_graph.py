@@ -18,14 +18,14 @@ from quiesce.explain.judge.modes import plain_name
 from quiesce.explain.judge.roles import role_of
 from quiesce.explain.judge.wait_functions import (
     FROZEN,
-    Event,
+    Awaited,
     event_of,
     held_in,
     lock_taken_in,
     lock_wait_of,
 )
-from quiesce.explain.judge.words import Names, short_name
-from quiesce.explain.read.model import Frame, Lock, StuckTask
+from quiesce.explain.judge.words import LockNames, short_name
+from quiesce.explain.read.model import PrintedFrame, PrintedLock, StuckTask
 
 _SCHEDULING = re.compile(
     r"_*schedule\w*|context_switch|__switch_to\w*|io_schedule\w*|preempt_schedule\w*|freezable_schedule\w*"
@@ -36,7 +36,7 @@ _DEPTH = 14
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WaitTarget:
     """What a task waits for.
 
     :param words: as a verb phrase: "waits for open_mutex".
@@ -50,7 +50,7 @@ class Wanted:
     words: str
     key: str = ""
     name: str = ""
-    event: Event | None = None
+    event: Awaited | None = None
     inferred: bool = False
 
 
@@ -72,7 +72,7 @@ class Node:
     """
 
     task: StuckTask
-    wanted: Wanted
+    wanted: WaitTarget
     has: tuple[Has, ...]
     stuck: bool
 
@@ -121,13 +121,13 @@ class WaitGraph:
 
 def build_graph(tasks: Sequence[StuckTask]) -> WaitGraph:
     """Return the graph of *tasks*."""
-    names = Names(lock for task in tasks for lock in task.held)
+    names = LockNames(lock for task in tasks for lock in task.held)
     listed = any(task.held for task in tasks)
     nodes = tuple(_node(task, names, listed) for task in tasks)
     return WaitGraph(nodes, tuple(_edges(nodes)))
 
 
-def _node(task: StuckTask, names: Names, listed: bool) -> Node:
+def _node(task: StuckTask, names: LockNames, listed: bool) -> Node:
     frames = [f for f in useful(task.frames) if not _SCHEDULING.fullmatch(plain_name(f.function))]
     own = _last_is_wanted(task, frames)
     wanted = _wanted(frames, own, names)
@@ -154,7 +154,7 @@ def _unique(has: list[Has]) -> Iterator[Has]:
 # --- What a task waits for ----------------------------------------------------------------------------
 
 
-def _last_is_wanted(task: StuckTask, frames: Sequence[Frame]) -> Lock | None:
+def _last_is_wanted(task: StuckTask, frames: Sequence[PrintedFrame]) -> PrintedLock | None:
     """Return the last listed lock if the task waits for it: it is taken where the task is blocked."""
     if not task.held or not frames:
         return None
@@ -174,7 +174,7 @@ def _last_is_wanted(task: StuckTask, frames: Sequence[Frame]) -> Lock | None:
     return last if places & set(near) else None
 
 
-def _near_the_wait(frames: Sequence[Frame]) -> list[str]:
+def _near_the_wait(frames: Sequence[PrintedFrame]) -> list[str]:
     """Return the functions from the wait to the function that called for it, and its caller."""
     names = [plain_name(frame.function) for frame in frames]
     end = 0
@@ -185,7 +185,9 @@ def _near_the_wait(frames: Sequence[Frame]) -> list[str]:
     return names[: end + 2]
 
 
-def _wanted(frames: Sequence[Frame], own: Lock | None, names: Names) -> Wanted:
+def _wanted(
+    frames: Sequence[PrintedFrame], own: PrintedLock | None, names: LockNames
+) -> WaitTarget:
     names_in = [plain_name(frame.function) for frame in frames[:_DEPTH]]
     function = _function(frames)
     if own is not None:
@@ -196,13 +198,13 @@ def _wanted(frames: Sequence[Frame], own: Lock | None, names: Names) -> Wanted:
     if special or (events and not any(lock_wait_of(name) for name in waits)):
         name, event = (special or events)[0]
         shown = name if event.key or event.starves else _caller_of(names_in, waits)
-        return Wanted(shown, event.words, event.key, event=event, inferred=event.inferred)
+        return WaitTarget(shown, event.words, event.key, event=event, inferred=event.inferred)
     for name in waits:
         lock = lock_wait_of(name)
         if lock is not None:
             return _unlisted_lock(lock, function, names_in)
     words = f"waits in {function}()" if function else "is blocked"
-    return Wanted(function, words)
+    return WaitTarget(function, words)
 
 
 def _waits_of(names: Sequence[str]) -> list[str]:
@@ -223,25 +225,27 @@ def _caller_of(names: Sequence[str], waits: Sequence[str]) -> str:
     return waits[-1] if waits else ""
 
 
-def _function(frames: Sequence[Frame]) -> str:
+def _function(frames: Sequence[PrintedFrame]) -> str:
     rest = above_the_lock(frames)
     return plain_name(rest[0].function) if rest else ""
 
 
-def _wanted_lock(lock: Lock, function: str, names_in: Sequence[str], names: Names) -> Wanted:
+def _wanted_lock(
+    lock: PrintedLock, function: str, names_in: Sequence[str], names: LockNames
+) -> WaitTarget:
     name = names.of(lock)
     role = role_of(lock.base) if look_up(lock).nature.is_annotation else None
     if role is not None:
         words = (role.close or role.enter).format(name)
-        return Wanted(function, words, _key(lock), name)
+        return WaitTarget(function, words, _key(lock), name)
     mode = next(
         (m for n in names_in if (found := lock_wait_of(n)) is not None and (m := found[1])), ""
     )
     words = f"waits for {name}{f' ({mode})' if mode else ''}"
-    return Wanted(function, words, _key(lock), name)
+    return WaitTarget(function, words, _key(lock), name)
 
 
-def _unlisted_lock(lock: tuple[str, str], function: str, names_in: Sequence[str]) -> Wanted:
+def _unlisted_lock(lock: tuple[str, str], function: str, names_in: Sequence[str]) -> WaitTarget:
     primitive, mode = lock
     name = ""
     for one in names_in:
@@ -250,15 +254,15 @@ def _unlisted_lock(lock: tuple[str, str], function: str, names_in: Sequence[str]
             break
     shown = f" ({mode})" if mode else ""
     if name:
-        return Wanted(function, f"waits for {name}{shown}", name, name, inferred=True)
+        return WaitTarget(function, f"waits for {name}{shown}", name, name, inferred=True)
     article = "an" if primitive.startswith("rw") else "a"
-    return Wanted(function, f"waits for {article} {primitive}{shown}")
+    return WaitTarget(function, f"waits for {article} {primitive}{shown}")
 
 
 # --- What a task has ----------------------------------------------------------------------------------
 
 
-def _key(lock: Lock) -> str:
+def _key(lock: PrintedLock) -> str:
     """Return what is equal for two mentions of one lock: the address, or the class."""
     note = look_up(lock)
     if lock.address and "ptrval" not in lock.address and not note.nature.is_annotation:
@@ -266,12 +270,12 @@ def _key(lock: Lock) -> str:
     return f"{lock.base}#{lock.version}"
 
 
-def _holds(lock: Lock, names: Names) -> str:
+def _holds(lock: PrintedLock, names: LockNames) -> str:
     role = role_of(lock.base) if look_up(lock).nature.is_annotation else None
     return role.inside.format(names.of(lock)) if role is not None else f"holds {names.of(lock)}"
 
 
-def _inferred_holds(frames: Sequence[Frame], wanted: Wanted) -> list[Has]:
+def _inferred_holds(frames: Sequence[PrintedFrame], wanted: WaitTarget) -> list[Has]:
     """Return what the functions outside of the wait are known to run with, the innermost first."""
     found: dict[str, Has] = {}
     names = [plain_name(frame.function) for frame in frames]

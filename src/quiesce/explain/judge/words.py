@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from quiesce.explain.read.model import Lock, Report
+from quiesce.explain.read.model import PrintedLock, PrintedReport
 
 _VAGUE = {
     "lock", "mutex", "mtx", "sem", "rwsem", "rlock", "wait", "work", "queue", "seq", "list", "wq",
@@ -78,10 +78,10 @@ def _cut(name: str) -> str:
     return name if len(name) <= _LONGEST else name[: _LONGEST - 3] + "..."
 
 
-class Names:
+class LockNames:
     """The names of the locks of one report, each short as long as it is the only one of that name."""
 
-    def __init__(self, locks: Iterable[Lock]) -> None:
+    def __init__(self, locks: Iterable[PrintedLock]) -> None:
         bases = {lock.base for lock in locks}
         shorts = [short_name(base) for base in sorted(bases)]
         self._short = {
@@ -89,18 +89,18 @@ class Names:
             for base, name in zip(sorted(bases), shorts, strict=True)
         }
 
-    def of(self, lock: Lock) -> str:
+    def of(self, lock: PrintedLock) -> str:
         """Return the name of *lock* with its nesting level."""
         name = self._short.get(lock.base) or short_name(lock.base)
         return f"{name}/{lock.subclass}" if lock.subclass else name
 
 
-def names_of(report: Report) -> Names:
+def names_of(report: PrintedReport) -> LockNames:
     """Return the names of all locks that *report* mentions."""
     locks = [*report.held, *(link.lock for link in report.links), *report.subjects.values()]
     locks += [lock for lock in (report.wanted, report.holding) if lock is not None]
     locks += [block.lock for block in report.blocks]
-    return Names(locks)
+    return LockNames(locks)
 
 
 # --- Objects ------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ _OBJECT_TABLE = tuple((noun, re.compile(pattern)) for noun, pattern in _OBJECTS)
 _OWNER = re.compile(r"&?\(?&?\(?([A-Za-z_]\w*)(?:->|\[)")
 
 
-def object_of(lock: Lock) -> str:
+def object_of(lock: PrintedLock) -> str:
     """Return the noun for what *lock* is one of many of ("inode"); empty for a global lock.
 
     A class of which nothing is known but that its name leads over a pointer is "NAME object".
@@ -147,6 +147,6 @@ def object_of(lock: Lock) -> str:
     return "" if not base.startswith("&") else f"{short_name(base)}"
 
 
-def is_global(lock: Lock) -> bool:
+def is_global(lock: PrintedLock) -> bool:
     """True when the kernel has one lock of this class, so that its name means one object."""
     return object_of(lock) == ""

@@ -32,7 +32,7 @@ MAX_STATES = 10_000
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProofOutcome:
     """What a check of a scenario found.
 
     :param hangs: some tasks wait forever.
@@ -72,7 +72,7 @@ class SourceRunner:
         sys.modules.pop(f"quiesce_protocol_{self._path.stem}", None)
         self._folder.cleanup()
 
-    def run(self, settings: Mapping[str, object], *, briefly: bool = False) -> Outcome:
+    def run(self, settings: Mapping[str, object], *, briefly: bool = False) -> ProofOutcome:
         """Check the scenario, built with *settings*.
 
         :param briefly: of a large scenario, try only the run that is expected to hang.
@@ -84,7 +84,7 @@ class SourceRunner:
             if finding is not None:
                 return _outcome(program, finding, len(finding.path))
             if briefly:
-                return Outcome(False, complete=False)
+                return ProofOutcome(False, complete=False)
         if many and IN_TURN in self._model.parameters:
             program = self._compile(settings, in_turn=True)
         bounds = Bounds(max_states=MAX_STATES)
@@ -149,17 +149,17 @@ class _DirectedRun:
         return Finding(FindingKind.DEADLOCK, NO_DEADLOCK.name, "nobody can move", tuple(self._path))
 
 
-def _judge(result: CheckResult) -> Outcome:
+def _judge(result: CheckResult) -> ProofOutcome:
     finding = result.finding
     if finding is not None:
         return _outcome(result.program_of(finding), finding, result.states)
-    return Outcome(False, complete=result.complete, states=result.states)
+    return ProofOutcome(False, complete=result.complete, states=result.states)
 
 
-def _outcome(program: Program, finding: Finding, states: int) -> Outcome:
+def _outcome(program: Program, finding: Finding, states: int) -> ProofOutcome:
     hangs = finding.kind in (FindingKind.DEADLOCK, FindingKind.STUCK_THREAD)
     trace = follow(program, finding)
     text = render_interleaving(trace).rstrip("\n")
     failure = trace.steps[-1].failure if trace.steps else None
     broken = "" if hangs else (failure.message if failure is not None else finding.kind)
-    return Outcome(hangs, broken, True, len(finding.path) - 1, text, states)
+    return ProofOutcome(hangs, broken, True, len(finding.path) - 1, text, states)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.cycle import Cycle, Wait, taken_together
+from quiesce.explain.judge.cycle import Cycle, CycleWait, taken_together
 from quiesce.explain.judge.kind import Shape
 from quiesce.explain.judge.kinds import judge_of
 from quiesce.explain.judge.ladder import two_addresses
@@ -14,12 +14,12 @@ from quiesce.explain.prove.plan import (
     WRITERS,
     Claim,
     ScenarioModel,
-    Settings,
+    ScenarioSettings,
     Trial,
 )
 from quiesce.explain.prove.plan_cycle import cycle_scenario, has_annotations, needs_writer
 from quiesce.explain.prove.plan_interrupt import irq_claim
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 STANDS_FOR = "what the annotations stand for"
 DRAWN = "the annotations as locks, as lockdep takes them"
@@ -33,7 +33,7 @@ MAX_NESTED = 18
 """Blocks that a thread of a scenario may nest; Python itself allows 20."""
 
 
-def claim_for(report: Report) -> Claim:
+def claim_for(report: PrintedReport) -> Claim:
     """Return what *report* claims, so far as it can be checked."""
     judge = judge_of(report)
     if judge.shape is Shape.TASKS:
@@ -43,7 +43,7 @@ def claim_for(report: Report) -> Claim:
     return Claim(None, verdict="not_modelled", reason="this kind of report is not about a hang")
 
 
-def _cycle_claim(report: Report, cycle: Cycle | None) -> Claim:
+def _cycle_claim(report: PrintedReport, cycle: Cycle | None) -> Claim:
     if cycle is None:
         return Claim(None, verdict="incomplete", reason="the dependency chain is not complete")
     if len(cycle.paths) > MAX_PATHS:
@@ -70,7 +70,7 @@ def _cycle_claim(report: Report, cycle: Cycle | None) -> Claim:
     return Claim(model, tuple(trials), short=short)
 
 
-def _same_object(report: Report, cycle: Cycle) -> tuple[str, ...]:
+def _same_object(report: PrintedReport, cycle: Cycle) -> tuple[str, ...]:
     """Return the condition that a recursive report needs where its addresses do not prove it."""
     wanted, holding = report.wanted, report.holding
     if not cycle.on_itself or wanted is None or holding is None:
@@ -83,9 +83,9 @@ def _same_object(report: Report, cycle: Cycle) -> tuple[str, ...]:
 
 def _trial(
     name: str,
-    settings: Settings,
+    settings: ScenarioSettings,
     conditions: tuple[str, ...],
-    waits: tuple[Wait, ...],
+    waits: tuple[CycleWait, ...],
     writers: bool,
 ) -> Trial:
     refuted = " ".join(refutations(waits))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from quiesce.explain.judge.annotations import Nature
-from quiesce.explain.judge.cycle import Blocking, Cycle, Task, Wait
+from quiesce.explain.judge.cycle import Blocking, Cycle, CycleTask, CycleWait
 from quiesce.explain.judge.modes import seen
 from quiesce.explain.judge.table import call
 
@@ -17,7 +17,7 @@ def context_conditions(cycle: Cycle) -> Iterator[str]:
         yield from _entered(task)
 
 
-def _entered(task: Task) -> Iterator[str]:
+def _entered(task: CycleTask) -> Iterator[str]:
     """The contexts that *task* must enter, as conditions."""
     first = task.holds.lock.name
     wants = call(task.wants)
@@ -36,7 +36,7 @@ def _entered(task: Task) -> Iterator[str]:
             yield f"a task enters {name} with {first} held and gets to {wants} there"
 
 
-def writer_conditions(waits: Iterable[Wait]) -> Iterator[str]:
+def writer_conditions(waits: Iterable[CycleWait]) -> Iterator[str]:
     """Yield which writers *waits* need that are not in the report, as clauses after "if"."""
     for wait in waits:
         name = wait.wanted.lock.name
@@ -50,14 +50,14 @@ def writer_conditions(waits: Iterable[Wait]) -> Iterator[str]:
             yield f"{name} is held for write, or a writer of it waits in between"
 
 
-def refutations(waits: Iterable[Wait]) -> Iterator[str]:
+def refutations(waits: Iterable[CycleWait]) -> Iterator[str]:
     """Yield why one of *waits* never has to wait, with the letter of the reason."""
     for wait in waits:
         if wait.blocking is Blocking.NEVER:
             yield f"({'h' if wait.wanted.how.trylock else 'a'}) {_never(wait)}"
 
 
-def _never(wait: Wait) -> str:
+def _never(wait: CycleWait) -> str:
     name = wait.wanted.lock.name
     if wait.wanted.how.trylock:
         return f"{name} is only tried ({wait.wanted.how.function}()): no task waits for it."

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from quiesce.explain.judge.annotations import Nature
 from quiesce.explain.judge.cycle import Party
-from quiesce.explain.judge.modes import Mode
+from quiesce.explain.judge.modes import AcquireMode
 from quiesce.explain.prove.plan import Nest
 
 PRIMITIVES = {
@@ -26,7 +26,7 @@ _READ = ("self.{x}.down_read()", "self.{x}.up_read()")
 
 
 @dataclass(frozen=True)
-class Kind:
+class LockKind:
     """A class and its ways: (what takes it, what releases it), with ``{x}`` for the attribute.
 
     :param wait: how one waits for it without taking it, empty where that makes no sense.
@@ -49,30 +49,30 @@ class Kind:
 _RW_READ = ("self.{x}.read_lock()", "self.{x}.read_unlock()")
 _SRCU_READ = ("{x}_index = self.{x}.srcu_read_lock()", "self.{x}.srcu_read_unlock({x}_index)")
 
-MUTEX = Kind("Mutex", trylock=True)
-SPINLOCK = Kind("SpinLock", trylock=True)
-SOCKET = Kind("SocketLock")
-CONSOLE = Kind("ConsoleLock", trylock=True)
-RWSEM = Kind("RwSem", read=_READ, recursive=_READ)
-UNFAIR = Kind("RwSemUnfair", read=_READ, recursive=_READ)
-PERCPU = Kind("PercpuRwSem", read=_READ, recursive=_READ)
-RWLOCK = Kind("RwLock", read=_RW_READ, recursive=_RW_READ)
-IRQ_RWLOCK = Kind(
+MUTEX = LockKind("Mutex", trylock=True)
+SPINLOCK = LockKind("SpinLock", trylock=True)
+SOCKET = LockKind("SocketLock")
+CONSOLE = LockKind("ConsoleLock", trylock=True)
+RWSEM = LockKind("RwSem", read=_READ, recursive=_READ)
+UNFAIR = LockKind("RwSemUnfair", read=_READ, recursive=_READ)
+PERCPU = LockKind("PercpuRwSem", read=_READ, recursive=_READ)
+RWLOCK = LockKind("RwLock", read=_RW_READ, recursive=_RW_READ)
+IRQ_RWLOCK = LockKind(
     "IrqRwLock",
     read=_RW_READ,
     recursive=("self.{x}.read_lock_in_irq()", "self.{x}.read_unlock()"),
 )
-SEQCOUNT = Kind(
+SEQCOUNT = LockKind(
     "SeqCount",
     read=("self.{x}.read_seqcount_begin()", ""),
     recursive=("self.{x}.read_seqcount_begin()", ""),
 )
-SRCU = Kind("Srcu", ("self.{x}.synchronize_srcu()", ""), _SRCU_READ, _SRCU_READ)
-RCU = Kind("Rcu", ("self.{x}.synchronize_rcu()", ""))
-SECTION = Kind("Section", wait="self.{x}.wait_for_end()")
-FREEZABLE = Kind("Freezable", ("self.{x}.freeze()", "self.{x}.unfreeze()"))
-CONTEXT = Kind("LockdepMap")
-EXCLUSIVE_MAP = Kind("ExclusiveMap")
+SRCU = LockKind("Srcu", ("self.{x}.synchronize_srcu()", ""), _SRCU_READ, _SRCU_READ)
+RCU = LockKind("Rcu", ("self.{x}.synchronize_rcu()", ""))
+SECTION = LockKind("Section", wait="self.{x}.wait_for_end()")
+FREEZABLE = LockKind("Freezable", ("self.{x}.freeze()", "self.{x}.unfreeze()"))
+CONTEXT = LockKind("LockdepMap")
+EXCLUSIVE_MAP = LockKind("ExclusiveMap")
 
 _BY_PRIMITIVE = (
     ("seqcount", SEQCOUNT), ("percpu_rwsem", PERCPU), ("rwsem", RWSEM), ("rwlock", RWLOCK),
@@ -88,7 +88,7 @@ _BY_NAME = (
 _SPINS = 2
 
 
-def kind_of(parties: Sequence[Party]) -> Kind:
+def kind_of(parties: Sequence[Party]) -> LockKind:
     """Return what the class of *parties*, all of one lock class, stands for.
 
     :param parties: every way in which the report shows it, at least one.
@@ -112,7 +112,7 @@ def kind_of(parties: Sequence[Party]) -> Kind:
     return _lock_kind(parties)
 
 
-def _lock_kind(parties: Sequence[Party]) -> Kind:
+def _lock_kind(parties: Sequence[Party]) -> LockKind:
     primitives = {party.how.primitive for party in parties}
     modes = {party.how.mode for party in parties}
     reads = any(mode.reads for mode in modes)
@@ -125,24 +125,24 @@ def _lock_kind(parties: Sequence[Party]) -> Kind:
             found = SPINLOCK if spins else MUTEX
     if reads and not found.shared:
         found = RWLOCK if found is SPINLOCK else RWSEM
-    if found is RWLOCK and Mode.RECURSIVE_READ in modes:
+    if found is RWLOCK and AcquireMode.RECURSIVE_READ in modes:
         found = IRQ_RWLOCK
     return found
 
 
-def drawn_kind_of(parties: Sequence[Party]) -> Kind:
+def drawn_kind_of(parties: Sequence[Party]) -> LockKind:
     """Return the lock that lockdep takes the class of *parties* for."""
     if not parties[0].note.nature.is_annotation or parties[0].note.nature is Nature.UNKNOWN_MAP:
         return kind_of(parties)
     modes = {party.how.mode for party in parties}
-    if Mode.READ in modes:
+    if AcquireMode.READ in modes:
         return RWSEM
-    if Mode.RECURSIVE_READ in modes:
+    if AcquireMode.RECURSIVE_READ in modes:
         return UNFAIR
     return EXCLUSIVE_MAP
 
 
-def nest(kind: Kind, party: Party, attribute: str, *, wanted: bool, comment: str = "") -> Nest:
+def nest(kind: LockKind, party: Party, attribute: str, *, wanted: bool, comment: str = "") -> Nest:
     """Return the statement by which *party*'s lock is taken.
 
     :param wanted: True for the second lock of a path, False for the one that is held already.
@@ -154,23 +154,23 @@ def nest(kind: Kind, party: Party, attribute: str, *, wanted: bool, comment: str
         return Nest("pass", comment=f"{party.how.function}() only tries: no task waits.")
     if wanted and kind.wait and not mode.reads:
         return Nest(kind.wait.format(x=attribute), comment=comment)
-    if mode is Mode.RECURSIVE_READ:
+    if mode is AcquireMode.RECURSIVE_READ:
         take, release = kind.recursive
-    elif mode is Mode.READ or (mode is Mode.UNKNOWN and kind.shared):
+    elif mode is AcquireMode.READ or (mode is AcquireMode.UNKNOWN and kind.shared):
         take, release = kind.read
     else:
         take, release = kind.exclusive
     return Nest(take.format(x=attribute), release.format(x=attribute), comment)
 
 
-def enter(kind: Kind, party: Party, attribute: str, comment: str = "") -> Nest:
+def enter(kind: LockKind, party: Party, attribute: str, comment: str = "") -> Nest:
     """Return the statement by which a task enters what no task waits for."""
     if kind.wait or kind is RCU:
         return Nest(kind.read[0].format(x=attribute), "", comment)
     return nest(kind, party, attribute, wanted=False, comment=comment)
 
 
-def write(kind: Kind, attribute: str) -> Nest:
+def write(kind: LockKind, attribute: str) -> Nest:
     """Return the statement by which a writer takes the lock."""
     take, release = kind.exclusive
     return Nest(take.format(x=attribute), release.format(x=attribute))

@@ -95,7 +95,7 @@ class ScenarioModel:
     attributes: tuple[str, ...] = ()
 
 
-Settings = tuple[tuple[str, object], ...]
+ScenarioSettings = tuple[tuple[str, object], ...]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class Trial:
     """
 
     name: str
-    settings: Settings
-    without: Settings = ()
+    settings: ScenarioSettings
+    without: ScenarioSettings = ()
     tasks: int = 1
     conditions: tuple[str, ...] = ()
     helpers: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ _VAGUE = {"lock", "mutex", "rlock", "work", "sem", "rwsem", "wait_lock", "rw_sem
 _LONGEST = 40
 
 
-class Names:
+class AttributeNames:
     """Hands out one attribute for each lock class: ``slots_lock`` for ``&kvm->slots_lock``."""
 
     def __init__(self) -> None:

@@ -14,32 +14,32 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from quiesce.explain.judge.annotations import Nature
-from quiesce.explain.judge.cycle import Blocking, Cycle, Party, Path, Task, Wait
+from quiesce.explain.judge.cycle import Blocking, Cycle, CycleTask, CycleWait, HoldingPath, Party
 from quiesce.explain.judge.ladder import two_addresses
-from quiesce.explain.judge.modes import Mode
-from quiesce.explain.prove.lock_classes import Kind, drawn_kind_of, enter, kind_of, nest, write
+from quiesce.explain.judge.modes import AcquireMode
+from quiesce.explain.prove.lock_classes import LockKind, drawn_kind_of, enter, kind_of, nest, write
 from quiesce.explain.prove.plan import (
     AS_DRAWN,
     IN_TURN,
     MANY_TASKS,
     OTHER_ORDER,
     WRITERS,
+    AttributeNames,
     ModelLock,
     ModelThread,
-    Names,
     Nest,
     ScenarioModel,
 )
-from quiesce.explain.read.model import Lock, Report
+from quiesce.explain.read.model import PrintedLock, PrintedReport
 
 Key = tuple[str, int, int]
 
 
-def cycle_scenario(report: Report, cycle: Cycle) -> ScenarioModel:
+def cycle_scenario(report: PrintedReport, cycle: Cycle) -> ScenarioModel:
     """Return the scenario of *cycle*, the cycle of *report*."""
     if two_addresses(report, cycle):
         return _two_objects(report, cycle)
-    return _Builder(report, cycle).build()
+    return _CycleBuilder(report, cycle).build()
 
 
 def has_annotations(cycle: Cycle) -> bool:
@@ -50,17 +50,17 @@ def has_annotations(cycle: Cycle) -> bool:
     )
 
 
-def _key(lock: Lock) -> Key:
+def _key(lock: PrintedLock) -> Key:
     return (lock.base, lock.version, lock.subclass)
 
 
-class _Builder:
+class _CycleBuilder:
     """Collects the locks and threads of one cycle."""
 
-    def __init__(self, report: Report, cycle: Cycle) -> None:
+    def __init__(self, report: PrintedReport, cycle: Cycle) -> None:
         self.report = report
         self.cycle = cycle
-        self.names = Names()
+        self.names = AttributeNames()
         self.parties: dict[Key, list[Party]] = {}
         for path in cycle.paths:
             for party in (path.holds, path.wants):
@@ -132,11 +132,11 @@ class _Builder:
                 "" if both else "as_drawn",
             )
         # Where no task waits at all, one task can go through the whole cycle.
-        for task in self.cycle.tasks or (Task(self.cycle.paths),):
+        for task in self.cycle.tasks or (CycleTask(self.cycle.paths),):
             if not self._same_in_both(task):
                 yield self._joined(task)
 
-    def _same_in_both(self, task: Task) -> bool:
+    def _same_in_both(self, task: CycleTask) -> bool:
         """True when lockdep and we see the same path: two locks, and a task that waits."""
         if len(task.paths) > 1 or task.paths[0].passes:
             return False
@@ -144,7 +144,7 @@ class _Builder:
             self.kinds[_key(p.lock)] == self.drawn[_key(p.lock)] for p in (task.holds, task.wants)
         )
 
-    def _joined(self, task: Task) -> ModelThread:
+    def _joined(self, task: CycleTask) -> ModelThread:
         numbers = "_".join(str(path.number) for path in task.paths)
         body = [self._held(task.holds, self.kinds)]
         for path in task.paths[:-1]:
@@ -163,28 +163,28 @@ class _Builder:
             text = f"Links {_listed(task.paths)} in one task: no task waits in between."
         return ModelThread(name, text, tuple(body), "as_it_is")
 
-    def _of(self, party: Party, kinds: dict[Key, Kind]) -> tuple[Kind, str]:
+    def _of(self, party: Party, kinds: dict[Key, LockKind]) -> tuple[LockKind, str]:
         key = _key(party.lock)
         return kinds[key], self.attributes[key]
 
-    def _held(self, party: Party, kinds: dict[Key, Kind]) -> Nest:
+    def _held(self, party: Party, kinds: dict[Key, LockKind]) -> Nest:
         kind, attribute = self._of(party, kinds)
         comment = f"Held: {party.reason}." if party.reason else ""
-        if party.how.mode is Mode.UNKNOWN and kind.shared:
+        if party.how.mode is AcquireMode.UNKNOWN and kind.shared:
             comment = "Held for write, say: how, the report does not show. "
             if any(path.wants.how.mode.reads for path in self._wanting(party)):
                 comment += "Held for read, it takes a writer in between."
             else:
                 comment += "Held for read, it makes the other wait as well."
-            party = party.with_mode(Mode.EXCLUSIVE)
+            party = party.with_mode(AcquireMode.EXCLUSIVE)
         return nest(kind, party, attribute, wanted=False, comment=comment)
 
-    def _wanting(self, party: Party) -> Iterator[Path]:
+    def _wanting(self, party: Party) -> Iterator[HoldingPath]:
         """The paths that want what *party* holds."""
         key = _key(party.lock)
         return (path for path in self.cycle.paths if _key(path.wants.lock) == key)
 
-    def _wanted(self, path: Path, kinds: dict[Key, Kind]) -> Nest:
+    def _wanted(self, path: HoldingPath, kinds: dict[Key, LockKind]) -> Nest:
         kind, attribute = self._of(path.wants, kinds)
         return nest(kind, path.wants, attribute, wanted=True, comment=_where(path))
 
@@ -229,28 +229,30 @@ def _in_turn(tasks: list[ModelThread]) -> Iterator[ModelThread]:
         after[task.count] += 1
 
 
-def _writer(name: str, kind: Kind, attribute: str, printed: str, count: str) -> ModelThread:
+def _writer(name: str, kind: LockKind, attribute: str, printed: str, count: str) -> ModelThread:
     text = f"A writer of {printed}. It is not in the report: readers alone do not block each other."
     return ModelThread(name, text, (write(kind, attribute),), count, True)
 
 
-def needs_writer(wait: Wait) -> bool:
+def needs_writer(wait: CycleWait) -> bool:
     """True when both sides of *wait* read in the scenario, so that only a writer makes it one."""
     if wait.blocking is Blocking.NEVER:
         return not wait.wanted.how.trylock
     if wait.blocking is Blocking.MAYBE:
-        return wait.held.how.mode is not Mode.UNKNOWN  # what is not known is held for write here
+        return (
+            wait.held.how.mode is not AcquireMode.UNKNOWN
+        )  # what is not known is held for write here
     return wait.blocking is Blocking.NEEDS_WRITER
 
 
-def _needs_writer(waits: tuple[Wait, ...]) -> list[Key]:
+def _needs_writer(waits: tuple[CycleWait, ...]) -> list[Key]:
     return [_key(wait.wanted.lock) for wait in waits if needs_writer(wait)]
 
 
-def _two_objects(report: Report, cycle: Cycle) -> ScenarioModel:
+def _two_objects(report: PrintedReport, cycle: Cycle) -> ScenarioModel:
     """Two locks of one class: the caught task, and one that takes them in the other order."""
     path = cycle.paths[0]
-    kind, names = kind_of((path.holds, path.wants)), Names()
+    kind, names = kind_of((path.holds, path.wants)), AttributeNames()
     first = names.new(path.holds.lock.base)
     second = names.new(f"{first}_b")
     held, wanted = path.holds.lock, path.wants.lock
@@ -293,7 +295,7 @@ def _two_objects(report: Report, cycle: Cycle) -> ScenarioModel:
     )
 
 
-def _title(report: Report) -> str:
+def _title(report: PrintedReport) -> str:
     facts = [report.title]
     if report.kernel:
         facts.append(f"kernel {report.kernel}")
@@ -302,7 +304,7 @@ def _title(report: Report) -> str:
     return ", ".join(facts)
 
 
-def _path_text(report: Report, cycle: Cycle, path: Path) -> str:
+def _path_text(report: PrintedReport, cycle: Cycle, path: HoldingPath) -> str:
     who = f" It is what lockdep caught: {report.task}." if path.current and report.task else ""
     if cycle.on_itself:
         return f"Holds {path.holds.lock.name} and wants one of the same class.{who}"
@@ -311,11 +313,11 @@ def _path_text(report: Report, cycle: Cycle, path: Path) -> str:
     )
 
 
-def _where(path: Path) -> str:
+def _where(path: HoldingPath) -> str:
     caller = path.wants.how.caller
     return f"In {caller.function}()." if caller is not None and caller.function else ""
 
 
-def _listed(paths: tuple[Path, ...]) -> str:
+def _listed(paths: tuple[HoldingPath, ...]) -> str:
     numbers = [f"#{path.number}" for path in paths]
     return f"{', '.join(numbers[:-1])} and {numbers[-1]}"

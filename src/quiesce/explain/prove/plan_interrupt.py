@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from quiesce.explain.judge.annotations import Nature, look_up
 from quiesce.explain.judge.cycle import Party
 from quiesce.explain.judge.irq_ends import Ends
-from quiesce.explain.judge.modes import Acquisition, Mode, of_trace, seen
+from quiesce.explain.judge.modes import AcquireMode, Acquisition, of_trace, seen
 from quiesce.explain.prove.lock_classes import (
     CONTEXT,
     IRQ_RWLOCK,
@@ -26,7 +26,7 @@ from quiesce.explain.prove.lock_classes import (
     SECTION,
     SEQCOUNT,
     SPINLOCK,
-    Kind,
+    LockKind,
     kind_of,
     nest,
     write,
@@ -34,15 +34,15 @@ from quiesce.explain.prove.lock_classes import (
 from quiesce.explain.prove.plan import (
     IRQS_OFF,
     WRITERS,
+    AttributeNames,
     Claim,
     ModelLock,
     ModelThread,
-    Names,
     Nest,
     ScenarioModel,
     Trial,
 )
-from quiesce.explain.read.model import Frame, Lock, Report
+from quiesce.explain.read.model import PrintedFrame, PrintedLock, PrintedReport
 
 _CONTEXTS = {"HARDIRQ": "hard interrupt", "SOFTIRQ": "soft interrupt"}
 _TASK_RUNS = Nest("self.cpu.task_runs()", comment="Here the interrupt may come.")
@@ -53,17 +53,17 @@ class _Use:
     """A lock as one of the threads takes it."""
 
     attribute: str
-    kind: Kind
+    kind: LockKind
     party: Party
 
-    def with_mode(self, mode: Mode) -> _Use:
+    def with_mode(self, mode: AcquireMode) -> _Use:
         return replace(self, party=self.party.with_mode(mode))
 
     def nest(self, comment: str = "") -> Nest:
         return nest(self.kind, self.party, self.attribute, wanted=False, comment=comment)
 
 
-def irq_claim(report: Report, ends: Ends | None) -> Claim:
+def irq_claim(report: PrintedReport, ends: Ends | None) -> Claim:
     """Return what *report* claims: of one lock, or of the two in *ends*."""
     return _inconsistent(report) if ends is None else _order(report, ends)
 
@@ -72,7 +72,7 @@ def _not_modelled(reason: str) -> Claim:
     return Claim(None, verdict="not_modelled", reason=reason)
 
 
-def _about_annotation(lock: Lock) -> Claim | None:
+def _about_annotation(lock: PrintedLock) -> Claim | None:
     """Return the reason for not checking *lock* if it is an annotation: the bug is then not a hang."""
     note = look_up(lock)
     if not note.nature.is_annotation or note.nature is Nature.UNKNOWN_MAP or _spins(lock):
@@ -87,12 +87,12 @@ def _about_annotation(lock: Lock) -> Claim | None:
     )
 
 
-def _spins(lock: Lock) -> bool:
+def _spins(lock: PrintedLock) -> bool:
     """True for the one annotation of which a wait in interrupts is known: the printk() owner."""
     return lock.base == "console_owner"
 
 
-def _kind_of(*parties: Party) -> Kind:
+def _kind_of(*parties: Party) -> LockKind:
     """Return the kind of a lock that is taken in interrupts, where no task may sleep."""
     kind = kind_of(parties)
     if kind in (MUTEX, SECTION):
@@ -105,7 +105,7 @@ def _kind_of(*parties: Party) -> Kind:
 # --- One lock: inconsistent -----------------------------------------------------------------------
 
 
-def _inconsistent(report: Report) -> Claim:
+def _inconsistent(report: PrintedReport) -> Claim:
     lock, was, becomes = report.wanted, report.facts.get("was"), report.facts.get("becomes")
     if lock is None or not was or not becomes:
         return Claim(None, verdict="incomplete", reason="the lock or its two usages are missing")
@@ -117,7 +117,7 @@ def _inconsistent(report: Report) -> Claim:
     here, before = report.backtrace, report.traces.get("registered", ())
     frames_in, frames_on = (here, before) if now_inside else (before, here)
     reclaim = "RECLAIM" in was.upper() or "RECLAIM" in becomes.upper()
-    attribute = Names().of("lock", lock.base)
+    attribute = AttributeNames().of("lock", lock.base)
     inside = _party(lock, frames_in, usage_in, in_irq=not reclaim)
     outside = _party(lock, frames_on, usage_on, in_irq=False)
     kind = _kind_of(inside, outside)
@@ -140,7 +140,7 @@ def _inconsistent(report: Report) -> Claim:
     return Claim(model, _trials(lock, context, (condition,), tasks=1, writers=()))
 
 
-def _reclaim(report: Report, lock: Lock, of: dict[str, _Use]) -> Claim:
+def _reclaim(report: PrintedReport, lock: PrintedLock, of: dict[str, _Use]) -> Claim:
     body = (
         of["outside"].nest(),
         Nest("with self.reclaim:", comment="An allocation that goes into reclaim."),
@@ -162,7 +162,7 @@ def _reclaim(report: Report, lock: Lock, of: dict[str, _Use]) -> Claim:
 # --- Two locks and more: safe-unsafe, irq-inversion ------------------------------------------------
 
 
-def _order(report: Report, ends: Ends) -> Claim:
+def _order(report: PrintedReport, ends: Ends) -> Claim:
     safe, unsafe, between = ends.safe, ends.unsafe, ends.between
     if safe is None or unsafe is None:
         return Claim(None, verdict="incomplete", reason="one of the two locks is missing")
@@ -171,21 +171,21 @@ def _order(report: Report, ends: Ends) -> Claim:
         if claim is not None:
             return claim
     state = "SOFTIRQ" if report.facts.get("context", "").startswith("SOFT") else "HARDIRQ"
-    names = Names()
+    names = AttributeNames()
     uses = [
         _use(report, lock, state, names)
         for lock in (safe, *between, unsafe)
         if _spins(lock) or not look_up(lock).nature.is_annotation
     ]
     last = uses[-1]
-    if last.kind is SEQCOUNT and last.party.how.mode is Mode.EXCLUSIVE:
+    if last.kind is SEQCOUNT and last.party.how.mode is AcquireMode.EXCLUSIVE:
         return _not_modelled(
             f"{unsafe.name} is a sequence count, whose writers never wait: the cycle is open; "
             "two writers at a time would be the fault"
         )
     threads = _order_threads(report, uses, state)
     writers: tuple[str, ...] = ()
-    if last.party.how.mode is Mode.READ and last.kind.shared:
+    if last.party.how.mode is AcquireMode.READ and last.kind.shared:
         text = f"A writer of {unsafe.name}. It is not in the report: both sides only read."
         body = (write(last.kind, last.attribute),)
         threads.append(ModelThread("writer", text, body, WRITERS, True))
@@ -200,17 +200,17 @@ def _order(report: Report, ends: Ends) -> Claim:
     return Claim(model, _trials(unsafe, context, (condition,), tasks=2, writers=writers))
 
 
-def _use(report: Report, lock: Lock, state: str, names: Names) -> _Use:
+def _use(report: PrintedReport, lock: PrintedLock, state: str, names: AttributeNames) -> _Use:
     """Return *lock* as the task on the other CPU takes it: for read if it is never written."""
     usage = seen(lock.usage, report.facts.get("layout") == "early")
-    mode = Mode.READ if usage.read and not usage.wrote else Mode.EXCLUSIVE
+    mode = AcquireMode.READ if usage.read and not usage.wrote else AcquireMode.EXCLUSIVE
     party = _party_of(lock, _block_frames(report, lock), mode)
-    in_irq = party.with_mode(_mode_in(lock, state, "-?", Mode.RECURSIVE_READ))
-    kind = _kind_of(party, in_irq, party.with_mode(_mode_in(lock, state, "+?", Mode.READ)))
+    in_irq = party.with_mode(_mode_in(lock, state, "-?", AcquireMode.RECURSIVE_READ))
+    kind = _kind_of(party, in_irq, party.with_mode(_mode_in(lock, state, "+?", AcquireMode.READ)))
     return _Use(names.of((lock.base, lock.version, lock.subclass), lock.base), kind, party)
 
 
-def _mode_in(lock: Lock, state: str, signs: str, reads: Mode) -> Mode:
+def _mode_in(lock: PrintedLock, state: str, signs: str, reads: AcquireMode) -> AcquireMode:
     """Return *reads* if *lock* has *signs* in the read column of *state* only, else EXCLUSIVE.
 
     The first 2.6 kernels have other columns and signs; there, and without a usage, the answer is
@@ -218,15 +218,15 @@ def _mode_in(lock: Lock, state: str, signs: str, reads: Mode) -> Mode:
     """
     column = 2 if state == "SOFTIRQ" else 0
     wrote, read = lock.usage[column : column + 1], lock.usage[column + 1 : column + 2]
-    return reads if read and read in signs and wrote not in signs else Mode.EXCLUSIVE
+    return reads if read and read in signs and wrote not in signs else AcquireMode.EXCLUSIVE
 
 
-def _order_threads(report: Report, uses: list[_Use], state: str) -> list[ModelThread]:
+def _order_threads(report: PrintedReport, uses: list[_Use], state: str) -> list[ModelThread]:
     """Return the three that hang: a task, the interrupt on top of it, a task on another CPU."""
     context, first, last = _CONTEXTS[state], uses[0], uses[-1]
     safe, unsafe = first.party.lock, last.party.lock
-    inside = first.with_mode(_mode_in(safe, state, "-?", Mode.RECURSIVE_READ))
-    outside = last.with_mode(_mode_in(unsafe, state, "+?", Mode.READ))
+    inside = first.with_mode(_mode_in(safe, state, "-?", AcquireMode.RECURSIVE_READ))
+    outside = last.with_mode(_mode_in(unsafe, state, "+?", AcquireMode.READ))
     return [
         ModelThread(
             "task_on_cpu0",
@@ -259,8 +259,8 @@ def _interruptible(use: _Use, comment: str) -> tuple[Nest, ...]:
 
 
 def _irq_model(
-    report: Report,
-    locks: list[tuple[str, Lock, Kind]],
+    report: PrintedReport,
+    locks: list[tuple[str, PrintedLock, LockKind]],
     threads: list[ModelThread],
     *,
     writers: bool,
@@ -283,13 +283,17 @@ def _irq_model(
     )
 
 
-def _stands_for(lock: Lock) -> str:
+def _stands_for(lock: PrintedLock) -> str:
     note = look_up(lock)
     return f"Stands for {note.stands_for}. {note.blocks}" if note.stands_for else ""
 
 
 def _trials(
-    lock: Lock, context: str, conditions: tuple[str, ...], tasks: int, writers: tuple[str, ...]
+    lock: PrintedLock,
+    context: str,
+    conditions: tuple[str, ...],
+    tasks: int,
+    writers: tuple[str, ...],
 ) -> tuple[Trial, ...]:
     without = ((WRITERS, 0),) if writers else ()
     away = f"a fix tried, {context}s off where {lock.name} is taken"
@@ -299,19 +303,21 @@ def _trials(
     )
 
 
-def _party(lock: Lock, frames: tuple[Frame, ...], usage: str, *, in_irq: bool) -> Party:
+def _party(
+    lock: PrintedLock, frames: tuple[PrintedFrame, ...], usage: str, *, in_irq: bool
+) -> Party:
     """Return *lock* as taken with *frames*, for read if *usage* says so (``IN-HARDIRQ-R``)."""
     if not usage.upper().endswith("-R"):
-        return _party_of(lock, frames, Mode.EXCLUSIVE)
-    return _party_of(lock, frames, Mode.RECURSIVE_READ if in_irq else Mode.READ)
+        return _party_of(lock, frames, AcquireMode.EXCLUSIVE)
+    return _party_of(lock, frames, AcquireMode.RECURSIVE_READ if in_irq else AcquireMode.READ)
 
 
-def _party_of(lock: Lock, frames: tuple[Frame, ...], mode: Mode) -> Party:
+def _party_of(lock: PrintedLock, frames: tuple[PrintedFrame, ...], mode: AcquireMode) -> Party:
     how = of_trace(frames)
     return Party(lock, look_up(lock), Acquisition(mode, how.primitive, how.function, how.caller))
 
 
-def _block_frames(report: Report, lock: Lock) -> tuple[Frame, ...]:
+def _block_frames(report: PrintedReport, lock: PrintedLock) -> tuple[PrintedFrame, ...]:
     """Return a stack that takes *lock*: of its dependency block, or where lockdep spoke."""
     for block in report.blocks:
         if block.lock.same_class(lock):
@@ -321,7 +327,7 @@ def _block_frames(report: Report, lock: Lock) -> tuple[Frame, ...]:
     return ()
 
 
-def _in(frames: tuple[Frame, ...]) -> str:
+def _in(frames: tuple[PrintedFrame, ...]) -> str:
     caller = of_trace(frames).caller
     return f"In {caller.function}()." if caller is not None and caller.function else ""
 

@@ -17,11 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from quiesce.errors import UsageError
-from quiesce.explain.prove.check import Outcome, SourceRunner
+from quiesce.explain.prove.check import ProofOutcome, SourceRunner
 from quiesce.explain.prove.claims import claim_for
 from quiesce.explain.prove.plan import Claim, ScenarioModel, Trial
 from quiesce.explain.prove.source import render_source
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 from quiesce.outputs import write_file
 
 
@@ -64,7 +64,7 @@ class ProofResult:
     model: str = ""
 
 
-def prove(report: Report) -> ProofResult:
+def prove(report: PrintedReport) -> ProofResult:
     """Return whether *report*'s cycle can hang. Never raises on any report."""
     claim = claim_for(report)
     if claim.model is None:
@@ -91,12 +91,12 @@ def _prove(claim: Claim) -> ProofResult:
     )
 
 
-def has_model(report: Report) -> bool:
+def has_model(report: PrintedReport) -> bool:
     """True when a scenario can be made of *report*."""
     return claim_for(report).model is not None
 
 
-def write_model(report: Report, path: Path) -> None:
+def write_model(report: PrintedReport, path: Path) -> None:
     """Write the scenario of *report* to *path*, for the user to edit and to check again.
 
     :raises UsageError: the report has no model, or the file cannot be written.
@@ -132,7 +132,7 @@ def _short_reading(short: ScenarioModel, trial: Trial) -> Reading:
     return replace(reading, reason=f"{reading.reason}; {together}")
 
 
-def _judged(trial: Trial, outcome: Outcome, conditions: tuple[str, ...]) -> tuple[str, str]:
+def _judged(trial: Trial, outcome: ProofOutcome, conditions: tuple[str, ...]) -> tuple[str, str]:
     if outcome.hangs:
         count = "one task hangs" if trial.tasks == 1 else f"these {trial.tasks} tasks hang"
         only_if = "; only if " + "; and if ".join(conditions) if conditions else ""

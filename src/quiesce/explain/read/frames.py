@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 
 from quiesce.explain.read.demangle import demangled
-from quiesce.explain.read.model import Frame
+from quiesce.explain.read.model import PrintedFrame
 
 # Anchored, without nested repetition: each is linear in the length of the line.
 _SYMBOL = re.compile(
@@ -36,7 +36,7 @@ _MAX_FRAME = 4000
 _NOT_FUNCTIONS = {"at", "from", "to", "the", "and", "Code", "RIP", "RSP", "Modules", "Workqueue"}
 
 
-def parse_frame(text: str) -> Frame | None:
+def parse_frame(text: str) -> PrintedFrame | None:
     """Return the frame that *text* is, or None when it is something else.
 
     :param text: one line without its log prefix; longer than 4000 characters is no frame.
@@ -62,7 +62,7 @@ def parse_frame(text: str) -> Frame | None:
     return frame
 
 
-def parse_caller(text: str) -> Frame | None:
+def parse_caller(text: str) -> PrintedFrame | None:
     """Return the caller that an arm line names after its frame: ``f from g+0x1/0x2``, else None."""
     _, separator, rest = text.strip().partition(" from ")
     return parse_frame(rest) if separator else None
@@ -73,14 +73,14 @@ def is_arm_pair(text: str) -> bool:
     return " from " in text or text.rstrip().endswith(" from")
 
 
-def _with_offset(text: str, inlined: bool, reliable: bool) -> Frame | None:
+def _with_offset(text: str, inlined: bool, reliable: bool) -> PrintedFrame | None:
     match = _SYMBOL.match(text)
     if match is None:
         return None
     rest = text[match.end() :]
     if rest[:1] not in ("", " ", ")", "[", "\t"):
         return None
-    return Frame(
+    return PrintedFrame(
         function=demangled(match["fn"].lstrip(".")),
         offset=match["off"],
         module=_module(rest),
@@ -90,14 +90,16 @@ def _with_offset(text: str, inlined: bool, reliable: bool) -> Frame | None:
     )
 
 
-def _symbolised(text: str, inlined: bool, reliable: bool) -> Frame | None:
+def _symbolised(text: str, inlined: bool, reliable: bool) -> PrintedFrame | None:
     decoded = _DECODED.match(text)
     if decoded is not None:
         rest = text[decoded.end() :]
         close = rest.rfind(")")
         tail = rest[close + 1 :].strip(" []") if close >= 0 else ""
         source = decoded["src"].split()[-1]
-        return Frame(demangled(decoded["fn"].lstrip(".")), "", tail, source, reliable, inlined)
+        return PrintedFrame(
+            demangled(decoded["fn"].lstrip(".")), "", tail, source, reliable, inlined
+        )
     match = _BARE.match(text)
     if (
         match is None
@@ -109,22 +111,22 @@ def _symbolised(text: str, inlined: bool, reliable: bool) -> Frame | None:
     if inlined or rest.startswith("at "):
         source = _source(rest)
         if source:
-            return Frame(demangled(match["fn"]), "", "", source, reliable, inlined)
+            return PrintedFrame(demangled(match["fn"]), "", "", source, reliable, inlined)
     if rest.startswith("from ") and "+0x" in rest:  # arm since 5.16
-        return Frame(demangled(match["fn"]), "", _module(rest), "", reliable, inlined)
+        return PrintedFrame(demangled(match["fn"]), "", _module(rest), "", reliable, inlined)
     if " " not in rest and (source := _source(rest)):
-        return Frame(demangled(match["fn"]), "", "", source, reliable, inlined)
+        return PrintedFrame(demangled(match["fn"]), "", "", source, reliable, inlined)
     return None
 
 
-def _raw(text: str, reliable: bool) -> Frame | None:
+def _raw(text: str, reliable: bool) -> PrintedFrame | None:
     """A frame that shows only an address, or a name without offset after one."""
     if not text:
         return None
     if text.startswith("0x"):
-        return Frame("", reliable=reliable)
+        return PrintedFrame("", reliable=reliable)
     match = _BARE.fullmatch(text.split(" ")[0].rstrip(")"))
-    return Frame(demangled(match["fn"].lstrip(".")), reliable=reliable) if match else None
+    return PrintedFrame(demangled(match["fn"].lstrip(".")), reliable=reliable) if match else None
 
 
 def _module(rest: str) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What there is to know about a kind of report in order to find it in a log and to read it.
 
-Each file in ``kinds/`` makes one or more :class:`Kind` objects and registers them; nothing else in
+Each file in ``kinds/`` makes one or more :class:`ReportKind` objects and registers them; nothing else in
 ``read/`` knows a kind by its name.
 """
 
@@ -14,19 +14,19 @@ from functools import cached_property
 
 from quiesce.explain.read.draft import Draft
 from quiesce.explain.read.log_lines import LogLine
-from quiesce.explain.read.model import Report
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.model import PrintedReport
+from quiesce.explain.read.reader import Handler, ReportReader
 
 _TAG = r"(?:(?:NMI )?watchdog: |rcu: )?(?:WARNING: |\[? ?(?:INFO|BUG): )"
 _END = r"[.!]?(?: ?\])?$"
 
 
-def _nothing(reader: Reader) -> None:
+def _nothing(reader: ReportReader) -> None:
     """Find nothing missing."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class ReportKind:
     """One kind of report.
 
     :param name: the name that users see.
@@ -66,7 +66,7 @@ class Kind:
     headlines: tuple[str, ...] = ()
     whole_title: str = ""
     phrases: Mapping[str, Handler] = field(default_factory=dict)
-    find_missing: Callable[[Reader], None] = _nothing
+    find_missing: Callable[[ReportReader], None] = _nothing
     locks: int = 0
     lock_has_place: bool = True
     has_table: bool = False
@@ -84,7 +84,7 @@ class Kind:
     goes_on_at: tuple[str, ...] = ()
     patience: int = 120
     longest: int = 6000
-    read: Callable[[Draft, list[LogLine]], Report] | None = None
+    read: Callable[[Draft, list[LogLine]], PrintedReport] | None = None
 
     @cached_property
     def untagged_patterns(self) -> tuple[re.Pattern[str], ...]:
@@ -104,10 +104,10 @@ class Kind:
         return tuple(re.compile(pattern) for pattern in (*tagged, *self.headlines))
 
 
-_KINDS: dict[str, Kind] = {}
+_KINDS: dict[str, ReportKind] = {}
 
 
-def register(kind: Kind) -> Kind:
+def register(kind: ReportKind) -> ReportKind:
     """Make *kind* known under its name and return it.
 
     :raises ValueError: another kind has this name.
@@ -123,11 +123,11 @@ def unregister(name: str) -> None:
     del _KINDS[name]
 
 
-def all_kinds() -> Iterator[Kind]:
+def all_kinds() -> Iterator[ReportKind]:
     """Yield every registered kind."""
     yield from _KINDS.values()
 
 
-def kind_named(name: str) -> Kind:
+def kind_named(name: str) -> ReportKind:
     """Return the kind *name*, which must be registered."""
     return _KINDS[name]

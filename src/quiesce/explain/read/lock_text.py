@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from quiesce.explain.read.frames import parse_frame
-from quiesce.explain.read.model import Frame, Lock
+from quiesce.explain.read.model import PrintedFrame, PrintedLock
 
 _USAGE = re.compile(r"\)\s?\{([.+?-]{4,6})\}(?:-\{(\d+):(\d+)\})?")
 _ADDRESS = re.compile(
@@ -28,7 +28,7 @@ def find_usage(text: str) -> re.Match[str] | None:
     return _USAGE.search(text) if len(text) <= _MAX_LOCK else None
 
 
-def parse_lock(text: str, line: int = 0) -> Lock | None:
+def parse_lock(text: str, line: int = 0) -> PrintedLock | None:
     """Return the lock that *text* begins with, or None.
 
     :param text: one (joined) line; a leading ``#3:`` or ``-> #3`` is skipped.
@@ -51,7 +51,7 @@ def parse_lock(text: str, line: int = 0) -> Lock | None:
     name, detail = _split_detail(head[1:])
     base, version, subclass = split_name(name)
     outer, inner = match.group(2), match.group(3)
-    return Lock(
+    return PrintedLock(
         name=name,
         base=base,
         version=version,
@@ -84,11 +84,13 @@ def split_name(name: str) -> tuple[str, int, int]:
     return base, version, subclass
 
 
-def bare_lock(name: str, line: int = 0) -> Lock:
+def bare_lock(name: str, line: int = 0) -> PrintedLock:
     """Return a lock of which only the name is known (scenario tables, unlock reports)."""
     name, detail = _split_detail(name)
     base, version, subclass = split_name(name)
-    return Lock(name=name, base=base, version=version, subclass=subclass, detail=detail, line=line)
+    return PrintedLock(
+        name=name, base=base, version=version, subclass=subclass, detail=detail, line=line
+    )
 
 
 def _split_detail(name: str) -> tuple[str, str]:
@@ -99,12 +101,12 @@ def _split_detail(name: str) -> tuple[str, str]:
     return name[: match.start()], name[match.start() + 1 :]
 
 
-def _place(rest: str) -> tuple[Frame, ...]:
+def _place(rest: str) -> tuple[PrintedFrame, ...]:
     before, separator, after = rest.partition("at:")
     if not separator or len(before) > 8:
         return ()
     frame = parse_frame(after)
     if frame is None:
         word = after.split()[:1]
-        frame = Frame(word[0]) if word and word[0][0].isalpha() else None
+        frame = PrintedFrame(word[0]) if word and word[0][0].isalpha() else None
     return (frame,) if frame is not None else ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Frame:
+class PrintedFrame:
     """One line of a stack trace.
 
     :param function: symbol, empty when the trace shows a raw address only.
@@ -42,7 +42,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Lock:
+class PrintedLock:
     """A lock as lockdep prints it: ``address (name#2/1){+.+.}-{3:3}, at: function``.
 
     :param name: the class as printed, with version and subclass: ``&type->s_umount_key#45/1``.
@@ -67,7 +67,7 @@ class Lock:
     outer: int | None = None
     inner: int | None = None
     address: str = ""
-    at: tuple[Frame, ...] = ()
+    at: tuple[PrintedFrame, ...] = ()
     line: int = 0
 
     @property
@@ -75,7 +75,7 @@ class Lock:
         """The class without its version: what stays the same from boot to boot."""
         return f"{self.base}/{self.subclass}" if self.subclass else self.base
 
-    def same_class(self, other: Lock) -> bool:
+    def same_class(self, other: PrintedLock) -> bool:
         """True when both are of the same lock class, print-function details apart."""
         return (self.base, self.version, self.subclass) == (
             other.base,
@@ -84,18 +84,18 @@ class Lock:
         )
 
     @property
-    def where(self) -> Frame | None:
+    def where(self) -> PrintedFrame | None:
         """The function that took it: the outermost of the ``at:`` frames."""
         return self.at[-1] if self.at else None
 
 
 @dataclass(frozen=True)
-class Link:
+class PrintedLink:
     """``-> #N (lock):`` and its trace: where *lock* was taken with lock N-1 held."""
 
     number: int
-    lock: Lock
-    frames: tuple[Frame, ...]
+    lock: PrintedLock
+    frames: tuple[PrintedFrame, ...]
     line: int
 
 
@@ -118,16 +118,16 @@ class UsageTrace:
     """``SOFTIRQ-ON-W at:`` and its trace inside a class block of an irq report."""
 
     state: str
-    frames: tuple[Frame, ...]
+    frames: tuple[PrintedFrame, ...]
 
 
 @dataclass(frozen=True)
 class ClassBlock:
     """``-> (lock) { usages } ... key at: ... acquired at:`` of an irq report's dependency tree."""
 
-    lock: Lock
+    lock: PrintedLock
     usages: tuple[UsageTrace, ...] = ()
-    acquired: tuple[Frame, ...] = ()
+    acquired: tuple[PrintedFrame, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ class StuckTask:
     name: str
     state: str = ""
     seconds: int = 0
-    frames: tuple[Frame, ...] = ()
-    held: tuple[Lock, ...] = ()
+    frames: tuple[PrintedFrame, ...] = ()
+    held: tuple[PrintedLock, ...] = ()
     owner: str = ""
     owned: str = ""
     work: str = ""
@@ -197,13 +197,13 @@ class ReadLog:
     :param others: what is known but not about waiting, in the order of the log.
     """
 
-    reports: tuple[Report, ...]
+    reports: tuple[PrintedReport, ...]
     unread: int = 0
     others: tuple[Other, ...] = ()
 
 
 @dataclass(frozen=True)
-class Report:
+class PrintedReport:
     """One lockdep report of a log.
 
     :param kind: the name of a kind, see :mod:`quiesce.explain.read.kind`.
@@ -232,17 +232,17 @@ class Report:
     task: str = ""
     line: int = 0
     end_line: int = 0
-    wanted: Lock | None = None
-    holding: Lock | None = None
-    links: tuple[Link, ...] = ()
+    wanted: PrintedLock | None = None
+    holding: PrintedLock | None = None
+    links: tuple[PrintedLink, ...] = ()
     declared_held: int | None = None
-    held: tuple[Lock, ...] = ()
+    held: tuple[PrintedLock, ...] = ()
     chain_names: tuple[str, ...] = ()
     scenario: tuple[ScenarioStep, ...] = ()
-    backtrace: tuple[Frame, ...] = ()
+    backtrace: tuple[PrintedFrame, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
-    traces: dict[str, tuple[Frame, ...]] = field(default_factory=dict)
-    subjects: dict[str, Lock] = field(default_factory=dict)
+    traces: dict[str, tuple[PrintedFrame, ...]] = field(default_factory=dict)
+    subjects: dict[str, PrintedLock] = field(default_factory=dict)
     blocks: tuple[ClassBlock, ...] = ()
     tasks: tuple[StuckTask, ...] = ()
     missing: tuple[Missing, ...] = ()

@@ -11,11 +11,11 @@ from typing import IO
 from quiesce.explain.read.draft import Draft
 from quiesce.explain.read.find_reports import find_drafts, read_blocks, text_blocks
 from quiesce.explain.read.frames import parse_frame
-from quiesce.explain.read.kind import Kind, all_kinds, kind_named
+from quiesce.explain.read.kind import ReportKind, all_kinds, kind_named
 from quiesce.explain.read.log_lines import is_rule
-from quiesce.explain.read.model import Missing, Other, ReadLog, Report
+from quiesce.explain.read.model import Missing, Other, PrintedReport, ReadLog
 from quiesce.explain.read.others import MOST
-from quiesce.explain.read.reader import COMMON, Reader
+from quiesce.explain.read.reader import COMMON, ReportReader
 from quiesce.explain.read.sources import log_text
 from quiesce.explain.read.titles import parse_title
 from quiesce.explain.read.unwrap import join_wrapped
@@ -46,7 +46,7 @@ def read_bytes(stream: IO[bytes], name: str) -> ReadLog:
 
 
 def _read(blocks: Iterable[str]) -> ReadLog:
-    reports: list[Report] = []
+    reports: list[PrintedReport] = []
     others: list[Other] = []
     unread = 0
     for draft in find_drafts(blocks, others):
@@ -59,7 +59,7 @@ def _read(blocks: Iterable[str]) -> ReadLog:
     return ReadLog(ordered, unread, tuple(others[:MOST]))
 
 
-def read_draft(draft: Draft) -> Report:
+def read_draft(draft: Draft) -> PrintedReport:
     """Return the report that *draft* holds; what is not there is in its ``missing``."""
     lines = join_wrapped(draft.lines)
     joined = None if draft.headless else parse_title(lines[0].text)
@@ -70,7 +70,7 @@ def read_draft(draft: Draft) -> Report:
         return _mixed(draft, kind, draft.mixed)
     if kind.read is not None:
         return kind.read(draft, lines)
-    reader = Reader(draft, {**kind.phrases, **COMMON})
+    reader = ReportReader(draft, {**kind.phrases, **COMMON})
     reader.read(lines)
     reader.finish()
     title = draft.title.text
@@ -88,7 +88,7 @@ def read_draft(draft: Draft) -> Report:
         reader.facts["layout"] = "early"
     _lack_common(reader, kind, early)
     kind.find_missing(reader)
-    return Report(
+    return PrintedReport(
         kind=kind.name,
         title=title,
         kernel=reader.kernel,
@@ -111,10 +111,10 @@ def read_draft(draft: Draft) -> Report:
     )
 
 
-def _mixed(draft: Draft, kind: Kind, span: tuple[int, int]) -> Report:
+def _mixed(draft: Draft, kind: ReportKind, span: tuple[int, int]) -> PrintedReport:
     """Return what is known of a report whose lines are mixed with another's: its headline."""
     where = f"{span[0]}-{span[1]}"
-    return Report(
+    return PrintedReport(
         kind=kind.name,
         title=draft.title.text,
         line=draft.lines[0].number,
@@ -137,7 +137,7 @@ def _early_layout(draft: Draft) -> bool:
     return "INFO:" in draft.lines[0].text and is_rule(following, "-")
 
 
-def _lack_common(reader: Reader, kind: Kind, early: bool) -> None:
+def _lack_common(reader: ReportReader, kind: ReportKind, early: bool) -> None:
     if kind.locks >= 1:
         wanted = reader.subjects.get("wanted")
         if wanted is None:
@@ -165,7 +165,7 @@ def _prints_scenario(kernel: str) -> bool:
     return match is None or int(match.group(1)) >= 3
 
 
-def _headless_kind(draft: Draft) -> Kind:
+def _headless_kind(draft: Draft) -> ReportKind:
     """Return the kind whose phrases *draft* has, else the one for reports without such phrases."""
     otherwise = [kind for kind in all_kinds() if kind.headless_otherwise]
     marked = (

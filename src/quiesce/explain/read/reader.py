@@ -24,15 +24,15 @@ from quiesce.explain.read.lock_text import find_usage, mark_number, parse_lock
 from quiesce.explain.read.log_lines import LogLine, is_rule
 from quiesce.explain.read.model import (
     ClassBlock,
-    Frame,
-    Link,
-    Lock,
     Missing,
+    PrintedFrame,
+    PrintedLink,
+    PrintedLock,
     ScenarioStep,
     UsageTrace,
 )
 
-Handler = Callable[["Reader", str, int], None]
+Handler = Callable[["ReportReader", str, int], None]
 """Called with the reader, the stripped line and its number when the line contains the phrase."""
 
 _RELEASE = re.compile(r"(\S{1,120}) #\S")
@@ -67,28 +67,28 @@ _MOST_GUESSES = 40
 
 
 @dataclass
-class Reader:
+class ReportReader:
     """The report as far as it has been read; see :class:`quiesce.explain.read.model.Report`."""
 
     draft: Draft
     phrases: dict[str, Handler]
     kernel: str = ""
     task: str = ""
-    subjects: dict[str, Lock] = field(default_factory=dict)
-    links: list[Link] = field(default_factory=list)
-    held: list[Lock] = field(default_factory=list)
+    subjects: dict[str, PrintedLock] = field(default_factory=dict)
+    links: list[PrintedLink] = field(default_factory=list)
+    held: list[PrintedLock] = field(default_factory=list)
     declared_held: int | None = None
     chain_names: tuple[str, ...] = ()
     chain_so_far: str = ""
     scenario: list[ScenarioStep] = field(default_factory=list)
-    traces: dict[str, list[Frame]] = field(default_factory=dict)
+    traces: dict[str, list[PrintedFrame]] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     blocks: list[ClassBlock] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     end_line: int = 0
     line: int = 0
 
-    _sink: list[Frame] | None = None
+    _sink: list[PrintedFrame] | None = None
     _slot: str = ""
     _in_held: bool = False
     _in_scenario: bool = False
@@ -152,14 +152,14 @@ class Reader:
         self._gap = 0
         self.end_line = line.number
 
-    def _frame(self, frame: Frame, number: int) -> None:
+    def _frame(self, frame: PrintedFrame, number: int) -> None:
         if self._sink is None:
             return
         self._sink.append(frame)
         self._gap = 0
         self.end_line = number
 
-    def _pair(self, frame: Frame, caller: Frame | None, number: int) -> None:
+    def _pair(self, frame: PrintedFrame, caller: PrintedFrame | None, number: int) -> None:
         """An arm line names a function and its caller; the next line begins with the caller."""
         last = self._sink[-1] if self._sink else None
         if last is None or last.function != frame.function:
@@ -185,7 +185,7 @@ class Reader:
         elif self._slot:
             self._fill(lock)
 
-    def _fill(self, lock: Lock) -> None:
+    def _fill(self, lock: PrintedLock) -> None:
         """Put *lock* where the last phrase asked; a symboliser's repetition adds its frame."""
         old = self.subjects.get(self._slot)
         if old is None:
@@ -193,7 +193,7 @@ class Reader:
         elif old.name == lock.name and old.address == lock.address and lock.at:
             self.subjects[self._slot] = replace(old, at=old.at + lock.at)
 
-    def _held_lock(self, lock: Lock, mark: int) -> None:
+    def _held_lock(self, lock: PrintedLock, mark: int) -> None:
         if not self._in_held:
             return
         if mark == len(self.held):
@@ -204,9 +204,9 @@ class Reader:
             self.lack(f"held locks #{len(self.held)} to #{mark - 1}", lock.line)
             self.held.append(lock)
 
-    def _chain_lock(self, lock: Lock, mark: int | None, text: str, number: int) -> None:
+    def _chain_lock(self, lock: PrintedLock, mark: int | None, text: str, number: int) -> None:
         self._slot, self._in_held = "", False
-        frames: list[Frame] = []
+        frames: list[PrintedFrame] = []
         self._sink = frames
         if mark is None:
             self._in_block = True
@@ -215,12 +215,12 @@ class Reader:
             return
         if any(link.number == mark for link, _ in self._link_frames):
             return  # the same report again without a headline; its frames go nowhere
-        self._link_frames.append((Link(mark, lock, (), number), frames))
+        self._link_frames.append((PrintedLink(mark, lock, (), number), frames))
 
-    _link_frames: list[tuple[Link, list[Frame]]] = field(default_factory=list)
-    _blocks_frames: list[tuple[Lock, list[tuple[str, list[Frame]]], list[Frame]]] = field(
-        default_factory=list
-    )
+    _link_frames: list[tuple[PrintedLink, list[PrintedFrame]]] = field(default_factory=list)
+    _blocks_frames: list[
+        tuple[PrintedLock, list[tuple[str, list[PrintedFrame]]], list[PrintedFrame]]
+    ] = field(default_factory=list)
 
     def _phrase(self, text: str, line: LogLine) -> bool:
         number = line.number
@@ -273,7 +273,7 @@ class Reader:
         match = _USAGE_AT.match(text)
         if match is None:
             return text == "}"
-        frames: list[Frame] = []
+        frames: list[PrintedFrame] = []
         usages.append((match["state"].upper(), frames))
         self._sink = frames
         return True
@@ -396,17 +396,17 @@ class Reader:
 
 
 COMMON: dict[str, Handler] = {
-    "is trying to acquire": Reader.wanted,
-    "task is already holding": Reader.already_held,
-    "possible unsafe locking scenario": Reader.possible_scenario,
-    "possible interrupt unsafe locking": Reader.possible_scenario,
-    "*** deadlock ***": Reader.deadlock_mark,
-    "locks held by": Reader.held_by,
-    "lock held by": Reader.held_by,
-    "other info that might help": Reader.other_info,
-    "stack backtrace": Reader.backtrace,
-    "call trace:": Reader.call_trace,
-    "backtrace:": Reader.call_trace,
-    "comm: ": Reader.cpu_line,
-    **{mark.lower(): Reader.end_of_trace for mark in _END_OF_TRACE},
+    "is trying to acquire": ReportReader.wanted,
+    "task is already holding": ReportReader.already_held,
+    "possible unsafe locking scenario": ReportReader.possible_scenario,
+    "possible interrupt unsafe locking": ReportReader.possible_scenario,
+    "*** deadlock ***": ReportReader.deadlock_mark,
+    "locks held by": ReportReader.held_by,
+    "lock held by": ReportReader.held_by,
+    "other info that might help": ReportReader.other_info,
+    "stack backtrace": ReportReader.backtrace,
+    "call trace:": ReportReader.call_trace,
+    "backtrace:": ReportReader.call_trace,
+    "comm: ": ReportReader.cpu_line,
+    **{mark.lower(): ReportReader.end_of_trace for mark in _END_OF_TRACE},
 }

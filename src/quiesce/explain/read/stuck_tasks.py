@@ -15,7 +15,7 @@ from quiesce.explain.read.draft import Draft
 from quiesce.explain.read.frames import is_arm_pair, parse_caller, parse_frame
 from quiesce.explain.read.lock_text import find_usage, mark_number, parse_lock
 from quiesce.explain.read.log_lines import LogLine
-from quiesce.explain.read.model import Frame, Lock, Missing, Report, StuckTask
+from quiesce.explain.read.model import Missing, PrintedFrame, PrintedLock, PrintedReport, StuckTask
 
 _HUNG = re.compile(
     r"INFO: task \"?(?P<comm>.{1,64}?)\"?:(?P<pid>\d{1,8}) blocked(?: in I/O wait)? for more than "
@@ -48,32 +48,32 @@ _ANOTHER = re.compile(
 
 
 @dataclass
-class _Task:
+class _DumpTask:
     """A task as far as it has been read."""
 
     name: str
     line: int
     state: str = ""
     seconds: int = 0
-    frames: list[Frame] = field(default_factory=list)
-    held: list[Lock] = field(default_factory=list)
+    frames: list[PrintedFrame] = field(default_factory=list)
+    held: list[PrintedLock] = field(default_factory=list)
     owner: str = ""
     owned: str = ""
     work: str = ""
     listed: bool = False
 
 
-class _Reader:
+class _DumpReader:
     """Goes through the lines of a dump; see the module."""
 
     def __init__(self) -> None:
-        self.tasks: dict[str, _Task] = {}
+        self.tasks: dict[str, _DumpTask] = {}
         self.kernel = ""
         self.all_locks = False
         self.end_line = 0
-        self._stack: list[Frame] | None = None
-        self._block: _Task | None = None
-        self._holder: _Task | None = None
+        self._stack: list[PrintedFrame] | None = None
+        self._block: _DumpTask | None = None
+        self._holder: _DumpTask | None = None
 
     def line(self, text: str, number: int) -> None:
         """Read one line."""
@@ -121,18 +121,18 @@ class _Reader:
             return True
         return False
 
-    def _task(self, match: re.Match[str], number: int) -> _Task:
+    def _task(self, match: re.Match[str], number: int) -> _DumpTask:
         name = f"{match['comm'].strip()}/{match['pid']}"
-        return self.tasks.setdefault(name, _Task(name, number))
+        return self.tasks.setdefault(name, _DumpTask(name, number))
 
-    def _open(self, task: _Task) -> None:
+    def _open(self, task: _DumpTask) -> None:
         if self._block is not task:
             task.frames.clear()
         self._block = task
         self._stack = task.frames
         self._holder = None
 
-    def _frame(self, frame: Frame, text: str) -> None:
+    def _frame(self, frame: PrintedFrame, text: str) -> None:
         assert self._stack is not None
         last = self._stack[-1] if self._stack else None
         if is_arm_pair(text):
@@ -152,7 +152,7 @@ class _Reader:
         match = _HELD_BY.match(text)
         if match is not None:
             name = match["name"].strip()
-            self._holder = self.tasks.setdefault(name, _Task(name, number))
+            self._holder = self.tasks.setdefault(name, _DumpTask(name, number))
             self._holder.listed = True
             self._holder.held.clear()
             self._stack = None
@@ -170,9 +170,9 @@ class _Reader:
         return True
 
 
-def read_stuck_tasks(draft: Draft, lines: list[LogLine]) -> Report:
+def read_stuck_tasks(draft: Draft, lines: list[LogLine]) -> PrintedReport:
     """Return the dump that *lines* are: every task that is named, with its stack and its locks."""
-    reader = _Reader()
+    reader = _DumpReader()
     first = lines[0].number
     reader.end_line = first
     for line in lines:
@@ -191,7 +191,7 @@ def read_stuck_tasks(draft: Draft, lines: list[LogLine]) -> Report:
     if draft.cut:
         missing.append(Missing("the rest of the dump: too long to be read", reader.end_line))
     blocked = [task for task in tasks if task.seconds or task.frames]
-    return Report(
+    return PrintedReport(
         kind=draft.title.kind,
         title=draft.title.text,
         kernel=reader.kernel,
@@ -203,7 +203,7 @@ def read_stuck_tasks(draft: Draft, lines: list[LogLine]) -> Report:
     )
 
 
-def _finished(task: _Task, all_locks: bool) -> StuckTask:
+def _finished(task: _DumpTask, all_locks: bool) -> StuckTask:
     return StuckTask(
         name=task.name,
         state=task.state,

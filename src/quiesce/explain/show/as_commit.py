@@ -6,9 +6,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from quiesce.explain.judge.answer import Answer, Chain, Row, Verdict
+from quiesce.explain.judge.answer import Answer, Chain, Judgement, LadderRow
 from quiesce.explain.log import Explained, ExplainedLog
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 WIDTH = 72
 MOST_LINES = 15
@@ -37,10 +37,10 @@ def _paragraph(one: Explained) -> Iterator[str]:
     yield from _wrap(" ".join(sentence for sentence in sentences if sentence))
 
 
-def _opening(answer: Answer, report: Report) -> str:
+def _opening(answer: Answer, report: PrintedReport) -> str:
     on = f" on {report.kernel}" if report.kernel else ""
     what = {chain.label: chain.what for chain in answer.chains}
-    if answer.verdict is Verdict.MISUSE or answer.verdict is Verdict.OFF:
+    if answer.verdict is Judgement.MISUSE or answer.verdict is Judgement.OFF:
         return f"{_upper(_without_word(answer.text))} (Reported{on}.)"
     if "New edge" in what:
         return f"lockdep reports a cycle{on}. The edge that closes it is {what['New edge']}."
@@ -56,7 +56,7 @@ def _without_word(text: str) -> str:
     return rest if " " not in head else text
 
 
-def _sentence(row: Row) -> str:
+def _sentence(row: LadderRow) -> str:
     who = row.who.replace("the same task", "The same task then", 1)
     verbs = [*row.holds, row.waits] if row.waits else list(row.holds)
     if row.arrow.startswith("goes on") and len(verbs) > 1:
@@ -84,15 +84,15 @@ def _plain(text: str) -> str:
 
 def _verdict(answer: Answer) -> str:
     text = answer.text
-    if answer.verdict is Verdict.HANGS_IF:
+    if answer.verdict is Judgement.HANGS_IF:
         return f"This hangs if {text.removeprefix('Hangs if ')}"
-    if answer.verdict is Verdict.HANGS:
+    if answer.verdict is Judgement.HANGS:
         return "The tasks only have to run at the same time to hang."
-    if answer.verdict is Verdict.CANNOT_HANG:
+    if answer.verdict is Judgement.CANNOT_HANG:
         return f"It cannot hang as reported: {text.removeprefix('Cannot hang as reported: ')}"
-    if answer.verdict is Verdict.UNDECIDED:
+    if answer.verdict is Judgement.UNDECIDED:
         return f"Whether it can hang depends on this: {text.removeprefix('Undecided: ')}"
-    if answer.verdict is Verdict.HUNG:
+    if answer.verdict is Judgement.HUNG:
         return text
     return ""
 

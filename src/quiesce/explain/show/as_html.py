@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from html import escape
 
-from quiesce.explain.judge.answer import Answer, Row
+from quiesce.explain.judge.answer import Answer, LadderRow
 from quiesce.explain.judge.excuses import Excuse
 from quiesce.explain.judge.explanation import LockNote
 from quiesce.explain.judge.lock_notes import mode_words, what_it_is
-from quiesce.explain.judge.modes import Mode
+from quiesce.explain.judge.modes import AcquireMode
 from quiesce.explain.log import Explained, ExplainedLog, drawn_cycle, other_readings
-from quiesce.explain.read.model import Frame
+from quiesce.explain.read.model import PrintedFrame
 from quiesce.explain.show.as_text import excuse_text
 
 _STYLE = """
@@ -86,7 +86,7 @@ def _ladder(index: int, one: Explained) -> Iterator[str]:
     yield "</ol>"
 
 
-def _row(index: int, row: Row, one: Explained, frames: tuple[Frame, ...]) -> str:
+def _row(index: int, row: LadderRow, one: Explained, frames: tuple[PrintedFrame, ...]) -> str:
     arrow = re.sub(r"(\d+)", rf'<a href="#r{index}w\1">\1</a>', escape(row.arrow))
     text = "; ".join((*row.holds, row.waits)) if row.waits else "; ".join(row.holds)
     place = f'<li id="r{index}w{row.number}" value="{row.number}" class="c{row.number % 6}">'
@@ -122,7 +122,7 @@ def _whole_word(text: str, name: str) -> tuple[str, bool, str]:
     return (text[: match.start()], True, text[match.end() :]) if match else (text, False, "")
 
 
-def _frame(frame: Frame, kernel: str) -> str:
+def _frame(frame: PrintedFrame, kernel: str) -> str:
     text = escape(f"{'' if frame.reliable else '? '}{frame.place or '?'}")
     if frame.module:
         text += f" [{escape(frame.module)}]"
@@ -179,7 +179,7 @@ def _folded(title: str, body: str) -> str:
 
 
 def _lock(index: int, number: int, note: LockNote) -> str:
-    mode = mode_words(Mode(note.mode)) if note.mode != Mode.UNKNOWN.value else ""
+    mode = mode_words(AcquireMode(note.mode)) if note.mode != AcquireMode.UNKNOWN.value else ""
     what = escape(what_it_is(note))
     if note.annotation:
         what = f'<span class="no-lock">{what}</span>'

@@ -13,7 +13,7 @@ from quiesce.explain.judge.answer import Answer
 from quiesce.explain.judge.excuses import Excuse
 from quiesce.explain.log import Explained, ExplainedLog
 from quiesce.explain.prove.proof import ProofResult
-from quiesce.explain.read.model import Lock
+from quiesce.explain.read.model import PrintedLock
 from quiesce.harmless import json_text
 
 SCHEMA = 1
@@ -80,7 +80,7 @@ def _lock_note(note: dict[str, Any]) -> dict[str, Any]:
     return note
 
 
-def _lock(lock: Lock) -> dict[str, Any]:
+def _lock(lock: PrintedLock) -> dict[str, Any]:
     return {
         "name": lock.name,
         "class": lock.class_name,

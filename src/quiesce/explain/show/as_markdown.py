@@ -9,10 +9,10 @@ from dataclasses import fields, is_dataclass
 from quiesce.explain.judge.answer import Answer
 from quiesce.explain.judge.explanation import LockNote
 from quiesce.explain.judge.lock_notes import mode_words, what_it_is
-from quiesce.explain.judge.modes import Mode
+from quiesce.explain.judge.modes import AcquireMode
 from quiesce.explain.judge.words import short_name
 from quiesce.explain.log import Explained, ExplainedLog, drawn_cycle, other_readings
-from quiesce.explain.read.model import Lock
+from quiesce.explain.read.model import PrintedLock
 from quiesce.explain.show.as_text import excuse_text
 from quiesce.explain.show.screen import row_lines
 from quiesce.report.markdown import Prose, block, code
@@ -101,7 +101,7 @@ def _names(part: object) -> Iterator[str]:
     elif isinstance(part, tuple):
         yield from (name for value in part for name in _names(value))
     elif is_dataclass(part):
-        if isinstance(part, Lock):
+        if isinstance(part, PrintedLock):
             yield short_name(part.base)
         for one in fields(part):
             if one.name not in _OURS:
@@ -109,7 +109,7 @@ def _names(part: object) -> Iterator[str]:
 
 
 def _lock_row(note: LockNote, prose: Prose) -> str:
-    mode = mode_words(Mode(note.mode)) if note.mode != Mode.UNKNOWN.value else ""
+    mode = mode_words(AcquireMode(note.mode)) if note.mode != AcquireMode.UNKNOWN.value else ""
     what = what_it_is(note)
     if note.usage_text:
         what += f"; {note.usage_text}"

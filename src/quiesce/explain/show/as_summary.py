@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from quiesce.explain.batch import FileResult, Group, grouped
-from quiesce.explain.judge.answer import Verdict
+from quiesce.explain.batch import FileResult, ReportGroup, grouped
+from quiesce.explain.judge.answer import Judgement
 from quiesce.explain.judge.compare import Comparison
 from quiesce.explain.log import Explained
 from quiesce.explain.show.screen import wrap
 
 _WORDS = {
-    Verdict.HANGS: "hang",
-    Verdict.HANGS_IF: "hang if more comes together",
-    Verdict.HUNG: "hung",
-    Verdict.UNDECIDED: "undecided",
-    Verdict.CANNOT_HANG: "cannot hang as reported",
-    Verdict.MISUSE: "misuse",
-    Verdict.OFF: "lockdep off",
+    Judgement.HANGS: "hang",
+    Judgement.HANGS_IF: "hang if more comes together",
+    Judgement.HUNG: "hung",
+    Judgement.UNDECIDED: "undecided",
+    Judgement.CANNOT_HANG: "cannot hang as reported",
+    Judgement.MISUSE: "misuse",
+    Judgement.OFF: "lockdep off",
 }
 _INDENT = " " * 7
 
@@ -38,7 +38,7 @@ def render(results: Sequence[FileResult], *, quiet: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _counts(results: Sequence[FileResult], groups: Sequence[Group]) -> Iterator[str]:
+def _counts(results: Sequence[FileResult], groups: Sequence[ReportGroup]) -> Iterator[str]:
     found = [one for result in results for one in result.found]
     yield from wrap(
         f"{_many(len(results), 'file')}, {sum(bool(r.found) for r in results):,} with reports; "
@@ -57,7 +57,7 @@ def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _group(group: Group) -> Iterator[str]:
+def _group(group: ReportGroup) -> Iterator[str]:
     one = group.typical
     where = f"{one.file}:{one.line}"
     if len(group.found) > 1:

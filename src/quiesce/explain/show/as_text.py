@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from quiesce.explain.judge.excuses import Excuse
 from quiesce.explain.judge.explanation import LockNote
 from quiesce.explain.judge.lock_notes import mode_words, what_it_is
-from quiesce.explain.judge.modes import Mode
+from quiesce.explain.judge.modes import AcquireMode
 from quiesce.explain.log import Explained, ExplainedLog, drawn_cycle, other_readings
 from quiesce.explain.show.screen import all_lines, render_answer, wrap
 
@@ -107,8 +107,8 @@ def excuse_text(excuse: Excuse) -> str:
 def _lock(note: LockNote) -> Iterator[str]:
     yield f"  {note.name}"
     facts = [what_it_is(note)]
-    if note.mode != Mode.UNKNOWN.value:
-        facts.append(f"taken {mode_words(Mode(note.mode))}")
+    if note.mode != AcquireMode.UNKNOWN.value:
+        facts.append(f"taken {mode_words(AcquireMode(note.mode))}")
     if note.where:
         facts.append(f"at {note.where}")
     yield from wrap(f"{note.role}: {', '.join(facts)}", "    ")

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
-from quiesce.explain.judge.answer import Answer, Chain, Row
+from quiesce.explain.judge.answer import Answer, Chain, LadderRow
 
 WIDTH = 78
 MOST_LINES = 24
@@ -45,7 +45,7 @@ def _shortened(answer: Answer) -> Iterator[Answer]:
     yield replace(answer, notes=(), refused="")
 
 
-def _merged(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+def _merged(rows: tuple[LadderRow, ...]) -> tuple[LadderRow, ...]:
     """Put two neighbors into one row: those of one task first, then two in the middle."""
     same = [
         i for i in range(1, len(rows) - 1) if rows[i].arrow == f"goes on in {rows[i + 1].number}"
@@ -70,13 +70,13 @@ def _merged(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     return (*rows[:at], merged, *rows[at + 2 :])
 
 
-def _several(one: Row, other: Row) -> str:
+def _several(one: LadderRow, other: LadderRow) -> str:
     count = (other.last or other.number) - one.number + 1
     first, last = _function(one), _function(other)
     return f"{count} tasks, each waits for the next one: in {first} ... {last}"
 
 
-def _function(row: Row) -> str:
+def _function(row: LadderRow) -> str:
     if " ... " in row.who:
         return row.who.rpartition("in ")[2].partition(" ... ")[0]
     return next((word for word in row.who.split() if word.endswith("()")), "?")
@@ -94,7 +94,7 @@ def _lines(answer: Answer) -> list[str]:
     return lines
 
 
-def row_lines(row: Row, width: int = WIDTH) -> list[str]:
+def row_lines(row: LadderRow, width: int = WIDTH) -> list[str]:
     """Return the lines of *row*: who, what it holds and waits for, and the arrow at the right."""
     number = f"{row.number}-{row.last}" if row.last else f"{row.number}"
     lines = list(wrap(row.who, f"{number:>3}  "))

@@ -53,12 +53,12 @@ def told_apart(program: Program) -> set[int]:
     found: set[int] = set()
     try:
         for kind in program.kinds:
-            found |= _Follower(program, kind.code).follow()
+            found |= _TaskFollower(program, kind.code).follow()
     except _Untracked:
         return everyone
     for prop in program.properties:
         try:
-            named = _Follower(program, prop.code, in_property=True).follow()
+            named = _TaskFollower(program, prop.code, in_property=True).follow()
         except _Untracked:
             return everyone
         if named:
@@ -76,7 +76,7 @@ def _asymmetric_threads(program: Program, code: Code) -> set[int]:
     return found
 
 
-class _Follower:
+class _TaskFollower:
     """Follows task values through one piece of code."""
 
     def __init__(self, program: Program, code: Code, in_property: bool = False) -> None:

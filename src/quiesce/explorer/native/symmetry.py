@@ -65,10 +65,10 @@ def find_symmetry(compiled: Compiled) -> FoundSymmetry:
     ]
     if not kept:
         return FoundSymmetry(no_symmetry(compiled))
-    return FoundSymmetry(_Builder(compiled, kept).build(), notes)
+    return FoundSymmetry(_VectorBuilder(compiled, kept).build(), notes)
 
 
-class _Builder:
+class _VectorBuilder:
     """Lays out the vectors of a :class:`Symmetry`."""
 
     def __init__(self, compiled: Compiled, groups: list[list[int]]) -> None:

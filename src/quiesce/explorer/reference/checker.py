@@ -55,10 +55,10 @@ class Options:
 
 def check_reference(program: Program, options: Options) -> CheckResult:
     """Check *program* with the plain-Python explorer."""
-    return _Check(program, options).run()
+    return _Checking(program, options).run()
 
 
-class _Check:
+class _Checking:
     def __init__(self, program: Program, options: Options) -> None:
         self.program = program
         self.options = options

@@ -39,7 +39,7 @@ Steps = Iterator[ops.Operation]
 
 
 @dataclass(frozen=True)
-class Scenario:
+class ConformScenario:
     """A scenario.
 
     :param steps: the operations, for a host.
@@ -219,23 +219,23 @@ def _another_process(host: Host) -> Steps:
 
 
 SCENARIOS = (
-    Scenario("no memory at all", _no_memory),
-    Scenario("flags that are not valid", _invalid_flags),
-    Scenario("ids at the limits", _ids_at_the_limits),
-    Scenario("overlaps, front and back", _overlaps),
-    Scenario("guest_memfd: wrong files and ranges", _bound_to_files, needs_memfd=True),
-    Scenario("move while the guest reads", _move, meanwhile=_AT),
-    Scenario("move while the guest reads, quirk off", _move, meanwhile=_AT, quirk_off=True),
-    Scenario("delete while the guest reads", _delete_and_create, meanwhile=_AT),
-    Scenario(
+    ConformScenario("no memory at all", _no_memory),
+    ConformScenario("flags that are not valid", _invalid_flags),
+    ConformScenario("ids at the limits", _ids_at_the_limits),
+    ConformScenario("overlaps, front and back", _overlaps),
+    ConformScenario("guest_memfd: wrong files and ranges", _bound_to_files, needs_memfd=True),
+    ConformScenario("move while the guest reads", _move, meanwhile=_AT),
+    ConformScenario("move while the guest reads, quirk off", _move, meanwhile=_AT, quirk_off=True),
+    ConformScenario("delete while the guest reads", _delete_and_create, meanwhile=_AT),
+    ConformScenario(
         "delete while the guest reads, quirk off", _delete_and_create, meanwhile=_AT, quirk_off=True
     ),
-    Scenario("another slot comes and goes", _dummy_slot, meanwhile=_AT),
-    Scenario("many slots, one memory", _aliases),
-    Scenario("memory without write access", _no_write_access),
-    Scenario("dirty log across moves", _dirty_log),
-    Scenario("the program is deleted", _program_is_deleted),
-    Scenario("a request from another process", _another_process),
+    ConformScenario("another slot comes and goes", _dummy_slot, meanwhile=_AT),
+    ConformScenario("many slots, one memory", _aliases),
+    ConformScenario("memory without write access", _no_write_access),
+    ConformScenario("dirty log across moves", _dirty_log),
+    ConformScenario("the program is deleted", _program_is_deleted),
+    ConformScenario("a request from another process", _another_process),
 )
 """In the order of the self-tests, ours behind."""
 
@@ -258,7 +258,7 @@ def run_scenarios(bench: Bench, host: Host) -> Iterator[tuple[Outcome, set[str]]
             yield Outcome(scenario.name, len(pair.done), found), pair.ours.decided
 
 
-def _do(pair: Pair, scenario: Scenario, host: Host) -> Difference | None:
+def _do(pair: Pair, scenario: ConformScenario, host: Host) -> Difference | None:
     """Do *scenario*; return the first difference."""
     if scenario.meanwhile is None:
         for operation in scenario.steps(host):

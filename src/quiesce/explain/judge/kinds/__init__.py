@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 
 from quiesce.explain.judge.cycle import Cycle
 from quiesce.explain.judge.kind import Judge, registered
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 
 @cache
@@ -18,12 +18,12 @@ def _load() -> None:
         import_module(f"{__name__}.{module.name}")
 
 
-def judge_of(report: Report) -> Judge:
+def judge_of(report: PrintedReport) -> Judge:
     """Return what explains *report*'s kind."""
     _load()
     return registered(report.kind)
 
 
-def cycle_of(report: Report) -> Cycle | None:
+def cycle_of(report: PrintedReport) -> Cycle | None:
     """Return the cycle of *report*, None if its chain is cut or its kind has none."""
     return judge_of(report).cycle(report)

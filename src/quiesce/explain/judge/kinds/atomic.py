@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.judge.call_path import above_the_lock, is_allocator, is_wrapper, useful
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge, register
@@ -18,7 +18,7 @@ from quiesce.explain.judge.modes import is_internal, plain_name
 from quiesce.explain.judge.places import held_notes
 from quiesce.explain.judge.sleeping import where_chain
 from quiesce.explain.judge.words import names_of
-from quiesce.explain.read.model import Frame, Lock, Report
+from quiesce.explain.read.model import PrintedFrame, PrintedLock, PrintedReport
 
 _SPINNING = (
     "spin",
@@ -34,7 +34,7 @@ _SPINNING = (
 )
 
 
-def _explain(report: Report) -> Explanation:
+def _explain(report: PrintedReport) -> Explanation:
     frames = _outside(report.backtrace)
     sleeper = _sleeper(frames)
     names = names_of(report)
@@ -43,14 +43,18 @@ def _explain(report: Report) -> Explanation:
         report, names.of(lock) if lock is not None else "", lock, sleeper, frames
     )
     return Explanation(
-        Answer(Verdict.MISUSE, text, chains=(where_chain(report, frames),), fixes=fixes),
+        Answer(Judgement.MISUSE, text, chains=(where_chain(report, frames),), fixes=fixes),
         locks=held_notes(report),
         not_shown=tuple(not_shown(report)),
     )
 
 
 def _verdict(
-    report: Report, name: str, lock: Lock | None, sleeper: str, frames: Sequence[Frame]
+    report: PrintedReport,
+    name: str,
+    lock: PrintedLock | None,
+    sleeper: str,
+    frames: Sequence[PrintedFrame],
 ) -> tuple[str, tuple[str, ...]]:
     task = report.task or "a task"
     function = _caller(frames, sleeper)
@@ -85,7 +89,7 @@ def _verdict(
     )
 
 
-def _taken(lock: Lock) -> str:
+def _taken(lock: PrintedLock) -> str:
     place = next(
         (plain_name(f.function) for f in reversed(lock.at) if not is_wrapper(f.function)), ""
     )
@@ -104,7 +108,7 @@ def _lock_fixes(name: str, function: str, sleeper: str) -> tuple[str, ...]:
     )
 
 
-def _outside(frames: Sequence[Frame]) -> tuple[Frame, ...]:
+def _outside(frames: Sequence[PrintedFrame]) -> tuple[PrintedFrame, ...]:
     """Return *frames* from the function that may sleep on."""
     rest = useful(frames)
     start = 0
@@ -118,7 +122,7 @@ def _outside(frames: Sequence[Frame]) -> tuple[Frame, ...]:
     return tuple(rest[start:])
 
 
-def _sleeper(frames: Sequence[Frame]) -> str:
+def _sleeper(frames: Sequence[PrintedFrame]) -> str:
     """Return the outermost function of those that only take a lock or allocate."""
     found = ""
     for frame in frames:
@@ -129,12 +133,12 @@ def _sleeper(frames: Sequence[Frame]) -> str:
     return found or (plain_name(frames[0].function) if frames else "")
 
 
-def _caller(frames: Sequence[Frame], sleeper: str) -> str:
+def _caller(frames: Sequence[PrintedFrame], sleeper: str) -> str:
     names = [plain_name(frame.function) for frame in above_the_lock(frames, allocating=True)]
     return next((name for name in names if name != sleeper), "")
 
 
-def _preventing(report: Report) -> Lock | None:
+def _preventing(report: PrintedReport) -> PrintedLock | None:
     """Return the held lock that forbids sleeping: the innermost that spins, else an RCU section."""
     raw = raw_nesting(report)
     spins = (2, 3) if raw else (2,)

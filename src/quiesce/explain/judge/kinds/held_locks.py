@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.judge.call_path import waiter
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge, register
@@ -12,7 +12,7 @@ from quiesce.explain.judge.modes import plain_name
 from quiesce.explain.judge.places import all_notes, first_outside, in_function
 from quiesce.explain.judge.sleeping import where_chain
 from quiesce.explain.judge.words import names_of
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 _FREEING = (
     "kfree",
@@ -26,16 +26,18 @@ _FREEING = (
 )
 
 
-def _misuse(report: Report, text: str, *fixes: str, notes: tuple[str, ...] = ()) -> Explanation:
+def _misuse(
+    report: PrintedReport, text: str, *fixes: str, notes: tuple[str, ...] = ()
+) -> Explanation:
     chains = (where_chain(report, report.backtrace),) if report.backtrace else ()
     return Explanation(
-        Answer(Verdict.MISUSE, f"Misuse: {text}", notes=notes, chains=chains, fixes=fixes),
+        Answer(Judgement.MISUSE, f"Misuse: {text}", notes=notes, chains=chains, fixes=fixes),
         locks=all_notes(report),
         not_shown=tuple(not_shown(report)),
     )
 
 
-def _unlock(report: Report) -> Explanation:
+def _unlock(report: PrintedReport) -> Explanation:
     name = names_of(report).of(report.wanted) if report.wanted else "a lock"
     frames = report.traces.get("released", ())
     where = waiter(frames) or first_outside(report.backtrace)
@@ -52,7 +54,7 @@ def _unlock(report: Report) -> Explanation:
     )
 
 
-def _nested(report: Report) -> Explanation:
+def _nested(report: PrintedReport) -> Explanation:
     names = names_of(report)
     name = names.of(report.wanted) if report.wanted else "a lock"
     nest = report.subjects.get("nest lock")
@@ -69,7 +71,7 @@ def _nested(report: Report) -> Explanation:
     )
 
 
-def _freed(report: Report) -> Explanation:
+def _freed(report: PrintedReport) -> Explanation:
     name = names_of(report).of(report.wanted) if report.wanted else "a lock"
     rest = tuple(f for f in report.backtrace if not plain_name(f.function).startswith(_FREEING))
     where = first_outside(rest)
@@ -83,7 +85,7 @@ def _freed(report: Report) -> Explanation:
     )
 
 
-def _held_too_long(report: Report, end: str) -> Explanation:
+def _held_too_long(report: PrintedReport, end: str) -> Explanation:
     names = ", ".join(names_of(report).of(h) for h in report.held) or "a lock"
     places = [h.where.function for h in report.held if h.where]
     return _misuse(
@@ -96,11 +98,11 @@ def _held_too_long(report: Report, end: str) -> Explanation:
     )
 
 
-def _at_exit(report: Report) -> Explanation:
+def _at_exit(report: PrintedReport) -> Explanation:
     return _held_too_long(report, "exits or freezes")
 
 
-def _returning(report: Report) -> Explanation:
+def _returning(report: PrintedReport) -> Explanation:
     return _held_too_long(report, "returns to user space")
 
 

@@ -9,18 +9,18 @@ from quiesce.explain.judge.lock_notes import lock_note
 from quiesce.explain.judge.missing import not_shown
 from quiesce.explain.judge.stuck import answer_stuck, core_of
 from quiesce.explain.judge.wait_graph import build_graph
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 _MOST_LOCKS = 12
 
 
-def _explain(report: Report) -> Explanation:
+def _explain(report: PrintedReport) -> Explanation:
     return Explanation(
         answer_stuck(report), locks=_locks(report), not_shown=tuple(not_shown(report))
     )
 
 
-def _locks(report: Report) -> tuple[LockNote, ...]:
+def _locks(report: PrintedReport) -> tuple[LockNote, ...]:
     """Return notes on the locks that stuck tasks have or want."""
     notes: dict[str, LockNote] = {}
     for task in report.tasks:
@@ -31,7 +31,7 @@ def _locks(report: Report) -> tuple[LockNote, ...]:
     return tuple(notes.values())[:_MOST_LOCKS]
 
 
-def _identity(report: Report) -> tuple[str, ...]:
+def _identity(report: PrintedReport) -> tuple[str, ...]:
     """Where the tasks of the deadlock are stuck, else the one at the root, and what they wait for."""
     core = core_of(build_graph(report.tasks))
     if not any(

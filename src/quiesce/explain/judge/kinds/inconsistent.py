@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 
 from quiesce.explain.judge.annotations import Nature, look_up
-from quiesce.explain.judge.answer import Answer, Chain, Row, Verdict
+from quiesce.explain.judge.answer import Answer, Chain, Judgement, LadderRow
 from quiesce.explain.judge.call_path import chain
 from quiesce.explain.judge.explanation import Explanation, Interleaving
 from quiesce.explain.judge.irq_uses import Enabled, function_in, interrupted, seen_at, turned_on
-from quiesce.explain.judge.irq_words import NMI, RECLAIM, Context, context_of
+from quiesce.explain.judge.irq_words import NMI, RECLAIM, IrqContext, context_of
 from quiesce.explain.judge.kind import Judge, Shape, register
 from quiesce.explain.judge.lock_notes import lock_note
 from quiesce.explain.judge.missing import not_shown, partial
@@ -24,7 +24,7 @@ from quiesce.explain.judge.remedies import is_core
 from quiesce.explain.judge.sleeping import allocation_in_interrupt
 from quiesce.explain.judge.triggers import trigger_of
 from quiesce.explain.judge.words import is_global, names_of, object_of
-from quiesce.explain.read.model import Frame, Lock, Report
+from quiesce.explain.read.model import PrintedFrame, PrintedLock, PrintedReport
 
 _SEMAPHORE = re.compile(r"down_(?:trylock|interruptible|killable|timeout)|up|down")
 
@@ -37,12 +37,12 @@ class _Uses:
     :param inside: the stack of the usage in the interrupt; *outside*: of the other one.
     """
 
-    lock: Lock
+    lock: PrintedLock
     name: str
-    context: Context
+    context: IrqContext
     now: bool
-    inside: tuple[Frame, ...]
-    outside: tuple[Frame, ...]
+    inside: tuple[PrintedFrame, ...]
+    outside: tuple[PrintedFrame, ...]
     enabled: Enabled | None
 
     @property
@@ -54,7 +54,7 @@ class _Uses:
         return self.enabled.caller if self.enabled is not None else function_in(self.outside)
 
 
-def _uses(report: Report, lock: Lock) -> _Uses:
+def _uses(report: PrintedReport, lock: PrintedLock) -> _Uses:
     was, becomes = report.facts.get("was", ""), report.facts.get("becomes", "")
     context = context_of(was, becomes)
     now = becomes.upper().startswith("IN-")
@@ -64,7 +64,7 @@ def _uses(report: Report, lock: Lock) -> _Uses:
     return _Uses(lock, name, context, now, inside, outside, turned_on(outside))
 
 
-def _explain(report: Report) -> Explanation:
+def _explain(report: PrintedReport) -> Explanation:
     lock = report.wanted
     if lock is None:
         return Explanation(partial(report, "the lock"), not_shown=tuple(not_shown(report)))
@@ -81,14 +81,14 @@ def _explain(report: Report) -> Explanation:
     )
 
 
-def _answer(report: Report, uses: _Uses) -> Answer:
+def _answer(report: PrintedReport, uses: _Uses) -> Answer:
     if uses.context is RECLAIM:
         return _reclaim(report, uses)
     conditions = [_coincidence(uses)]
     if not is_global(uses.lock):
         conditions.append(f"both rows mean the same {_noun(uses)}")
     return Answer(
-        Verdict.HANGS_IF,
+        Judgement.HANGS_IF,
         f"Hangs if {', and '.join(conditions)}.",
         _rows(report, uses),
         tuple(_notes(report, uses)),
@@ -114,7 +114,7 @@ def _coincidence(uses: _Uses) -> str:
     return f"{handler} comes on a CPU whose task holds it{place}"
 
 
-def _rows(report: Report, uses: _Uses) -> tuple[Row, ...]:
+def _rows(report: PrintedReport, uses: _Uses) -> tuple[LadderRow, ...]:
     context, name = uses.context, uses.name
     first, second = (1, 2) if uses.now else (2, 1)
     taken = f"{uses.taken_in}()" if uses.taken_in else "its handler"
@@ -133,8 +133,10 @@ def _rows(report: Report, uses: _Uses) -> tuple[Row, ...]:
     if uses.enabled is not None:
         on = f", {context.plural} on since {uses.enabled.caller}()"
     rows = [
-        Row(first, who, (), f"waits for {name}", f"<- {second}"),
-        Row(second, who_held, (f"holds {name}{on}",), f"resumes after row {first}", f"<- {first}"),
+        LadderRow(first, who, (), f"waits for {name}", f"<- {second}"),
+        LadderRow(
+            second, who_held, (f"holds {name}{on}",), f"resumes after row {first}", f"<- {first}"
+        ),
     ]
     return tuple(sorted(rows, key=lambda row: row.number))
 
@@ -144,7 +146,7 @@ def _seen_interrupt(uses: _Uses) -> str:
     return f" (seen: {seen})" if seen and seen not in ("softirq", "interrupt", "NMI") else ""
 
 
-def _notes(report: Report, uses: _Uses) -> list[str]:
+def _notes(report: PrintedReport, uses: _Uses) -> list[str]:
     notes = []
     if uses.enabled is not None:
         taker = uses.lock.where.function if uses.lock.where else ""
@@ -172,7 +174,7 @@ def _unlock(enabled: Enabled) -> str:
     return f"the inner {name}()" if name else "a function"
 
 
-def _new_use(report: Report, uses: _Uses) -> Chain:
+def _new_use(report: PrintedReport, uses: _Uses) -> Chain:
     frames = report.backtrace
     when = trigger_of(frames).when
     if uses.now:
@@ -189,7 +191,7 @@ def _new_use(report: Report, uses: _Uses) -> Chain:
     )
 
 
-def _from_enabling(frames: tuple[Frame, ...], uses: _Uses) -> tuple[Frame, ...]:
+def _from_enabling(frames: tuple[PrintedFrame, ...], uses: _Uses) -> tuple[PrintedFrame, ...]:
     if uses.enabled is None:
         return frames
     start = next((i for i, f in enumerate(frames) if f.function.startswith(uses.enabled.caller)), 0)
@@ -233,20 +235,20 @@ def _fixes(uses: _Uses) -> tuple[tuple[str, ...], str]:
     ), ""
 
 
-def _reclaim(report: Report, uses: _Uses) -> Answer:
+def _reclaim(report: PrintedReport, uses: _Uses) -> Answer:
     """Before 4.14: the lock is taken in reclaim, and held around an allocation that may reclaim."""
     name, noun = uses.name, object_of(uses.lock) or "object"
     first, second = (1, 2) if uses.now else (2, 1)
     who_in = report.task if uses.now else "any task"
     who_on = "any task" if uses.now else report.task
     rows = [
-        Row(first, f"{who_in or 'a task'} in {uses.taken_in or 'reclaim'}()", ("in reclaim",),
+        LadderRow(first, f"{who_in or 'a task'} in {uses.taken_in or 'reclaim'}()", ("in reclaim",),
             f"waits for {name}", f"<- {second}"),
-        Row(second, f"{who_on or 'a task'} in {uses.held_in or '?'}()", (f"holds {name}",),
+        LadderRow(second, f"{who_on or 'a task'} in {uses.held_in or '?'}()", (f"holds {name}",),
             "reclaims memory", f"goes on in {first}"),
     ]  # fmt: skip
     return Answer(
-        Verdict.UNDECIDED,
+        Judgement.UNDECIDED,
         f"Undecided: can the {noun} that reclaim works on in row {first} be the {noun} whose {name} is "
         f"held in row {second}?",
         tuple(sorted(rows, key=lambda row: row.number)),

@@ -10,20 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quiesce.explain.judge.annotations import Nature, look_up
-from quiesce.explain.judge.answer import Answer, Chain, Row, Verdict
+from quiesce.explain.judge.answer import Answer, Chain, Judgement, LadderRow
 from quiesce.explain.judge.call_path import chain, waiter
 from quiesce.explain.judge.explanation import Explanation, Interleaving, LockNote
 from quiesce.explain.judge.irq_ends import Ends, inversion_ends, order_ends
 from quiesce.explain.judge.irq_uses import Enabled, acquired_in, seen_at, turned_on, usage_frames
-from quiesce.explain.judge.irq_words import SOFTIRQ, Context, context_of
+from quiesce.explain.judge.irq_words import SOFTIRQ, IrqContext, context_of
 from quiesce.explain.judge.kind import Judge, Shape, register
 from quiesce.explain.judge.lock_notes import lock_note
 from quiesce.explain.judge.missing import not_shown, partial
 from quiesce.explain.judge.remedies import is_core
 from quiesce.explain.judge.sleeping import allocation_under_lock
 from quiesce.explain.judge.triggers import trigger_of
-from quiesce.explain.judge.words import Names, is_global, names_of, object_of
-from quiesce.explain.read.model import Frame, Lock, Report
+from quiesce.explain.judge.words import LockNames, is_global, names_of, object_of
+from quiesce.explain.read.model import PrintedFrame, PrintedLock, PrintedReport
 
 _Part = tuple[str, tuple[str, ...], str]
 """A row before it has a number: who, what it holds, what it waits for."""
@@ -37,28 +37,28 @@ class _Order:
         (``edge``), it is in the interrupt (``inside``), or it holds the unsafe lock (``outside``).
     """
 
-    report: Report
-    names: Names
-    context: Context
-    safe: Lock
-    unsafe: Lock
+    report: PrintedReport
+    names: LockNames
+    context: IrqContext
+    safe: PrintedLock
+    unsafe: PrintedLock
     caught_row: str
-    inside: tuple[Frame, ...]
-    outside: tuple[Frame, ...]
+    inside: tuple[PrintedFrame, ...]
+    outside: tuple[PrintedFrame, ...]
 
-    def name(self, lock: Lock) -> str:
+    def name(self, lock: PrintedLock) -> str:
         return self.names.of(lock)
 
 
-def _safe_unsafe(report: Report) -> Explanation:
+def _safe_unsafe(report: PrintedReport) -> Explanation:
     return _explain(report, order_ends(report))
 
 
-def _inversion(report: Report) -> Explanation:
+def _inversion(report: PrintedReport) -> Explanation:
     return _explain(report, inversion_ends(report))
 
 
-def _explain(report: Report, ends: Ends) -> Explanation:
+def _explain(report: PrintedReport, ends: Ends) -> Explanation:
     context = context_of(report.facts.get("context", "") or report.title)
     locks = _locks(report, ends, context)
     missing = tuple(not_shown(report))
@@ -74,7 +74,13 @@ def _explain(report: Report, ends: Ends) -> Explanation:
     return Explanation(_answer(order), locks=locks, interleavings=(table,), not_shown=missing)
 
 
-def _order(report: Report, safe: Lock, unsafe: Lock, names: Names, context: Context) -> _Order:
+def _order(
+    report: PrintedReport,
+    safe: PrintedLock,
+    unsafe: PrintedLock,
+    names: LockNames,
+    context: IrqContext,
+) -> _Order:
     inside = report.traces.get("became safe", ()) or usage_frames(report, safe, "IN-")
     outside = report.traces.get("became unsafe", ()) or usage_frames(report, unsafe, "-ON-")
     caught = "edge"
@@ -101,7 +107,7 @@ def _answer(order: _Order) -> Answer:
     if things:
         conditions.append(f"all rows mean the same {' and '.join(things)}")
     return Answer(
-        Verdict.HANGS_IF,
+        Judgement.HANGS_IF,
         f"Hangs if {', and '.join(conditions)}.",
         _rows(order),
         tuple(_notes(order)),
@@ -110,7 +116,7 @@ def _answer(order: _Order) -> Answer:
     )
 
 
-def _at(frames: tuple[Frame, ...]) -> str:
+def _at(frames: tuple[PrintedFrame, ...]) -> str:
     function = waiter(frames)
     return f" in {function}()" if function else ""
 
@@ -118,7 +124,7 @@ def _at(frames: tuple[Frame, ...]) -> str:
 # --- Rows ---------------------------------------------------------------------------------------------
 
 
-def _rows(order: _Order) -> tuple[Row, ...]:
+def _rows(order: _Order) -> tuple[LadderRow, ...]:
     """Return the rows, the caught task first; each waits for the next, the last one for row 1."""
     makers = [_edge_rows, _held_row, _interrupt_row]
     first = {"edge": 0, "outside": 1, "inside": 2}[order.caught_row]
@@ -131,7 +137,9 @@ def _rows(order: _Order) -> tuple[Row, ...]:
     rows = []
     for index, (who, holds, waits) in enumerate(parts):
         after = (index + 1) % count + 1
-        rows.append(Row(index + 1, who, holds, waits.replace("{after}", str(after)), f"<- {after}"))
+        rows.append(
+            LadderRow(index + 1, who, holds, waits.replace("{after}", str(after)), f"<- {after}")
+        )
     return tuple(rows)
 
 
@@ -193,7 +201,7 @@ def _comma(place: str) -> str:
     return f",{place}" if place else ""
 
 
-def _seen(frames: tuple[Frame, ...]) -> str:
+def _seen(frames: tuple[PrintedFrame, ...]) -> str:
     seen = trigger_of(frames).seen
     return f" (seen: {seen})" if seen not in ("", "softirq", "interrupt", "NMI") else ""
 
@@ -263,7 +271,7 @@ def _place(function: str) -> str:
     return f", in {function}()" if function else ""
 
 
-def _locks(report: Report, ends: Ends, context: Context) -> tuple[LockNote, ...]:
+def _locks(report: PrintedReport, ends: Ends, context: IrqContext) -> tuple[LockNote, ...]:
     state = "SOFTIRQ" if context is SOFTIRQ else "HARDIRQ"
     notes: list[LockNote] = []
     names: set[str] = set()

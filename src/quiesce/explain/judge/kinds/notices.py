@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge, register
 from quiesce.explain.judge.missing import not_shown
 from quiesce.explain.judge.places import all_notes, first_outside, in_function
 from quiesce.explain.judge.sleeping import where_chain
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 _OFF = "Nothing after this is checked until the next boot."
 
 
-def _notice(report: Report, verdict: Verdict, text: str, *fixes: str) -> Explanation:
+def _notice(report: PrintedReport, verdict: Judgement, text: str, *fixes: str) -> Explanation:
     chains = (where_chain(report, report.backtrace),) if report.backtrace else ()
     return Explanation(
         Answer(verdict, f"{text} {_OFF}", chains=chains, fixes=fixes),
@@ -23,11 +23,11 @@ def _notice(report: Report, verdict: Verdict, text: str, *fixes: str) -> Explana
     )
 
 
-def _no_key(report: Report) -> Explanation:
+def _no_key(report: PrintedReport) -> Explanation:
     where = first_outside(report.backtrace)
     return _notice(
         report,
-        Verdict.MISUSE,
+        Judgement.MISUSE,
         f"Misuse: {report.task or 'a task'} uses a lock that was never initialized"
         f"{in_function(where)}: its class key is neither static nor registered.",
         f"Initialize the lock (spin_lock_init(), mutex_init(), ...) before {where or 'its first'}() use: "
@@ -36,21 +36,21 @@ def _no_key(report: Report) -> Explanation:
     )
 
 
-def _limits(report: Report) -> Explanation:
+def _limits(report: PrintedReport) -> Explanation:
     return _notice(
         report,
-        Verdict.OFF,
+        Judgement.OFF,
         f"Lockdep is off: one of its tables is full ({report.title}).",
         "Raise the limit (CONFIG_LOCKDEP_BITS, _CHAINS_BITS, _STACK_TRACE_BITS), or look for a leak of "
         "lock classes: keys made for each object, modules loaded again and again.",
     )
 
 
-def _warning(report: Report) -> Explanation:
+def _warning(report: PrintedReport) -> Explanation:
     where = first_outside(report.backtrace)
     return _notice(
         report,
-        Verdict.OFF,
+        Judgement.OFF,
         f"Lockdep is off: it warns about its own data ({report.title}){in_function(where)}.",
         "Look for memory corruption, a lock used after it was freed, or a key reused. If there is none, "
         "it is a defect of lockdep.",

@@ -8,10 +8,10 @@ from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.fingerprint import chain_of_names
 from quiesce.explain.judge.kind import Judge, Shape, register
 from quiesce.explain.judge.tasks import explain_tasks
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 
-def _explain(report: Report) -> Explanation:
+def _explain(report: PrintedReport) -> Explanation:
     return explain_tasks(report, chain_cycle(report))
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.fingerprint import source_place
 from quiesce.explain.judge.kind import Judge, register
@@ -11,10 +11,10 @@ from quiesce.explain.judge.missing import not_shown
 from quiesce.explain.judge.places import all_notes, first_outside, in_function
 from quiesce.explain.judge.sleeping import where_chain
 from quiesce.explain.judge.words import names_of
-from quiesce.explain.read.model import Report
+from quiesce.explain.read.model import PrintedReport
 
 
-def _explain(report: Report) -> Explanation:
+def _explain(report: PrintedReport) -> Explanation:
     place, what = report.facts.get("place", ""), report.facts.get("what", "")
     where = first_outside(report.backtrace)
     why, fix = _why(report, what)
@@ -29,7 +29,7 @@ def _explain(report: Report) -> Explanation:
     did = f"{usage} at {place}" if usage and place else (place or usage or "RCU is used")
     return Explanation(
         Answer(
-            Verdict.MISUSE,
+            Judgement.MISUSE,
             f"Misuse: {did}{in_function(where)}: {why}",
             notes=tuple(notes),
             chains=(where_chain(report, report.backtrace),) if report.backtrace else (),
@@ -40,7 +40,7 @@ def _explain(report: Report) -> Explanation:
     )
 
 
-def _why(report: Report, what: str) -> tuple[str, tuple[str, ...]]:
+def _why(report: PrintedReport, what: str) -> tuple[str, tuple[str, ...]]:
     illegal = report.facts.get("illegal", "")
     if illegal:
         return (

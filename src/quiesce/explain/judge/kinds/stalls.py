@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from quiesce.explain.judge.answer import Answer, Chain, Row, Verdict
+from quiesce.explain.judge.answer import Answer, Chain, Judgement, LadderRow
 from quiesce.explain.judge.call_path import above_the_lock, chain, enters_interrupt, useful
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge, register
@@ -14,7 +14,7 @@ from quiesce.explain.judge.modes import plain_name
 from quiesce.explain.judge.places import held_notes
 from quiesce.explain.judge.triggers import trigger_of
 from quiesce.explain.judge.words import names_of
-from quiesce.explain.read.model import Frame, Report
+from quiesce.explain.read.model import PrintedFrame, PrintedReport
 
 _SPINS = re.compile(
     r"(?:native_|__pv_)?queued_(?:spin|read|write)_lock_slowpath|_*(?:do_)?raw_spin_lock\w*|_raw_\w+lock\w*"
@@ -34,21 +34,21 @@ _FINDING = re.compile(
 """Functions of the interrupt in which a stall is noticed and printed."""
 
 
-def _explain(report: Report) -> Explanation:
+def _explain(report: PrintedReport) -> Explanation:
     frames = _own(report.backtrace)
     names = names_of(report)
     held = [names.of(lock) for lock in report.held]
     cpu = report.facts.get("cpu", "")
     who = report.task or (f"CPU {cpu}" if cpu else "a CPU")
     text, waits, by, held = _what(report, frames, who, held)
-    row = Row(1, f"{who}{f' on CPU {cpu}' if cpu and report.task else ''}{_time(report)}",
+    row = LadderRow(1, f"{who}{f' on CPU {cpu}' if cpu and report.task else ''}{_time(report)}",
               (f"holds {', '.join(held)}",) if held else (), waits, "<- 2" if by else "")  # fmt: skip
-    rows = [row, Row(2, f"{by}, not in the report", in_report=False)] if by else [row]
+    rows = [row, LadderRow(2, f"{by}, not in the report", in_report=False)] if by else [row]
     when = trigger_of(frames).when
     chains = (Chain("Blocked", f"1{', ' + when if when else ''}", chain(frames)),) if frames else ()
     return Explanation(
         Answer(
-            Verdict.HUNG, text, tuple(rows), _notes(report), chains, () if frames else (GET_IT,)
+            Judgement.HUNG, text, tuple(rows), _notes(report), chains, () if frames else (GET_IT,)
         ),
         locks=held_notes(report),
         not_shown=tuple(not_shown(report)),
@@ -56,7 +56,7 @@ def _explain(report: Report) -> Explanation:
 
 
 def _what(
-    report: Report, frames: tuple[Frame, ...], who: str, held: list[str]
+    report: PrintedReport, frames: tuple[PrintedFrame, ...], who: str, held: list[str]
 ) -> tuple[str, str, str, list[str]]:
     """Return the verdict, what the CPU does, what it waits for, and what it holds."""
     names = [plain_name(frame.function) for frame in frames]
@@ -94,12 +94,12 @@ def _what(
     )
 
 
-def _time(report: Report) -> str:
+def _time(report: PrintedReport) -> str:
     seconds, jiffies = report.facts.get("seconds", ""), report.facts.get("jiffies", "")
     return f", for {seconds} s" if seconds else (f", for {jiffies} jiffies" if jiffies else "")
 
 
-def _notes(report: Report) -> tuple[str, ...]:
+def _notes(report: PrintedReport) -> tuple[str, ...]:
     starved = report.facts.get("starved", "")
     if not starved:
         return ()
@@ -108,7 +108,7 @@ def _notes(report: Report) -> tuple[str, ...]:
     )
 
 
-def _own(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+def _own(frames: tuple[PrintedFrame, ...]) -> tuple[PrintedFrame, ...]:
     """Return *frames* without the interrupt that found the stall and printed them."""
     rest = useful(frames)
     printed = [i for i, f in enumerate(rest) if _FINDING.fullmatch(plain_name(f.function))]
@@ -123,7 +123,7 @@ def _own(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
     return tuple(rest[start:])
 
 
-def _identity(report: Report) -> tuple[str, ...]:
+def _identity(report: PrintedReport) -> tuple[str, ...]:
     """The function that does not get on; without a stack nothing says that two are the same."""
     frames = above_the_lock(_own(report.backtrace)) if report.backtrace else []
     return (plain_name(frames[0].function),) if frames else ("cut", report.task, report.title)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from quiesce.explain.judge.answer import Answer, Verdict
+from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.judge.call_path import waiter
 from quiesce.explain.judge.explanation import Explanation
 from quiesce.explain.judge.kind import Judge, register
@@ -13,12 +13,12 @@ from quiesce.explain.judge.modes import of_trace
 from quiesce.explain.judge.places import held_notes
 from quiesce.explain.judge.sleeping import where_chain
 from quiesce.explain.judge.words import names_of
-from quiesce.explain.read.model import Lock, Report
+from quiesce.explain.read.model import PrintedLock, PrintedReport
 
 _CONTEXTS = {"2": "a hard interrupt", "3": "a softirq", "4": "a task", "5": "a task"}
 
 
-def _explain(report: Report) -> Explanation:
+def _explain(report: PrintedReport) -> Explanation:
     lock = report.wanted
     if lock is None:
         return Explanation(partial(report, "the lock"), not_shown=tuple(not_shown(report)))
@@ -30,7 +30,7 @@ def _explain(report: Report) -> Explanation:
     )
 
 
-def _answer(report: Report, lock: Lock) -> Answer:
+def _answer(report: PrintedReport, lock: PrintedLock) -> Answer:
     names, raw = names_of(report), raw_nesting(report)
     name, blocker = names.of(lock), _narrowest(report)
     only_rt = lock.inner == 3 and raw
@@ -43,7 +43,7 @@ def _answer(report: Report, lock: Lock) -> Answer:
     what = "may sleep on PREEMPT_RT (it is a spinlock_t)" if only_rt else "may sleep"
     allowed = _allowed(blocker, names.of(blocker) if blocker is not None else "")
     return Answer(
-        Verdict.MISUSE,
+        Judgement.MISUSE,
         f"Misuse: {report.task or 'a task'} takes {name}{where} {why}. {name} {what}{allowed}.",
         notes=("Without PREEMPT_RT a spinlock_t only spins there, and nothing hangs.",)
         if only_rt
@@ -53,7 +53,7 @@ def _answer(report: Report, lock: Lock) -> Answer:
     )
 
 
-def _allowed(blocker: Lock | None, name: str) -> str:
+def _allowed(blocker: PrintedLock | None, name: str) -> str:
     if blocker is None:
         return ", which is not allowed there"
     if blocker.base.startswith("rcu_read_lock"):
@@ -62,7 +62,7 @@ def _allowed(blocker: Lock | None, name: str) -> str:
     return f", which is not allowed under {name}: that is a {kind}"
 
 
-def _fixes(name: str, only_rt: bool, blocker: Lock | None, held: str) -> tuple[str, ...]:
+def _fixes(name: str, only_rt: bool, blocker: PrintedLock | None, held: str) -> tuple[str, ...]:
     if blocker is None:
         first = (
             f"Make {name} a raw_spinlock_t, if what it protects is short and bounded."
@@ -86,7 +86,7 @@ def _fixes(name: str, only_rt: bool, blocker: Lock | None, held: str) -> tuple[s
     )
 
 
-def _narrowest(report: Report) -> Lock | None:
+def _narrowest(report: PrintedReport) -> PrintedLock | None:
     """The held lock that allows the least waiting; it is why the wanted one does not fit."""
     wanted = report.wanted
     held = [h for h in report.held if h.inner]
@@ -97,7 +97,7 @@ def _narrowest(report: Report) -> Lock | None:
     return lowest if (lowest.inner or 9) < outer else None
 
 
-def _context(report: Report, raw: bool) -> str:
+def _context(report: PrintedReport, raw: bool) -> str:
     level = report.facts.get("context", "")
     if level == "3" and not raw:
         return "a task with interrupts or preemption off"

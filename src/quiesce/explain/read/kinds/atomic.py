@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from quiesce.explain.read.frames import parse_frame
-from quiesce.explain.read.kind import Kind, register
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.kind import ReportKind, register
+from quiesce.explain.read.reader import Handler, ReportReader
 
 _COUNTS = re.compile(
     r"in_atomic\(\): ?(?P<atomic>\d+), irqs_disabled\(\): ?(?P<irqs>\d+)(?:, non_block: ?(?P<block>\d+))?"
@@ -24,7 +24,7 @@ _PREEMPT = re.compile(
 _RCU = re.compile(r"RCU nest depth: ?(?P<depth>\d+)(?:, expected: ?(?P<expected>\d+))?")
 
 
-def _counts(reader: Reader, text: str, number: int) -> None:
+def _counts(reader: ReportReader, text: str, number: int) -> None:
     match = _COUNTS.search(text)
     if match is None:
         return
@@ -34,19 +34,19 @@ def _counts(reader: Reader, text: str, number: int) -> None:
         reader.task = reader.task or f"{match['comm'].strip()}/{match['pid']}"
 
 
-def _preempt(reader: Reader, text: str, number: int) -> None:
+def _preempt(reader: ReportReader, text: str, number: int) -> None:
     match = _PREEMPT.search(text)
     if match is not None:
         reader.facts["preempt_count"] = match["count"]
 
 
-def _rcu_depth(reader: Reader, text: str, number: int) -> None:
+def _rcu_depth(reader: ReportReader, text: str, number: int) -> None:
     match = _RCU.search(text)
     if match is not None:
         reader.facts["rcu depth"] = match["depth"]
 
 
-def _disabled_at(reader: Reader, text: str, number: int) -> None:
+def _disabled_at(reader: ReportReader, text: str, number: int) -> None:
     rest = text.partition("at:")[2].strip()
     reader.close()
     reader.trace("preemption disabled")
@@ -63,7 +63,7 @@ _PHRASES: dict[str, Handler] = {
 }
 
 
-def _from_title(reader: Reader) -> None:
+def _from_title(reader: ReportReader) -> None:
     """Read the place or the task that only the headline has."""
     title = reader.draft.title.text
     match = _ATOMIC.match(title)
@@ -75,7 +75,7 @@ def _from_title(reader: Reader) -> None:
 
 
 register(
-    Kind(
+    ReportKind(
         "sleeping-while-atomic",
         titles=(
             r"sleeping function called from invalid context(?: at(?: [\w./+:=-]{0,200})?)?",

@@ -9,15 +9,15 @@ Where the outer lock of each pair was taken is not printed.
 
 from __future__ import annotations
 
-from quiesce.explain.read.kind import Kind, register
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.kind import ReportKind, register
+from quiesce.explain.read.reader import Handler, ReportReader
 
 
-def _chain_starts(reader: Reader, text: str, number: int) -> None:
+def _chain_starts(reader: ReportReader, text: str, number: int) -> None:
     reader.close()
 
 
-def chain_exists(reader: Reader, text: str, number: int) -> None:
+def chain_exists(reader: ReportReader, text: str, number: int) -> None:
     """Read "Chain exists of:", whose names may stand on the same line."""
     reader.close()
     rest = text.partition(":")[2].strip()
@@ -25,7 +25,7 @@ def chain_exists(reader: Reader, text: str, number: int) -> None:
         chain_names(reader, rest, number)
 
 
-def chain_names(reader: Reader, text: str, number: int) -> None:
+def chain_names(reader: ReportReader, text: str, number: int) -> None:
     """Read ``A --> B --> C``, which may be wrapped after an arrow."""
     if reader.chain_names:
         return
@@ -46,7 +46,7 @@ _PHRASES: dict[str, Handler] = {
 }
 
 
-def _find_missing(reader: Reader) -> None:
+def _find_missing(reader: ReportReader) -> None:
     """Note which parts of the chain are not there."""
     links = {link.number: link for link in reader.links}
     if not links:
@@ -69,7 +69,7 @@ def _find_missing(reader: Reader) -> None:
 
 
 register(
-    Kind(
+    ReportKind(
         "circular",
         titles=(r"possible circular locking(?: dependency(?: detected)?)?",),
         triggers=("possible circular locking",),

@@ -13,10 +13,16 @@ from dataclasses import dataclass, field
 
 from quiesce.explain.read.draft import Draft
 from quiesce.explain.read.frames import parse_frame
-from quiesce.explain.read.kind import Kind, register
+from quiesce.explain.read.kind import ReportKind, register
 from quiesce.explain.read.lock_text import split_name
 from quiesce.explain.read.log_lines import LogLine
-from quiesce.explain.read.model import Frame, Link, Lock, Missing, Report
+from quiesce.explain.read.model import (
+    Missing,
+    PrintedFrame,
+    PrintedLink,
+    PrintedLock,
+    PrintedReport,
+)
 
 _CONTEXT = re.compile(r"context (?P<name>[A-Z]{1,3})$")
 _STEP = re.compile(
@@ -26,25 +32,25 @@ _RELEASE = re.compile(r"(?P<release>\d{1,2}\.\d{1,3}\S{0,80})(?: #.*)?$")
 
 
 @dataclass
-class _Context:
+class _DeptContext:
     """One context: the classes of its wait and of its event, and the stack of its wait."""
 
     wait: str = ""
     wait_call: str = ""
     event: str = ""
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[PrintedFrame] = field(default_factory=list)
 
 
-def _read(draft: Draft, lines: list[LogLine]) -> Report:
-    contexts: dict[str, _Context] = {}
-    current: _Context | None = None
-    sink: list[Frame] | None = None
+def _read(draft: Draft, lines: list[LogLine]) -> PrintedReport:
+    contexts: dict[str, _DeptContext] = {}
+    current: _DeptContext | None = None
+    sink: list[PrintedFrame] | None = None
     kernel, end = "", lines[0].number
     for line in lines[1:]:
         text = line.text.strip()
         context, step = _CONTEXT.match(text), _STEP.match(text)
         if context is not None:
-            current, sink = contexts.setdefault(context["name"], _Context()), None
+            current, sink = contexts.setdefault(context["name"], _DeptContext()), None
         elif step is not None and current is not None:
             sink = _step(current, step)
         elif sink is not None and (frame := parse_frame(text)) is not None and "+0x" in text:
@@ -59,7 +65,7 @@ def _read(draft: Draft, lines: list[LogLine]) -> Report:
     return _report(draft, list(contexts.values()), kernel, end)
 
 
-def _step(context: _Context, step: re.Match[str]) -> list[Frame] | None:
+def _step(context: _DeptContext, step: re.Match[str]) -> list[PrintedFrame] | None:
     if step["what"] == "W":
         context.wait, context.wait_call = step["name"], step["call"].strip()
         return context.frames if step["detail"] and not context.frames else None
@@ -68,11 +74,11 @@ def _step(context: _Context, step: re.Match[str]) -> list[Frame] | None:
     return None
 
 
-def _report(draft: Draft, contexts: list[_Context], kernel: str, end: int) -> Report:
+def _report(draft: Draft, contexts: list[_DeptContext], kernel: str, end: int) -> PrintedReport:
     number = draft.lines[0].number
     order = _in_order(contexts)
     links = [
-        Link(index, _lock(context.wait, number), _frames(context), number)
+        PrintedLink(index, _lock(context.wait, number), _frames(context), number)
         for index, context in enumerate(order)
     ]
     missing = []
@@ -81,7 +87,7 @@ def _report(draft: Draft, contexts: list[_Context], kernel: str, end: int) -> Re
     missing += [Missing(f"the stack of link #{x.number}", end) for x in links if len(x.frames) < 2]
     if not kernel:
         missing.append(Missing("the kernel release", number))
-    return Report(
+    return PrintedReport(
         kind=draft.title.kind,
         title=draft.title.text,
         kernel=kernel,
@@ -95,14 +101,14 @@ def _report(draft: Draft, contexts: list[_Context], kernel: str, end: int) -> Re
     )
 
 
-def _frames(context: _Context) -> tuple[Frame, ...]:
+def _frames(context: _DeptContext) -> tuple[PrintedFrame, ...]:
     """Return the stack of the wait, below the function that waits, by which the mode is known."""
     call = context.wait_call.rpartition(" ")[2]
-    first = (Frame(call),) if re.fullmatch(r"[A-Za-z_]\w*", call) and call != "lock" else ()
+    first = (PrintedFrame(call),) if re.fullmatch(r"[A-Za-z_]\w*", call) and call != "lock" else ()
     return (*first, *context.frames)
 
 
-def _in_order(contexts: list[_Context]) -> list[_Context]:
+def _in_order(contexts: list[_DeptContext]) -> list[_DeptContext]:
     """Return the contexts from the first on, each followed by the one whose event it waits for."""
     order = contexts[:1]
     while order:
@@ -113,13 +119,13 @@ def _in_order(contexts: list[_Context]) -> list[_Context]:
     return order
 
 
-def _lock(name: str, number: int) -> Lock:
+def _lock(name: str, number: int) -> PrintedLock:
     base, version, subclass = split_name(name)
-    return Lock(name, base, version, subclass, line=number)
+    return PrintedLock(name, base, version, subclass, line=number)
 
 
 register(
-    Kind(
+    ReportKind(
         "dept",
         untagged=(r"DEPT: .{0,40}[Dd]ependency has been detected.{0,20}",),
         triggers=("DEPT: ",),

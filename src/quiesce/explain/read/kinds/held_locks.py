@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 
-from quiesce.explain.read.kind import Kind, register
+from quiesce.explain.read.kind import ReportKind, register
 from quiesce.explain.read.lock_text import bare_lock
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.reader import Handler, ReportReader
 
 _MEMORY = re.compile(r"is freeing memory ([0-9a-fA-F()_ptrvl]{4,20}-[0-9a-fA-F()_ptrvl]{4,20})")
 
 
-def _release(reader: Reader, text: str, number: int) -> None:
+def _release(reader: ReportReader, text: str, number: int) -> None:
     """``foo/1 is trying to release lock (name) at:``, the place on the next line."""
     reader.task_line(text, number)
     start, end = text.find("("), text.rfind(") at")
@@ -27,28 +27,28 @@ def _release(reader: Reader, text: str, number: int) -> None:
     reader.trace("released")
 
 
-def _no_more_locks(reader: Reader, text: str, number: int) -> None:
+def _no_more_locks(reader: ReportReader, text: str, number: int) -> None:
     reader.close()
 
 
-def _to_lock(reader: Reader, text: str, number: int) -> None:
+def _to_lock(reader: ReportReader, text: str, number: int) -> None:
     reader.task_line(text, number)
     reader.expect("wanted")
 
 
-def _not_holding(reader: Reader, text: str, number: int) -> None:
+def _not_holding(reader: ReportReader, text: str, number: int) -> None:
     reader.close()
     reader.await_text(_nest_lock)
 
 
-def _nest_lock(reader: Reader, text: str, number: int) -> None:
+def _nest_lock(reader: ReportReader, text: str, number: int) -> None:
     if len(text) < 200 and not text.endswith(":") and ": " not in text:
         reader.subjects["nest lock"] = bare_lock(text, number)
     else:
         reader.await_text(_nest_lock)  # a message of another task stands between
 
 
-def _freeing(reader: Reader, text: str, number: int) -> None:
+def _freeing(reader: ReportReader, text: str, number: int) -> None:
     reader.task_line(text, number)
     match = _MEMORY.search(text)
     if match is not None:
@@ -56,7 +56,7 @@ def _freeing(reader: Reader, text: str, number: int) -> None:
     reader.expect("wanted")
 
 
-def _leaving(reader: Reader, text: str, number: int) -> None:
+def _leaving(reader: ReportReader, text: str, number: int) -> None:
     reader.task_line(text, number)
 
 
@@ -70,20 +70,20 @@ _PHRASES: dict[str, Handler] = {
 }
 
 
-def _release_lacks(reader: Reader) -> None:
+def _release_lacks(reader: ReportReader) -> None:
     """Note if the place of the release is missing."""
     if not reader.traces.get("released"):
         reader.lack("where the lock was released")
 
 
-def _nested_lacks(reader: Reader) -> None:
+def _nested_lacks(reader: ReportReader) -> None:
     """Note if the outer lock is missing."""
     if "nest lock" not in reader.subjects:
         reader.lack("the outer lock that should be held")
 
 
 register(
-    Kind(
+    ReportKind(
         "held-at-exit",
         titles=(r".{1,64} still has locks held", r"lock held at task exit time"),
         triggers=("still has locks held", "lock held at task exit"),
@@ -92,7 +92,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "held-freed",
         titles=(r"held lock freed",),
         triggers=("held lock freed",),
@@ -101,7 +101,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "held-returning-user",
         titles=(r"lock held when returning to user(?: space)?",),
         triggers=("lock held when returning to user",),
@@ -110,7 +110,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "nested-not-taken",
         titles=(r"Nested lock was not taken",),
         triggers=("ested lock was not taken",),
@@ -119,7 +119,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "unlock-balance",
         titles=(r"bad unlock balance(?: detected)?",),
         triggers=("bad unlock balance",),

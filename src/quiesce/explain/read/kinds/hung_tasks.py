@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from quiesce.explain.read.kind import Kind, register
+from quiesce.explain.read.kind import ReportKind, register
 from quiesce.explain.read.stuck_tasks import read_stuck_tasks
 
 _PROOF = (
@@ -27,7 +27,7 @@ def _names_another_task(earlier: str, later: str) -> bool:
 
 
 register(
-    Kind(
+    ReportKind(
         "hung-task",
         titles=(r"task .{1,70}:\d{1,8} blocked(?: in I/O wait)? for more than \d{1,7} seconds",),
         triggers=("blocked for more than", "blocked in I/O wait for more than"),
@@ -40,7 +40,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "blocked-tasks",
         untagged=(r"sys[Rr]q ?: ?(?:Show Blocked State|Show State|Show Locks Held)",),
         triggers=("Show Blocked State", "Show State", "Show Locks Held"),

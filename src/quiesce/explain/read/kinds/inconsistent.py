@@ -5,29 +5,29 @@ from __future__ import annotations
 
 import re
 
-from quiesce.explain.read.kind import Kind, register
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.kind import ReportKind, register
+from quiesce.explain.read.reader import Handler, ReportReader
 
 _USAGES = re.compile(r"inconsistent \{([\w -]{1,40})\} -> \{([\w -]{1,40})\} usage", re.IGNORECASE)
 
 
-def _usages(reader: Reader, text: str, number: int) -> None:
+def _usages(reader: ReportReader, text: str, number: int) -> None:
     match = _USAGES.match(text)
     if match is not None:
         reader.facts["was"], reader.facts["becomes"] = match.group(1), match.group(2)
 
 
-def _takes(reader: Reader, text: str, number: int) -> None:
+def _takes(reader: ReportReader, text: str, number: int) -> None:
     reader.task_line(text, number)
     reader.expect("wanted")
 
 
-def _registered(reader: Reader, text: str, number: int) -> None:
+def _registered(reader: ReportReader, text: str, number: int) -> None:
     reader.expect("")
     reader.trace("registered")
 
 
-def _stamp(reader: Reader, text: str, number: int) -> None:
+def _stamp(reader: ReportReader, text: str, number: int) -> None:
     reader.close()
 
 
@@ -41,7 +41,7 @@ _PHRASES: dict[str, Handler] = {
 }
 
 
-def _find_missing(reader: Reader) -> None:
+def _find_missing(reader: ReportReader) -> None:
     """The two usages and the trace of the earlier one."""
     if "was" not in reader.facts:
         reader.lack("the two usages")
@@ -50,7 +50,7 @@ def _find_missing(reader: Reader) -> None:
 
 
 register(
-    Kind(
+    ReportKind(
         "inconsistent",
         titles=(r"inconsistent lock state",),
         triggers=("inconsistent lock state",),

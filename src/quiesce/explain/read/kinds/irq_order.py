@@ -7,48 +7,48 @@ found when the connecting dependency appears, the second when a usage appears.
 
 from __future__ import annotations
 
-from quiesce.explain.read.kind import Kind, register
+from quiesce.explain.read.kind import ReportKind, register
 from quiesce.explain.read.kinds.circular import chain_exists, chain_names
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.reader import Handler, ReportReader
 
 
-def _new_dependency(reader: Reader, text: str, number: int) -> None:
+def _new_dependency(reader: ReportReader, text: str, number: int) -> None:
     reader.expect("dependency")
 
 
-def _safe(reader: Reader, text: str, number: int) -> None:
+def _safe(reader: ReportReader, text: str, number: int) -> None:
     reader.facts.setdefault("context", _context(text))
     reader.expect("safe")
 
 
-def _unsafe(reader: Reader, text: str, number: int) -> None:
+def _unsafe(reader: ReportReader, text: str, number: int) -> None:
     reader.facts.setdefault("context", _context(text))
     reader.expect("unsafe")
 
 
-def _became(reader: Reader, text: str, number: int) -> None:
+def _became(reader: ReportReader, text: str, number: int) -> None:
     reader.expect("")
     reader.trace("became unsafe" if "-unsafe" in text else "became safe")
 
 
-def _changed(reader: Reader, text: str, number: int) -> None:
+def _changed(reader: ReportReader, text: str, number: int) -> None:
     reader.task_line(text, number)
     reader.expect("wanted")
 
 
-def _took_another(reader: Reader, text: str, number: int) -> None:
+def _took_another(reader: ReportReader, text: str, number: int) -> None:
     reader.facts["direction"] = "forwards"
     reader.facts.setdefault("context", _context(text))
     reader.expect("other")
 
 
-def _taken_by_another(reader: Reader, text: str, number: int) -> None:
+def _taken_by_another(reader: ReportReader, text: str, number: int) -> None:
     reader.facts["direction"] = "backwards"
     reader.facts.setdefault("context", _context(text))
     reader.expect("other")
 
 
-def _no_more(reader: Reader, text: str, number: int) -> None:
+def _no_more(reader: ReportReader, text: str, number: int) -> None:
     reader.close()
 
 
@@ -78,7 +78,7 @@ _PHRASES: dict[str, Handler] = {
 }
 
 
-def _inversion_lacks(reader: Reader) -> None:
+def _inversion_lacks(reader: ReportReader) -> None:
     """Note if the other lock or the way to it is missing."""
     if "other" not in reader.subjects:
         reader.lack("the other lock")
@@ -86,7 +86,7 @@ def _inversion_lacks(reader: Reader) -> None:
         reader.lack("the dependencies between the locks")
 
 
-def _order_lacks(reader: Reader) -> None:
+def _order_lacks(reader: ReportReader) -> None:
     """Note if a lock at one of the ends is missing, or the stack that made it what it is."""
     for slot, what in (("safe", "the irq-safe lock"), ("unsafe", "the irq-unsafe lock")):
         if slot not in reader.subjects:
@@ -96,7 +96,7 @@ def _order_lacks(reader: Reader) -> None:
 
 
 register(
-    Kind(
+    ReportKind(
         "irq-inversion",
         titles=(r"possible irq lock inversion(?: dependency(?: detected)?)?",),
         triggers=("irq lock inversion",),
@@ -108,7 +108,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "safe-unsafe",
         titles=(r"[\w-]{1,24}-safe -> [\w-]{1,24}-unsafe lock order(?: detected)?",),
         triggers=("-unsafe lock order",),

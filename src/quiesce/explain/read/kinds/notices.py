@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from quiesce.explain.read.kind import Kind, register
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.kind import ReportKind, register
+from quiesce.explain.read.reader import Handler, ReportReader
 
 
-def _off(reader: Reader, text: str, number: int) -> None:
+def _off(reader: ReportReader, text: str, number: int) -> None:
     reader.facts["validator"] = "turned off"
 
 
@@ -18,7 +18,7 @@ _PHRASES: dict[str, Handler] = {
 
 
 register(
-    Kind(
+    ReportKind(
         "limits",
         titles=(r"MAX_\w{1,40} too low",),
         triggers=(" too low!",),
@@ -27,7 +27,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "lockdep-warn",
         titles=(
             r"bad contention detected",
@@ -53,7 +53,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "non-static-key",
         titles=(r"trying to register non-static key",),
         triggers=("non-static key",),

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import re
 
-from quiesce.explain.read.kind import Kind, register
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.kind import ReportKind, register
+from quiesce.explain.read.reader import Handler, ReportReader
 
 _USAGE = re.compile(r"(?P<place>[\w./+-]{1,200}:\d{1,7})(?P<what>(?: .{0,200}?)?)!{0,2}$")
 _FLAGS = re.compile(r"rcu_scheduler_active = (\d), debug_locks = (\d)")
 
 
-def _usage(reader: Reader, text: str, number: int) -> None:
+def _usage(reader: ReportReader, text: str, number: int) -> None:
     """``file.c:12 suspicious rcu_dereference_check() usage!``, which mail programs wrap."""
     if "place" in reader.facts:
         return
@@ -24,19 +24,19 @@ def _usage(reader: Reader, text: str, number: int) -> None:
         reader.await_text(_rest_of_usage)
 
 
-def _rest_of_usage(reader: Reader, text: str, number: int) -> None:
+def _rest_of_usage(reader: ReportReader, text: str, number: int) -> None:
     if text.endswith("!") and len(text) < 100:
         reader.facts["what"] = f"{reader.facts['what']} {text.rstrip('!')}".strip()
 
 
-def _flags(reader: Reader, text: str, number: int) -> None:
+def _flags(reader: ReportReader, text: str, number: int) -> None:
     match = _FLAGS.search(text)
     if match is not None:
         reader.facts["rcu_scheduler_active"] = match.group(1)
         reader.facts["debug_locks"] = match.group(2)
 
 
-def _illegal(reader: Reader, text: str, number: int) -> None:
+def _illegal(reader: ReportReader, text: str, number: int) -> None:
     reader.facts["illegal"] = text.rstrip("!")
 
 
@@ -50,14 +50,14 @@ _PHRASES: dict[str, Handler] = {
 }
 
 
-def _find_missing(reader: Reader) -> None:
+def _find_missing(reader: ReportReader) -> None:
     """The place in the source."""
     if "place" not in reader.facts:
         reader.lack("the source line that was suspicious")
 
 
 register(
-    Kind(
+    ReportKind(
         "rcu",
         titles=(r"suspicious RCU usage", r"suspicious rcu_dereference_check\(\) usage"),
         triggers=("suspicious RCU usage", "suspicious rcu_dereference"),

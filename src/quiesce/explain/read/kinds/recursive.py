@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from quiesce.explain.read.kind import Kind, register
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.kind import ReportKind, register
+from quiesce.explain.read.reader import Handler, ReportReader
 
 
-def _comparison(reader: Reader, text: str, number: int) -> None:
+def _comparison(reader: ReportReader, text: str, number: int) -> None:
     reader.facts["comparison"] = text.rpartition("returns")[2].strip(" :")
 
 
-def _nesting_hint(reader: Reader, text: str, number: int) -> None:
+def _nesting_hint(reader: ReportReader, text: str, number: int) -> None:
     reader.facts["hint"] = "may be due to missing lock nesting notation"
 
 
@@ -22,7 +22,7 @@ _PHRASES: dict[str, Handler] = {
 
 
 register(
-    Kind(
+    ReportKind(
         "recursive",
         titles=(r"possible recursive locking(?: detected)?",),
         triggers=("possible recursive locking",),

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 
 from quiesce.explain.read.frames import parse_frame
-from quiesce.explain.read.kind import Kind, register
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.kind import ReportKind, register
+from quiesce.explain.read.reader import Handler, ReportReader
 
 _SOFT = re.compile(
     r"soft lockup - CPU#(?P<cpu>\d+) stuck for (?P<seconds>\d+)s! \[(?P<task>.{1,60}:\d+)"
@@ -21,26 +21,26 @@ _PROOF = (
 )
 
 
-def _rip(reader: Reader, text: str, number: int) -> None:
+def _rip(reader: ReportReader, text: str, number: int) -> None:
     rest = re.sub(r".*?(?:RIP: [0-9a-f]{4}:|pc : |PC is at )", "", text).strip()
     frame = parse_frame(rest)
     if frame is not None and "rip" not in reader.facts and not rest.startswith("0x"):
         reader.facts["rip"] = frame.function
 
 
-def _jiffies(reader: Reader, text: str, number: int) -> None:
+def _jiffies(reader: ReportReader, text: str, number: int) -> None:
     match = _JIFFIES.search(text)
     if match is not None:
         reader.facts.setdefault("jiffies", match["jiffies"])
 
 
-def _starved(reader: Reader, text: str, number: int) -> None:
+def _starved(reader: ReportReader, text: str, number: int) -> None:
     match = _STARVED.search(text)
     if match is not None:
         reader.facts["starved"] = match["kthread"]
 
 
-def _from_title(reader: Reader) -> None:
+def _from_title(reader: ReportReader) -> None:
     """Read the CPU, the task and the time, which only the headline has."""
     title = reader.draft.title.text
     soft, hard = _SOFT.search(title), _HARD.search(title)
@@ -65,7 +65,7 @@ _PHRASES: dict[str, Handler] = {
 _GOES_ON = ("NMI backtrace", "rcu: INFO", "INFO: rcu")
 
 register(
-    Kind(
+    ReportKind(
         "soft-lockup",
         titles=(r"soft lockup - CPU#\d+ stuck for \d+s! \[.{1,60}:\d+",),
         triggers=("soft lockup - CPU#",),
@@ -79,7 +79,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "hard-lockup",
         untagged=(
             r"(?:NMI watchdog: |watchdog: )?(?:CPU\d+: )?Watchdog detected hard LOCKUP on cpu \d+",
@@ -95,7 +95,7 @@ register(
     )
 )
 register(
-    Kind(
+    ReportKind(
         "rcu-stall",
         titles=(
             r"rcu_\w+ (?:detected (?:expedited )?stalls on CPUs/tasks|self-detected stall on CPU).{0,200}",

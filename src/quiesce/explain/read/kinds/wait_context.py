@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import re
 
-from quiesce.explain.read.kind import Kind, register
-from quiesce.explain.read.reader import Handler, Reader
+from quiesce.explain.read.kind import ReportKind, register
+from quiesce.explain.read.reader import Handler, ReportReader
 
 _CONTEXT = re.compile(r"context-\{(\d):(\d)\}")
 
 
-def _to_lock(reader: Reader, text: str, number: int) -> None:
+def _to_lock(reader: ReportReader, text: str, number: int) -> None:
     reader.task_line(text, number)
     reader.expect("wanted")
 
 
-def _context(reader: Reader, text: str, number: int) -> None:
+def _context(reader: ReportReader, text: str, number: int) -> None:
     match = _CONTEXT.search(text)
     if match is not None:
         reader.facts["context"] = match.group(2)
@@ -29,14 +29,14 @@ _PHRASES: dict[str, Handler] = {
 }
 
 
-def _find_missing(reader: Reader) -> None:
+def _find_missing(reader: ReportReader) -> None:
     """The context; printed since 5.8."""
     if "context" not in reader.facts:
         reader.lack("the wait context of the task")
 
 
 register(
-    Kind(
+    ReportKind(
         "wait-context",
         titles=(r"Invalid wait context",),
         triggers=("Invalid wait context",),

@@ -12,10 +12,16 @@ import re
 
 from quiesce.explain.read.draft import Draft
 from quiesce.explain.read.frames import parse_frame
-from quiesce.explain.read.kind import Kind, register
+from quiesce.explain.read.kind import ReportKind, register
 from quiesce.explain.read.lock_text import split_name
 from quiesce.explain.read.log_lines import LogLine
-from quiesce.explain.read.model import Frame, Link, Lock, Missing, Report
+from quiesce.explain.read.model import (
+    Missing,
+    PrintedFrame,
+    PrintedLink,
+    PrintedLock,
+    PrintedReport,
+)
 
 _LOCK = re.compile(
     r"(?P<nth>1st|2nd|3rd) (?P<address>0x[0-9a-f]{4,16}) (?P<name>.{1,80}?) \((?P<type>[^()]{1,80}?)"
@@ -28,11 +34,11 @@ _ORDER = re.compile(
 _FRAME = re.compile(r"#\d{1,3} +(?:0x[0-9a-f]{4,16} at )?(?P<frame>\S.*)")
 
 
-def _read(draft: Draft, lines: list[LogLine]) -> Report:
-    locks: dict[str, Lock] = {}
-    orders: list[tuple[str, str, list[Frame]]] = []
-    attempted: list[Frame] = []
-    sink: list[Frame] | None = None
+def _read(draft: Draft, lines: list[LogLine]) -> PrintedReport:
+    locks: dict[str, PrintedLock] = {}
+    orders: list[tuple[str, str, list[PrintedFrame]]] = []
+    attempted: list[PrintedFrame] = []
+    sink: list[PrintedFrame] | None = None
     end = lines[0].number
     for line in lines[1:]:
         text = line.text.strip()
@@ -57,11 +63,11 @@ def _read(draft: Draft, lines: list[LogLine]) -> Report:
     return _report(draft, locks, orders, attempted, end)
 
 
-def _lock(match: re.Match[str], number: int) -> Lock:
+def _lock(match: re.Match[str], number: int) -> PrintedLock:
     name = match["type"] if match["type"].startswith("&") else match["name"]
     base, version, subclass = split_name(name)
-    at = Frame("", source=f"{match['file']}:{match['line']}") if match["file"] else None
-    return Lock(
+    at = PrintedFrame("", source=f"{match['file']}:{match['line']}") if match["file"] else None
+    return PrintedLock(
         name,
         base,
         version,
@@ -75,15 +81,15 @@ def _lock(match: re.Match[str], number: int) -> Lock:
 
 def _report(
     draft: Draft,
-    locks: dict[str, Lock],
-    orders: list[tuple[str, str, list[Frame]]],
-    attempted: list[Frame],
+    locks: dict[str, PrintedLock],
+    orders: list[tuple[str, str, list[PrintedFrame]]],
+    attempted: list[PrintedFrame],
     end: int,
-) -> Report:
+) -> PrintedReport:
     first, second = locks.get("1st"), locks.get("2nd")
     number = draft.lines[0].number
     missing = []
-    links: list[Link] = []
+    links: list[PrintedLink] = []
     if first is None or second is None:
         missing.append(Missing("one of the two locks", number))
     else:
@@ -93,8 +99,11 @@ def _report(
         if not attempted:
             missing.append(Missing("the stack of link #0", end))
         established = tuple(known[0]) if known else ()
-        links = [Link(1, first, established, number), Link(0, second, tuple(attempted), number)]
-    return Report(
+        links = [
+            PrintedLink(1, first, established, number),
+            PrintedLink(0, second, tuple(attempted), number),
+        ]
+    return PrintedReport(
         kind=draft.title.kind,
         title=draft.title.text,
         line=number,
@@ -107,12 +116,12 @@ def _report(
     )
 
 
-def _means(name: str, lock: Lock) -> bool:
+def _means(name: str, lock: PrintedLock) -> bool:
     return name in (lock.name, lock.base)
 
 
 register(
-    Kind(
+    ReportKind(
         "witness",
         untagged=(r"(?:witness: )?lock order reversal:.{0,60}",),
         triggers=("lock order reversal:",),

@@ -26,10 +26,10 @@ from quiesce.compiler.ir import (
     Halt,
     Jump,
     Load,
+    LocalSlot,
     LockEvent,
     Op,
     SetLocal,
-    Slot,
     Store,
     successors,
 )
@@ -277,7 +277,7 @@ def can_go_round(ops: list[Op], stops: set[int]) -> bool:
     return False
 
 
-def _slot_range(program: Program, slot: Slot) -> Interval:
+def _slot_range(program: Program, slot: LocalSlot) -> Interval:
     type_ = slot.type
     if isinstance(type_, IntType):
         return PROPERTY_RANGE

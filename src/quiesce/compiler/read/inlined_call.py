@@ -18,7 +18,7 @@ _PRIMITIVES = "quiesce.primitives"
 
 @dataclass(slots=True)
 class Known:
-    """What is known of some local names at one place: see :class:`Frame`."""
+    """What is known of some local names at one place: see :class:`InlinedCall`."""
 
     assigned: set[str]
     env: dict[str, Value]
@@ -43,7 +43,7 @@ class Loop:
 
 
 @dataclass(slots=True)
-class Frame:
+class InlinedCall:
     """One inlined call.
 
     :param env: what each local name stands for; a name with a slot stands for ``Dynamic(Local(slot))``.
