@@ -20,7 +20,7 @@ import pytest
 from watching import run_python
 
 from quiesce.watch import thread_state, watch
-from quiesce.watch.locks import WatchedLock, WatchedRLock
+from quiesce.watch.locks import LOCK, WatchedLock, WatchedRLock
 
 
 @pytest.fixture(autouse=True)
@@ -252,7 +252,7 @@ def test_names_imported_before_are_replaced_and_put_back() -> None:
     before = (threading.Lock, threading.RLock, _thread.allocate_lock, vars(functools)["RLock"])
     with watch(quiet=True):
         assert vars(functools)["RLock"] is WatchedRLock
-        assert _thread.allocate_lock is WatchedLock
+        assert _thread.allocate_lock is LOCK
         assert type(_thread.allocate_lock()) is WatchedLock
     assert before == (
         threading.Lock,

@@ -31,7 +31,7 @@ class ContextRules:
 
     def acquired(self, state: ThreadState, lock: Any, frame: FrameType, waits: bool) -> None:
         """A thread acquires *lock* in a special context, or after it was acquired in one."""
-        at = place(frame.f_code, frame.f_lasti)
+        at = _program_place(frame)
         if state.context is not NORMAL:
             if waits and not hasattr(lock, "count"):
                 lock.special_at = (state.context, state.name, at)
@@ -50,8 +50,7 @@ class ContextRules:
         if state.context is IN_SIGNAL and took is not None and took.lock() is lock:
             context, thread, inside = lock.special_at
             earlier = place(*took.at)
-            if earlier != inside:
-                self._tell(lock.cls, context, (thread, inside), (took.thread, earlier))
+            self._tell(lock.cls, context, (thread, inside), (took.thread, earlier))
 
     def _tell(
         self, cls: WatchClass, context: str, inside: tuple[str, Frame], outside: tuple[str, Frame]
@@ -80,6 +79,15 @@ class ContextRules:
         report = validator.acquire(task, cls.map, stack=(inside[1],))
         validator.resume()
         return report
+
+
+def _program_place(frame: FrameType) -> Frame:
+    """Return the innermost place outside the standard library; the place itself if there is none."""
+    outer: FrameType | None = frame
+    while outer is not None and findings.in_library(outer.f_code.co_filename):
+        outer = outer.f_back
+    found = outer if outer is not None else frame
+    return place(found.f_code, found.f_lasti)
 
 
 def _on_gc(phase: str, _info: dict[str, int]) -> None:

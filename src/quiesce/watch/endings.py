@@ -23,6 +23,7 @@ from quiesce.lockdep.frames import Frame
 from quiesce.lockdep.reports import CircularReport, Report
 from quiesce.watch.classes import Examiner, Took, WatchClass, place
 from quiesce.watch.findings import FindingSide, WatchFinding, in_library
+from quiesce.watch.semaphores import Unit
 from quiesce.watch.thread_state import ThreadState, current, others
 
 _TOOK = "_quiesce_took"
@@ -47,7 +48,7 @@ def start(engine: Examiner) -> None:
     _put(concurrent.futures.thread._WorkItem, "run", _job)
     _put(threading.Event, "wait", _waiting(_set_by, "an Event to be set"))
     _put(threading.Event, "set", _feeding)
-    _put(threading.Condition, "wait", _waiting(_set_by, "a Condition to be notified"))
+    _put(threading.Condition, "wait", _waiting(_notified_by, "a Condition to be notified"))
     _put(threading.Condition, "notify", _feeding)
     _put(queue.Queue, "get", _waiting(_set_by, "an item of a Queue", blocking=True))
     _put(queue.Queue, "put", _feeding)
@@ -84,6 +85,12 @@ def _job_took(future: Any) -> Any:
 
 def _set_by(thing: Any) -> Any:
     return thing.__dict__.get(_BY)
+
+
+def _notified_by(condition: Any) -> Any:
+    # The conditions inside an Event, a Queue or a Semaphore are not what the program waits for.
+    caller = sys._getframe(2).f_code.co_filename
+    return None if caller in _STANDARD else condition.__dict__.get(_BY)
 
 
 def _job(original: Any) -> Any:
@@ -164,11 +171,13 @@ def _without_limit(args: tuple[Any, ...], kwargs: dict[str, Any], blocking: bool
 
 
 def _check(state: ThreadState, took: Any, what: str, own: Any, frame: FrameType | None) -> None:
-    if not took:
+    if not took or any(took is mine for mine in (state.took, *state.took_outer)):
         return
     for lock in list(state.held):
         other = took.get(lock.cls)
-        if other is not None and lock is not own and other.lock is lock.me:
+        if lock.cls.handed_over or lock is own or isinstance(lock, Unit):
+            continue
+        if other is not None and other.lock is lock.me:
             while frame is not None and frame.f_code.co_filename in _STANDARD:
                 frame = frame.f_back
             if frame is not None:

@@ -42,7 +42,7 @@ from quiesce.watch.signals import PENDING, deliver
 from quiesce.watch.sites import Site, creation_site
 from quiesce.watch.thread_state import NORMAL, ThreadState
 
-_OURS = (str(Path(__file__).parent) + os.sep, threading.__file__)
+_OURS = (str(Path(__file__).parents[1]) + os.sep, threading.__file__)
 _SHOWN = 20
 """Held locks that the validator is told of. The kernel's limit of 48 is not ours."""
 
@@ -122,7 +122,7 @@ class Engine:
         cls = lock.cls
         if not state.linked:
             state.link()
-        if cls not in state.took:
+        if cls not in state.took and state.context is NORMAL:
             took = Took(lock.me, (frame.f_code, frame.f_lasti), state.name)
             for jobs in (state.took, *state.took_outer):
                 jobs.setdefault(cls, took)
@@ -134,7 +134,8 @@ class Engine:
             self.contexts.acquired(state, lock, frame, waits)
         elif not state.held:
             cls.known.add(NORMAL)
-        if waits and state.held:
+        again = lock.holder is state and any(one is lock for one in state.held)
+        if waits and state.held and not again:
             self._note_orders(state, lock, frame)
 
     def _note_orders(self, state: ThreadState, lock: Any, frame: FrameType) -> None:
@@ -150,8 +151,6 @@ class Engine:
         cls = lock.cls
         news: list[Any] = []
         for prev in reversed(state.held):
-            if prev is lock:
-                return []
             if prev.cls.engine is not self or prev.cls.handed_over or prev.code is None:
                 continue
             if prev.cls is cls:

@@ -17,9 +17,12 @@ LIBRARY = threading.__file__.rpartition("threading")[0]
 """Where the standard library is. Installed packages are below it, and are not it."""
 
 
+_NOT_LIBRARY = tuple(f"{LIBRARY}{name}" for name in ("site-packages", "dist-packages", "test"))
+
+
 def in_library(file: str) -> bool:
     """True if *file* is a part of the standard library."""
-    return file.startswith((LIBRARY, "<frozen")) and "site-packages" not in file
+    return file.startswith((LIBRARY, "<frozen")) and not file.startswith(_NOT_LIBRARY)
 
 
 @dataclass(frozen=True)

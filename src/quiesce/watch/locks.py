@@ -27,6 +27,7 @@ from quiesce.watch.thread_state import LOCAL, NORMAL, ThreadState, new_state
 
 _getframe = sys._getframe
 _THREADING = vars(threading)
+_REAL_LOCK = type(allocate_lock())
 _REAL_RLOCK: Any = threading._CRLock  # type: ignore[attr-defined]
 SELF_DEADLOCK_AFTER = 0.5
 """Seconds that a thread waits for a lock of its own until it is reported: another thread may release it."""
@@ -44,7 +45,7 @@ class _TypeOfLocks(type):
     """The type of the watched locks' types: a lock that was made before is an instance, too."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return type(instance) in (cls, _REAL[cls])
+        return type(instance) in _INSTANCES[cls]
 
 
 class _WatchedBase(metaclass=_TypeOfLocks):
@@ -110,9 +111,9 @@ class WatchedLock(_WatchedBase):
     locked_lock: Callable[[], bool]
 
     def __new__(cls) -> Any:
-        inner = allocate_lock()
-        made = _class_of[0](_getframe(1)) if _class_of else None
-        return inner if made is None else wrap_lock(inner, made)
+        if sys.version_info < (3, 13):
+            raise TypeError("cannot create '_thread.lock' instances")
+        return _new_lock(_getframe(1))
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("type '_thread.lock' is not an acceptable base type")
@@ -120,7 +121,7 @@ class WatchedLock(_WatchedBase):
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """The real type, so that ``isinstance(lock, type(threading.Lock()))`` is as before."""
-        return _REAL[WatchedLock]
+        return _REAL_LOCK
 
     def __enter__(self) -> bool:
         return self._acquire(_getframe(1))
@@ -201,7 +202,20 @@ class WatchedLock(_WatchedBase):
         self._lock._at_fork_reinit()
 
 
-_REAL_LOCK = type(allocate_lock())
+class NewLock(metaclass=_TypeOfLocks):
+    """Makes watched locks, where ``threading.Lock`` is not their type."""
+
+    def __new__(cls) -> Any:
+        return _new_lock(_getframe(1))
+
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("threading.Lock is not a type")
+
+
+def _new_lock(frame: FrameType) -> Any:
+    inner = allocate_lock()
+    made = _class_of[0](frame) if _class_of else None
+    return inner if made is None else wrap_lock(inner, made)
 
 
 class WatchedRLock(_WatchedBase):
@@ -385,7 +399,15 @@ def _try(lock: Any, blocking: bool, timeout: float, frame: FrameType) -> bool:
     return False
 
 
-_REAL: dict[type, type] = {WatchedLock: type(allocate_lock()), WatchedRLock: _REAL_RLOCK}
+_INSTANCES: dict[type, tuple[type, ...]] = {
+    WatchedLock: (WatchedLock, _REAL_LOCK),
+    NewLock: (WatchedLock, _REAL_LOCK),
+    WatchedRLock: (WatchedRLock, _REAL_RLOCK),
+}
+LOCK: Any = WatchedLock if sys.version_info >= (3, 13) else NewLock
+"""What stands for ``threading.Lock``: a function until 3.12, the type of the locks from 3.13 on."""
+for _type, _name in ((WatchedLock, "lock"), (NewLock, "allocate_lock"), (WatchedRLock, "RLock")):
+    _type.__module__, _type.__qualname__, _type.__name__ = "_thread", _name, _name
 
 not_interrupted(
     WatchedLock.__exit__,

@@ -14,7 +14,7 @@ from quiesce.lockdep.frames import Frame
 from quiesce.watch import semaphores
 from quiesce.watch.classes import Examiner
 from quiesce.watch.locks import (
-    WatchedLock,
+    LOCK,
     WatchedRLock,
     watch_new_locks,
     wrap_lock,
@@ -49,15 +49,15 @@ def start(engine: Examiner, *, adopt: bool) -> None:
     :param adopt: replace locks that modules have already made, too.
     """
     watch_new_locks(engine.class_of)
-    _put(vars(threading), "Lock", WatchedLock)
+    _put(vars(threading), "Lock", LOCK)
     _put(vars(threading), "RLock", WatchedRLock)
     for name in _LOW_LEVEL:
         if name in vars(_thread):
-            _put(vars(_thread), name, WatchedRLock if name == "RLock" else WatchedLock)
+            _put(vars(_thread), name, WatchedRLock if name == "RLock" else LOCK)
     for module in _modules():
         for name, value in list(module.items()):
             if any(value is one for one in _LOCKS):
-                _put(module, name, WatchedLock)
+                _put(module, name, LOCK)
             elif any(value is one for one in _RLOCKS):
                 _put(module, name, WatchedRLock)
     semaphores.start(engine)
@@ -76,7 +76,7 @@ def stop() -> None:
             namespace[name] = original
     for module in _modules():
         for name, value in list(module.items()):
-            if value is WatchedLock:
+            if value is LOCK:
                 module[name] = real_lock
             elif value is WatchedRLock:
                 module[name] = real_rlock
@@ -110,10 +110,11 @@ def _adopt(engine: Examiner) -> None:
     for reference in list(getattr(logging, "_handlerList", ())):
         handler = reference()
         lock = getattr(handler, "lock", None)
-        if type(lock) is _REAL_RLOCK_TYPE:
-            new = _wrap(engine, wrapped, lock, vars(logging), "Handler.lock")
-            if new is not None:
-                _put(vars(handler), "lock", new)
+        if type(lock) is _REAL_RLOCK_TYPE and lock.acquire(False):
+            # The new lock is of the class of all handlers.
+            handler.createLock()
+            _undo.append((vars(handler), "lock", lock, handler.lock))
+            lock.release()
 
 
 def _wrap(
