@@ -48,7 +48,7 @@ fuzz: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[native,kvm,mcp]' hatchling hypothesis mypy pytest pytest-randomly pytest-xdist ruff
+		--editable '.[native,kvm,mcp]' hatchling hypothesis jsonschema mypy pytest pytest-randomly pytest-xdist ruff
 	@touch $@
 
 clean:

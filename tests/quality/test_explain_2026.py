@@ -14,7 +14,8 @@ import pytest
 
 from quiesce.explain.judge.answer import Answer, Judgement
 from quiesce.explain.log import Explained, explain_bytes, explain_text
-from quiesce.explain.show.screen import render_answer
+from quiesce.explain.show.screen import screen_sections
+from quiesce.report.formats.text import lines_of
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def _one(folder: Path, name: str) -> Explained:
 
 def _answer(folder: Path, name: str) -> Answer:
     answer = _one(folder, name).explanation.answer
-    lines = render_answer(answer)
+    lines = lines_of(screen_sections(answer))
     assert len(lines) <= 24 and max(map(len, lines)) <= 78
     return answer
 

@@ -31,7 +31,7 @@ OPTIONS = argparse.Namespace(
 
 @cache
 def checked(design: str) -> DesignResult:
-    return check_design(design, (), OPTIONS, Bounds())
+    return check_design(design, (), OPTIONS, Bounds(), True)
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -29,7 +29,8 @@ from quiesce.protocol import (
     thread,
     wait_until,
 )
-from quiesce.report.check_text import render_check
+from quiesce.report.check_sections import check_sections
+from quiesce.report.formats.text import text_of
 from quiesce.verdict import Verdict
 
 Check = Callable[[Scenario], CheckResult]
@@ -108,7 +109,7 @@ def test_a_failed_step_leaves_the_rest_open(check: Check) -> None:
     found = verdicts(result)
     assert found.pop("assertions") == "violation"
     assert set(found.values()) == {"incomplete"}
-    text = render_check(result, "AfterIt", None)
+    text = text_of(check_sections(result, "AfterIt", None))
     assert "not decided: 1 step fails" in " ".join(text.split())
     assert "a part of the space" in text
 

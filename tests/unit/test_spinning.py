@@ -13,7 +13,7 @@ from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.native.check import check_native
 from quiesce.explorer.reference.checker import Options, check_reference
 from quiesce.protocol import Scenario
-from quiesce.report.check_text import render_finding
+from quiesce.report.check_sections import render_finding
 
 Check = Callable[[Scenario], CheckResult]
 

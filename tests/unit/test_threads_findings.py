@@ -20,7 +20,8 @@ from quiesce.protocol import (
     choose,
     thread,
 )
-from quiesce.threads import render, run
+from quiesce.report.run_sections import render_run
+from quiesce.threads import run
 from quiesce.verdict import Verdict
 
 LONG = 20.0
@@ -345,7 +346,7 @@ def test_what_a_thread_does_wrong_is_told_with_its_place(
     assert finding.message.startswith(message)
     assert finding.site is not None
     assert finding.site.file.endswith("test_threads_findings.py")
-    assert "Traceback" not in render(run(Faulty(fault), LONG))
+    assert "Traceback" not in render_run(run(Faulty(fault), LONG))
 
 
 def test_a_worker_that_does_nothing_wrong_is_not_accused() -> None:

@@ -31,7 +31,8 @@ from quiesce.protocol import (
     thread,
     wait_until,
 )
-from quiesce.threads import RunResult, render, run
+from quiesce.report.run_sections import render_run
+from quiesce.threads import RunResult, run
 from quiesce.verdict import Verdict
 
 LONG = 20.0
@@ -226,7 +227,7 @@ def test_a_long_wait_is_the_headline_and_leaves_the_run_undecided() -> None:
     assert note.threads[0].step == "wait_until"
     assert note.seconds >= 0.1
     assert note.steps > 100
-    headline = render(result).splitlines()[2]
+    headline = render_run(result).splitlines()[2]
     assert headline.startswith("NOT DECIDED: patient/0 has waited for 0.")
     shown = json.loads(json.dumps(result.to_dict()))
     assert (shown["verdict"], shown["proved"]) == ("incomplete", False)
@@ -275,7 +276,7 @@ def test_a_property_that_stays_false_is_the_headline() -> None:
     result = run(Progressing(stops=3), 0.4, patience=0.1)
     assert result.verdict is Verdict.INCOMPLETE
     assert result.recurrences[0].times == 3
-    assert "NOT DECIDED: gets_ready came true 3 times and was false for 0." in render(result)
+    assert "NOT DECIDED: gets_ready came true 3 times and was false for 0." in render_run(result)
 
 
 class Overlapping(Scenario):
@@ -510,7 +511,7 @@ def test_what_cannot_be_run_is_refused() -> None:
 
 def test_the_result_is_told_in_text_and_as_json() -> None:
     result = run(Handover("never"), LONG, seed=3)
-    text = render(result)
+    text = render_run(result)
     assert text.startswith("Handover on real threads: ")
     assert "deadlock: no thread can run: waiter/0 waits forever" in text
     assert "waiter/0 waits in wait_until for" in text
@@ -526,7 +527,7 @@ def test_the_result_is_told_in_text_and_as_json() -> None:
 
 
 def test_a_silent_run_says_that_it_proves_nothing() -> None:
-    text = render(run(Handover(), 0.05))
+    text = render_run(run(Handover(), 0.05))
     assert "Nothing wrong was seen, which proves nothing" in text
 
 

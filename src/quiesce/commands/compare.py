@@ -45,7 +45,7 @@ def compare_command(args: argparse.Namespace) -> int:
     with noted():
         variants = []
         for value, program, asked in programs:
-            result = run_check(program, args, bounds, keep_going=True)
+            result = run_check(program, args, bounds, True, args.quiet or args.json)
             variants.append(Variant(value, asked.judge(result)))
         pairs = _pairs(variants)
         if args.json:

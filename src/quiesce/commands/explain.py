@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from quiesce.commands.explain_many import batch_command, compare_command
+from quiesce.commands.formats import Output, Outputs, short_forms
 from quiesce.errors import UsageError
 from quiesce.explain.judge.answer import Judgement
 from quiesce.explain.log import (
@@ -19,8 +21,9 @@ from quiesce.explain.log import (
     explain_text,
 )
 from quiesce.explain.prove.proof import has_model, write_model
-from quiesce.explain.show import as_commit, as_html, as_json, as_markdown, as_text
-from quiesce.outputs import require_writable, write_file
+from quiesce.explain.show import as_commit
+from quiesce.explain.show.as_document import log_document
+from quiesce.outputs import require_writable
 
 FAIL_ON: dict[str, frozenset[Judgement]] = {
     "hangs": frozenset({Judgement.HANGS, Judgement.HANGS_IF, Judgement.HUNG}),
@@ -36,19 +39,27 @@ def explain(args: argparse.Namespace) -> int:
     files: list[str] = args.files
     unwanted = frozenset(verdict for name in args.fail_on for verdict in FAIL_ON[name])
     if args.compare is not None:
-        _exclude("--compare", args, "jsonl", "markdown", "html", "model", "commit")
+        _exclude("--compare", args, "jsonl", "markdown", "html", "format", "model", "commit")
         return compare_command(files, args.compare, json=args.json, out=sys.stdout)
     if args.jsonl or len(files) > 1 or (files[0] != "-" and Path(files[0]).is_dir()):
         what = "--jsonl" if args.jsonl else "a summary of several logs"
         _exclude(what, args, "json", "markdown", "html", "model", "commit")
+        if args.jsonl:
+            _exclude("--jsonl", args, "format")
         return batch_command(
-            files, jsonl=args.jsonl, quiet=args.quiet, unwanted=unwanted, out=sys.stdout
+            files,
+            jsonl=args.jsonl,
+            quiet=args.quiet,
+            unwanted=unwanted,
+            outputs=Outputs(args.format, files),
+            out=sys.stdout,
         )
     return explain_command(
         files[0],
         json=args.json,
         markdown=args.markdown,
         html=Path(args.html) if args.html is not None else None,
+        formats=args.format,
         quiet=args.quiet,
         verbose=args.verbose,
         commit=args.commit,
@@ -71,6 +82,7 @@ def explain_command(
     json: bool = False,
     markdown: bool = False,
     html: Path | None = None,
+    formats: Sequence[Output] = (),
     quiet: bool = False,
     verbose: bool = False,
     commit: bool = False,
@@ -85,6 +97,7 @@ def explain_command(
         lines.
     :param json: print one JSON object instead of text; *markdown*: print Markdown.
     :param html: also write a page to this file.
+    :param formats: further forms.
     :param quiet: print only the verdict of each report; *verbose*: print all that stands behind it.
     :param commit: print the paragraph about each report that a changelog would have.
     :param model: write the scenario of the first report that has one to this file.
@@ -94,35 +107,27 @@ def explain_command(
         that was explained is a success.
     :raises UsageError: the log cannot be read, or a file cannot be written.
     """
-    chosen = [
-        name
-        for name, on in (("--json", json), ("--markdown", markdown), ("--commit", commit))
-        if on
-    ]
-    if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} exclude each other", "choose one")
+    wanted = [*short_forms(json=json, markdown=markdown, html=str(html or "")), *formats]
+    outputs = Outputs(wanted, [text_or_path])
+    if commit and outputs.on_stdout:
+        raise UsageError(f"{outputs.on_stdout} and --commit exclude each other", "choose one")
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other", "choose one")
-    if html is not None:
-        require_writable("--html", str(html), [text_or_path])
     if model is not None:
-        require_writable("--model", str(model), [text_or_path, str(html or "")])
+        require_writable("--model", str(model), [text_or_path, *outputs.file_names])
     log = _read(text_or_path)
-    if json:
-        print(as_json.to_json(log), file=out)
-    elif markdown:
-        out.write(as_markdown.render(log, verbose=verbose))
-    elif commit:
+    name = "" if text_or_path == "-" or "\n" in text_or_path else text_or_path
+    document = log_document(log, name, quiet=quiet, verbose=verbose, unwanted=unwanted)
+    if commit:
         out.write(as_commit.render(log))
+        outputs.write_files(document)
     else:
-        out.write(as_text.render(log, quiet=quiet, verbose=verbose))
-    if html is not None:
-        write_file(str(html), as_html.render(log))
+        outputs.write(document, out)
     if model is not None:
         _write_model(log, model)
     if not log.reports:
         print(f"no report about waiting found in this log{_but(log)}", file=err)
-    elif not json:
+    elif not outputs.for_programs:
         _tell_missing(log, err)
     if any(one.explanation.answer.verdict in unwanted for one in log.reports):
         return EXIT_FOUND

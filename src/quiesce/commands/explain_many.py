@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TextIO
 
+from quiesce.commands.formats import Outputs
 from quiesce.errors import UsageError
 from quiesce.explain.batch import FileResult, explain_files, files_of
 from quiesce.explain.judge.answer import Judgement
@@ -20,10 +21,10 @@ from quiesce.explain.log import (
     Explained,
     explain_bytes,
 )
+from quiesce.explain.show.as_document import summary_document
 from quiesce.explain.show.as_json import SCHEMA, report_data
 from quiesce.explain.show.as_summary import (
     comparison_data,
-    render,
     render_comparison,
     summary_data,
 )
@@ -39,6 +40,7 @@ def batch_command(
     jsonl: bool = False,
     quiet: bool = False,
     unwanted: frozenset[Judgement] = frozenset(),
+    outputs: Outputs | None = None,
     out: TextIO,
 ) -> int:
     """Explain all logs in *paths* and return the exit code.
@@ -47,6 +49,7 @@ def batch_command(
         is no log, and a summary as the last line; otherwise the summary as text.
     :param quiet: show no progress, and of the summary only the counts.
     :param unwanted: verdicts that are a failure.
+    :param outputs: in which forms the summary is given; None: as text.
     :raises UsageError: a path is not there, or none of the files is a log.
     """
     files = files_of(paths)
@@ -70,7 +73,8 @@ def batch_command(
     if jsonl:
         print(json_text({"schema": SCHEMA, "summary": summary_data(results)}), file=out)
     else:
-        out.write(render(results, quiet=quiet))
+        document = summary_document(results, quiet=quiet, unwanted=unwanted)
+        (outputs or Outputs()).write(document, out)
     found = [one for result in results for one in result.found]
     if any(one.verdict in unwanted for one in found):
         return EXIT_FOUND

@@ -7,6 +7,7 @@ import argparse
 from dataclasses import dataclass
 
 from quiesce import stopping
+from quiesce.commands.formats import outputs_of
 from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenario_settings
 from quiesce.commands.lockdep import LockdepResult, lockdep_of, print_reports
 from quiesce.commands.options import native_options, search_bounds, search_options
@@ -14,16 +15,9 @@ from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import Origin, make_token
-from quiesce.harmless import json_text
-from quiesce.outputs import require_writable, write_file
-from quiesce.report.check_json import (
-    check_to_json,
-    other_counterexamples,
-    sources_with_never_executed,
-)
-from quiesce.report.check_text import render_check
+from quiesce.report.check_document import CheckReport, check_document
 from quiesce.report.progress import ProgressLine
-from quiesce.report.table import render_table
+from quiesce.report.table import design_sections
 from quiesce.verdict import worst
 
 SMALL = 120_000
@@ -53,18 +47,13 @@ class DesignResult:
         origin = Origin("", 0, "", "MemslotUpdates", settings)
         return make_token(origin, self.result.program_of(finding), finding, self.result.fairness)
 
-    def to_json(self) -> dict[str, object]:
-        """Return the result as JSON, lockdep's report included."""
-        data = check_to_json(self.result, "MemslotUpdates", self.design, self.token)
-        report = self.lockdep.report
-        data["lockdep"] = report.to_dict() if report is not None else None
-        return data
-
-    def to_page(self) -> dict[str, object]:
-        """Return the result as the HTML page needs it: with every counterexample."""
-        others = other_counterexamples(self.result, self.token_of)
-        sources = sources_with_never_executed(self.result)
-        return {**self.to_json(), "other_counterexamples": others, "sources": sources}
+    @property
+    def checked(self) -> CheckReport:
+        """The check as the reports need it."""
+        title = f"kvm, design {self.design}"
+        return CheckReport(
+            self.result, title, "MemslotUpdates", self.design, self.token_of, self.lockdep.report
+        )
 
 
 def kvm_check_command(args: argparse.Namespace) -> int:
@@ -75,42 +64,31 @@ def kvm_check_command(args: argparse.Namespace) -> int:
         design_scenario(design, settings)
     if args.lockdep:
         return print_reports(design_lockdep(design, settings, bounds) for design in designs)
-    if args.html is not None:
-        require_writable("--html", args.html, [args.checkpoint])
+    outputs = outputs_of(args, [args.checkpoint])
     # From here on Ctrl-C leaves something to tell: what was found so far.
     with stopping.noted():
-        results = [check_design(design, settings, args, bounds) for design in designs]
-        _print(results, args.json)
-        if args.html is not None:
-            from quiesce.report.html import render_html
-
-            write_file(args.html, render_html([r.to_page() for r in results]))
+        quiet = args.quiet or outputs.for_programs
+        results = [check_design(design, settings, args, bounds, quiet) for design in designs]
+        checks = [r.checked for r in results]
+        rows = [(r.design, r.result, r.lockdep.word) for r in results]
+        outputs.write(
+            check_document(
+                checks,
+                checks[0].sections if len(checks) == 1 else lambda: design_sections(rows),
+            )
+        )
     return worst(r.result.verdict for r in results).exit_code
 
 
-def _print(results: list[DesignResult], as_json: bool) -> None:
-    if as_json:
-        data = [r.to_json() for r in results]
-        print(json_text(data[0] if len(data) == 1 else {"schema": 1, "designs": data}))
-    elif len(results) == 1:
-        one = results[0]
-
-        def again(finding: Finding) -> str | None:
-            token = one.token_of(finding)
-            return f"quiesce replay {token}" if token else None
-
-        print(render_check(one.result, f"kvm, design {one.design}", again), end="")
-    else:
-        rows = [(r.design, r.result, r.lockdep.word) for r in results]
-        print(render_table(rows), end="")
-
-
 def check_design(
-    design: str, settings: tuple[str, ...], args: argparse.Namespace, bounds: Bounds
+    design: str, settings: tuple[str, ...], args: argparse.Namespace, bounds: Bounds, quiet: bool
 ) -> DesignResult:
-    """Check one design with progress shown, and let lockdep look at what was explored."""
+    """Check one design, and let lockdep look at what was explored.
+
+    :param quiet: show no progress.
+    """
     program = compile_scenario(design_scenario(design, settings), fuse=not args.no_fusion)
-    progress = ProgressLine(f"checking {design}", args.quiet or args.json)
+    progress = ProgressLine(f"checking {design}", quiet)
     options = search_options(args, bounds, progress, keep_going=not args.first)
     try:
         result = check(program, options, native_options(args, SMALL))

@@ -6,8 +6,10 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from quiesce.commands.formats import add_format_option, outputs_of
 from quiesce.commands.options import any_number, seconds
 from quiesce.errors import UsageError
 from quiesce.verdict import Verdict
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from quiesce.kvm.real.trace_events import Trace
 
 MOST_THREADS = 256
+
+NOT_A_RUN = "not-a-run-of-the-design"
+"""The rule that is broken if the threads did what the design does not allow."""
 
 
 def add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,7 +62,8 @@ def add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--nested", type=float, default=0.1, metavar="SHARE",
         help="share with another one inside, 0 to 1 (0.1)",
     )  # fmt: skip
-    run.add_argument("--json", action="store_true")
+    run.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    add_format_option(run)
     run.add_argument("--quiet", "-q", action="store_true")
     run.set_defaults(run=_run)
 
@@ -67,6 +73,8 @@ def _run(args: argparse.Namespace) -> int:
         from quiesce.outputs import require_writable
 
         require_writable("--trace", args.trace)
+    if args.native and args.format:
+        raise UsageError("--format is not for --native", "--json, or leave one of them out")
     return _run_native(args) if args.native else _run_threads(args)
 
 
@@ -75,11 +83,13 @@ def _run(args: argparse.Namespace) -> int:
 
 def _run_threads(args: argparse.Namespace) -> int:
     from quiesce.commands.kvm_options import design_scenario
-    from quiesce.harmless import json_text
     from quiesce.kvm.real.trace_threads import Recorder, recorded_class
     from quiesce.lockdep.threads import ThreadLockdep
-    from quiesce.threads import render, run
+    from quiesce.report.document import BlockGroup, text_section, with_problem
+    from quiesce.report.run_sections import lockdep_sections, run_document, run_sections
+    from quiesce.threads import run
 
+    outputs = outputs_of(args)
     design_scenario(args.design, args.set)
     recorder = Recorder()
     scenario = design_scenario(args.design, args.set, recorded_class(recorder))
@@ -94,20 +104,24 @@ def _run_threads(args: argparse.Namespace) -> int:
         "unrelated_per_second": round(recorder.unrelated / result.seconds, 1),
         **_update_figures(recorder.updates),
     }
-    if args.json:
-        data = {"schema": 1, **result.to_dict(), **figures}
-        data["lockdep"] = report.to_dict() if report is not None else None
-        data["trace"] = _trace_figures(checked, args.design)
-        print(json_text(data))
-    else:
-        print(render(result), end="")
-        print(
-            "\n".join(["", *_figure_lines(figures, recorder.updates), *_trace_lines(checked, args)])
-        )
-        if report is not None and not args.quiet:
-            print(f"\nlockdep: {report.title}\n\n{report.text()}")
-    verdict = Verdict(result.verdict)
-    return verdict.exit_code if checked.allowed(args.design) else Verdict.VIOLATION.exit_code
+    verdict = result.verdict if checked.allowed(args.design) else Verdict.VIOLATION
+    lines = [*_figure_lines(figures, recorder.updates), *_trace_lines(checked, args)]
+
+    def sections() -> list[BlockGroup]:
+        shown = [*run_sections(result), text_section("\n".join(lines))]
+        return [*shown, *([] if args.quiet else lockdep_sections(report))]
+
+    def data() -> dict[str, Any]:
+        found = report.to_dict() if report is not None else None
+        trace = _trace_figures(checked, args.design)
+        return {"schema": 1, **result.to_dict(), **figures, "lockdep": found, "trace": trace}
+
+    document = run_document(result, report)
+    if not checked.allowed(args.design):
+        text = "; ".join(_trace_lines(checked, args))
+        document = with_problem(document, NOT_A_RUN, text, result.scenario)
+    outputs.write(replace(document, verdict=verdict, sections=sections, data=data))
+    return verdict.exit_code
 
 
 # --- The native twin ----------------------------------------------------------------------------------
@@ -170,8 +184,6 @@ SHARE_RECORDED = 0.2
 
 
 def _both_runs(what: Threads, args: argparse.Namespace) -> tuple[NativeResult, TraceResult]:
-    from dataclasses import replace
-
     from quiesce.kvm.real.native_gates import compile_kernels, run_native
 
     compile_kernels()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from quiesce.commands.formats import add_format_option
 from quiesce.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def add_search_options(parser: argparse.ArgumentParser, html: bool = True) -> No
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     if html:
         parser.add_argument("--html", metavar="FILE", help="also write the result as one HTML page")
+        add_format_option(parser)
     parser.add_argument("--quiet", "-q", action="store_true", help="show no progress")
     parser.add_argument(
         "--max-states",

@@ -182,6 +182,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _add_thread_options(parser: argparse.ArgumentParser) -> None:
+    from quiesce.commands.formats import add_format_option
     from quiesce.commands.options import any_number, seconds
 
     parser.add_argument(
@@ -190,12 +191,14 @@ def _add_thread_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=any_number, default=0, metavar="N", help="of the random choices (0)"
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    add_format_option(parser)
     parser.add_argument("--quiet", "-q", action="store_true")
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from quiesce.commands.explain import FAIL_ON
+    from quiesce.commands.formats import add_format_option
 
     explain = commands.add_parser(
         "explain",
@@ -219,6 +222,7 @@ def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     explain.add_argument("--markdown", action="store_true", help="for a mail or an issue")
     explain.add_argument("--html", metavar="FILE", help="also write one HTML page")
+    add_format_option(explain)
     explain.add_argument(
         "--model", metavar="FILE", help="write the report as a scenario to edit and check"
     )

@@ -13,18 +13,21 @@ from pathlib import Path
 
 from quiesce.commands.check import run_check
 from quiesce.commands.compare import SEVERITY
+from quiesce.commands.formats import outputs_of
 from quiesce.commands.options import search_bounds
 from quiesce.compiler.program import compile_scenario
 from quiesce.errors import UsageError
 from quiesce.explorer import CheckResult
 from quiesce.explorer.expected import exit_code, question, shown_findings, unexpected
 from quiesce.explorer.replay import make_token
-from quiesce.harmless import json_text
 from quiesce.loading import load_scenario, split_target
 from quiesce.report.check_json import SCHEMA, check_to_json
+from quiesce.report.check_problems import check_problems, check_suite, outcome
+from quiesce.report.document import Document, text_section
 from quiesce.report.project_text import Row, render_project
 from quiesce.stopping import noted
 from quiesce.token_file import origin_of
+from quiesce.verdict import worst
 
 NAME = "pyproject.toml"
 
@@ -149,7 +152,6 @@ ALONE = (
     "show_steps",
     "lockdep",
     "lock_graph",
-    "html",
     "checkpoint",
     "set",
     "expect",
@@ -167,6 +169,8 @@ def project_command(args: argparse.Namespace) -> int:
                 f"--{option.replace('_', '-')} is about one scenario", "name it: FILE[:CLASS]"
             )
     bounds = search_bounds(args)
+    outputs = outputs_of(args)
+    quiet = args.quiet or outputs.for_programs
     start = Path.cwd()
     path = find_project(start)
     listed = read_project(path, start)
@@ -181,14 +185,26 @@ def project_command(args: argparse.Namespace) -> int:
     with noted():
         for entry, (name, program, about) in zip(listed, asked, strict=True):
             one = argparse.Namespace(**{**vars(args), "target": entry.target})
-            result = run_check(program, one, bounds, args.all or about.whole_space)
+            result = run_check(program, one, bounds, args.all or about.whole_space, quiet)
             results.append((entry, name, about.judge(result)))
-        if args.json:
-            print(json_text({"schema": SCHEMA, "scenarios": _to_json(results, args.fairness)}))
-        else:
-            rows = [Row(e.target, e.settings, r, e.command) for e, _, r in results]
-            print(render_project(os.path.relpath(path, start), rows), end="")
+        outputs.write(_document(os.path.relpath(path, start), results, args.fairness))
     return max((exit_code(result) for _, _, result in results), key=SEVERITY.index)
+
+
+def _document(
+    path: str, results: Sequence[tuple[Listed, str, CheckResult]], fairness: str
+) -> Document:
+    """Return the document of all scenarios that *path* lists."""
+    rows = [Row(e.target, e.settings, r, e.command) for e, _, r in results]
+    named = [(" ".join((e.target, *e.settings)), result) for e, _, result in results]
+    return Document(
+        f"scenarios of {path}",
+        worst(outcome(result) for _, result in named),
+        lambda: [text_section(render_project(path, rows))],
+        lambda: {"schema": SCHEMA, "scenarios": _to_json(results, fairness)},
+        lambda: [p for name, result in named for p in check_problems(result, name)],
+        lambda: [check_suite(result, name) for name, result in named],
+    )
 
 
 def _to_json(

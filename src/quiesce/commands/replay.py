@@ -22,7 +22,7 @@ from quiesce.loading import build, load_text
 from quiesce.properties import FindingKind
 from quiesce.protocol import Scenario
 from quiesce.report.check_json import finding_to_json
-from quiesce.report.check_text import FAIRNESS_TEXT, render_finding
+from quiesce.report.check_sections import FAIRNESS_TEXT, render_finding
 from quiesce.report.interleaving import render_interleaving
 from quiesce.report.progress import ProgressLine
 from quiesce.token_file import find_file

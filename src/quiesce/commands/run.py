@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import argparse
 
-from quiesce.harmless import json_text
+from quiesce.commands.formats import outputs_of
 from quiesce.loading import load_scenario
 from quiesce.lockdep.threads import ThreadLockdep
 from quiesce.protocol import Scenario
-from quiesce.threads import render, run
+from quiesce.report.run_sections import run_document
+from quiesce.threads import run
 from quiesce.verdict import Verdict
 
 
@@ -19,15 +20,8 @@ def run_command(args: argparse.Namespace) -> int:
 
 
 def _run(scenario: Scenario, args: argparse.Namespace) -> int:
+    outputs = outputs_of(args)
     lockdep = ThreadLockdep(getattr(scenario, "comm", ""))
     result = run(scenario, args.seconds, args.seed, listener=lockdep)
-    report = lockdep.report
-    if args.json:
-        data = {"schema": 1, **result.to_dict()}
-        data["lockdep"] = report.to_dict() if report is not None else None
-        print(json_text(data))
-    else:
-        print(render(result), end="")
-        if report is not None and not args.quiet:
-            print(f"\nlockdep: {report.title}\n\n{report.text()}")
+    outputs.write(run_document(result, lockdep.report, quiet=args.quiet))
     return Verdict(result.verdict).exit_code

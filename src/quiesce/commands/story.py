@@ -14,7 +14,7 @@ from quiesce.commands.kvm import DesignResult, check_design
 from quiesce.commands.kvm_options import DESIGNS
 from quiesce.commands.options import search_bounds
 from quiesce.explorer.reference.trace import follow
-from quiesce.report.check_text import render_finding, summary
+from quiesce.report.check_sections import render_finding, summary
 from quiesce.report.table import COLUMNS, cell, render_table
 from quiesce.verdict import Verdict
 
@@ -49,7 +49,7 @@ def story_command(args: argparse.Namespace) -> int:
         explorer="auto", no_symmetry=False, no_partial_order=False, cores=None, checkpoint="",
     )  # fmt: skip
     bounds = search_bounds(options)
-    results = {design: check_design(design, (), options, bounds) for design in DESIGNS}
+    results = {design: check_design(design, (), options, bounds, args.quiet) for design in DESIGNS}
     print(render_table([(r.design, r.result, r.lockdep.word) for r in results.values()]))
     _tell_deadlock(results["rwsem"])
     _tell_explanation(results["rwsem"])

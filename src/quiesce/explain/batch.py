@@ -139,10 +139,13 @@ def _explain_file(file: str, form: SummaryForm | None) -> FileResult:
         return FileResult(file, str(error).partition("\n")[0])
     except OSError as error:
         return FileResult(file, f"cannot read {file}: {error.strerror}")
-    return FileResult(file, "", tuple(_found(file, log, form)), log.unread)
+    return FileResult(file, "", tuple(found_in(file, log, form)), log.unread)
 
 
-def _found(file: str, log: ExplainedLog, form: SummaryForm | None) -> Iterator[FoundReport]:
+def found_in(
+    file: str, log: ExplainedLog, form: SummaryForm | None = None
+) -> Iterator[FoundReport]:
+    """Yield what is in *log*, which was read from *file*; *form* makes the data of each report."""
     for one in log.reports:
         answer = one.explanation.answer
         yield FoundReport(

@@ -147,7 +147,7 @@ def undecided(result: CheckResult) -> list[PropertyResult]:
         p for p in result.properties if p.name in expected and p.verdict is Verdict.INCOMPLETE
     ]
     if cut_only_by_failures(result.incomplete) and not _surprising(
-        result, ("assertions", "ranges")
+        result, [kind.name for kind in BUILT_IN if kind.failures]
     ):
         still_open = [p for p in still_open if expected[p.name] is Verdict.VIOLATION]
     return still_open

@@ -24,6 +24,7 @@ class Finding:
     :param loop_start: of a run that goes on forever, the number of steps in the stem; else None.
     :param thread: the number of the thread it is about, or -1.
     :param spinning: the threads that spin; others that it is about wait.
+    :param places: the source lines that it is about, where the end of the run does not show them.
     """
 
     kind: FindingKind
@@ -33,6 +34,7 @@ class Finding:
     loop_start: int | None = None
     thread: int = -1
     spinning: tuple[int, ...] = ()
+    places: tuple[Loc, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)

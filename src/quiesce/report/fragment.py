@@ -8,7 +8,7 @@ from html import escape
 from quiesce.explorer.expected import shown_findings
 from quiesce.explorer.findings import CheckResult
 from quiesce.harmless import harmless, one_line
-from quiesce.report.check_text import headline, render_finding, summary
+from quiesce.report.check_sections import headline, render_finding, summary
 from quiesce.verdict import Verdict
 
 _COLORS = {

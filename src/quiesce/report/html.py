@@ -16,7 +16,7 @@ from string import Template
 
 from quiesce import __version__
 from quiesce.harmless import harmless_data, one_line
-from quiesce.report.check_text import FAIRNESS_TEXT
+from quiesce.report.check_sections import FAIRNESS_TEXT
 
 
 def render_html(results: Sequence[dict[str, object]]) -> str:

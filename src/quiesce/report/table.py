@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from quiesce.explorer.findings import CheckResult
 from quiesce.harmless import harmless
 from quiesce.properties import NO_DEADLOCK, NO_STARVATION, NO_STUCK_THREAD
+from quiesce.report.document import BlockGroup, Paragraph, TableBlock, Tone, Word
+from quiesce.report.formats.text import text_of
 from quiesce.verdict import Verdict
 
 Row = tuple[str, CheckResult, str]
@@ -25,20 +26,20 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
 OTHERS = frozenset(name for _, names in COLUMNS for name in names)
 
 
-def render_table(rows: Sequence[Row]) -> str:
-    """Return the table of the designs' results."""
+def design_sections(rows: Sequence[Row]) -> list[BlockGroup]:
+    """Return the table of the designs' results, and what it does not show."""
     heads = ["design", *(head for head, _ in COLUMNS), "lockdep", "states", "seconds"]
-    body = [_cells(*row) for row in rows]
     first, second = zip(*(_two_lines(h) for h in heads), strict=True)
-    widths = [max(len(r[i]) for r in [first, second, *body]) for i in range(len(heads))]
-    lines = [
-        _joined(first, widths),
-        _joined(second, widths),
-        _joined(["-" * w for w in widths], widths),
-    ]
-    lines += [_joined(r, widths) for r in body]
-    lines += ["", *_other_findings(rows)]
-    return "\n".join(lines).rstrip() + "\n"
+    body = tuple(tuple(_cells(*row)) for row in rows)
+    right = frozenset({len(heads) - 2, len(heads) - 1})
+    table = TableBlock((first, second), body, right, gap=" ", ruled=True)
+    others = tuple(Paragraph(harmless(line), rest="  ") for line in _other_findings(rows))
+    return [BlockGroup((table,)), *([BlockGroup(others)] if others else [])]
+
+
+def render_table(rows: Sequence[Row]) -> str:
+    """Return the table of the designs' results as text."""
+    return text_of(design_sections(rows))
 
 
 def cell(result: CheckResult, names: tuple[str, ...]) -> str:
@@ -50,13 +51,15 @@ def cell(result: CheckResult, names: tuple[str, ...]) -> str:
     return "none" if all(p.verdict is Verdict.HOLDS for p in found) else "?"
 
 
-def _cells(design: str, result: CheckResult, lockdep: str) -> list[str]:
+def _cells(design: str, result: CheckResult, lockdep: str) -> list[Word]:
+    tones = {"FOUND": Tone.BAD, "?": Tone.OPEN}
+    found = [cell(result, names) for _, names in COLUMNS]
     return [
-        design,
-        *(cell(result, names) for _, names in COLUMNS),
-        lockdep,
-        f"{result.states:,}",
-        f"{result.seconds:.1f}",
+        Word(design),
+        *(Word(word, tones.get(word, Tone.PLAIN)) for word in found),
+        Word(lockdep),
+        Word(f"{result.states:,}"),
+        Word(f"{result.seconds:.1f}"),
     ]
 
 
@@ -76,19 +79,9 @@ def _other_findings(rows: Sequence[Row]) -> list[str]:
     for name in information:
         which = [d for d, r, _ in rows if r.property(name).finding is not None]
         lines.append(f"for information, {name} can fail in: {', '.join(which)}")
-    return [
-        part for line in lines for part in textwrap.wrap(harmless(line), 79, subsequent_indent="  ")
-    ]
+    return lines
 
 
 def _two_lines(head: str) -> tuple[str, str]:
     first, blank, second = head.partition(" ")
     return (first, second) if blank else ("", head)
-
-
-def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
-    parts = [
-        c.rjust(w) if i > 5 else c.ljust(w)
-        for i, (c, w) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return " ".join(parts).rstrip()

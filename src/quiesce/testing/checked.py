@@ -14,7 +14,8 @@ from quiesce.explorer.expected import as_expected, question, shown_findings, une
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.replay import make_token
 from quiesce.protocol import Scenario
-from quiesce.report.check_text import render_check
+from quiesce.report.check_sections import check_sections
+from quiesce.report.formats.text import text_of
 from quiesce.report.fragment import render_fragment
 from quiesce.testing.origin import origin_of_object
 from quiesce.verdict import Verdict
@@ -94,7 +95,7 @@ class Checked:
             raise AssertionError(f"not as expected: {names}\n{self}")
 
     def __str__(self) -> str:
-        return render_check(self.result, self._title(), self._again, every=True)
+        return text_of(check_sections(self.result, self._title(), self._again, every=True))
 
     def __repr__(self) -> str:
         return f"<{self.verdict.name} {self._title()}: {self.states:,} states>"

@@ -13,7 +13,7 @@ from quiesce.explorer.replay import read_token
 from quiesce.explorer.walk import Walk, walk
 from quiesce.properties import FindingKind
 from quiesce.protocol import Scenario
-from quiesce.report.check_text import render_finding
+from quiesce.report.check_sections import render_finding
 from quiesce.report.interleaving import render_interleaving
 
 REPLAY_STATES = 2_000_000

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same source on real threads. ``docs/threads.md`` is the manual."""
 
-from quiesce.threads.render import render
 from quiesce.threads.result import (
     Holder,
     RunFinding,
@@ -21,6 +20,5 @@ __all__ = [
     "SourceSite",
     "ThreadReport",
     "ThreadRole",
-    "render",
     "run",
 ]

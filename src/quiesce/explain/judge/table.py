@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from quiesce.explain.judge.annotations import Nature
 from quiesce.explain.judge.cycle import Blocking, CycleTask, CycleWait, Party
 from quiesce.explain.judge.modes import AcquireMode
-from quiesce.report.columns import broken
+from quiesce.report import draw as drawing
+from quiesce.report.document import InterleavingBlock, LaneText
 
 WIDTH = 72
 WIDE = 80
@@ -40,14 +41,6 @@ _READER = {
     "percpu_rwsem": "percpu_down_write",
     "rwlock": "write_lock",
 }
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """One line: the task in whose column it stands, and what it does or whom it waits for."""
-
-    column: int
-    text: str
 
 
 @dataclass(frozen=True)
@@ -104,19 +97,19 @@ def draw(
     heads = [_head(index, task, caught) for index, task in enumerate(tasks)]
     column_of = {id(wait): len(tasks) + number for number, wait in enumerate(writers)}
     heads += [f"{letter(column_of[id(w)])}: a writer" for w in writers]
-    rows = [TableRow(index, holding(task.holds, as_drawn)) for index, task in enumerate(tasks)]
+    rows = [LaneText(index, holding(task.holds, as_drawn)) for index, task in enumerate(tasks)]
     sentences: list[str] = []
     for wait in writers:
         who, owner = letter(column_of[id(wait)]), letter(wait.holder)
-        rows.append(TableRow(column_of[id(wait)], _writer_call(wait.wanted)))
-        rows.append(TableRow(column_of[id(wait)], f"  waits for {owner}"))
+        rows.append(LaneText(column_of[id(wait)], _writer_call(wait.wanted)))
+        rows.append(LaneText(column_of[id(wait)], f"  waits for {owner}"))
         sentences.append(f"{who} waits in {_writer_call(wait.wanted)}: {owner} holds it for read.")
     for wait in waits:
         task = tasks[wait.waiter]
-        rows += [TableRow(wait.waiter, _pass(party)) for party in task.through]
+        rows += [LaneText(wait.waiter, _pass(party)) for party in task.through]
         target = column_of.get(id(wait), wait.holder)
-        rows.append(TableRow(wait.waiter, call(wait.wanted, as_drawn)))
-        rows.append(TableRow(wait.waiter, f"  waits for {letter(target)}"))
+        rows.append(LaneText(wait.waiter, call(wait.wanted, as_drawn)))
+        rows.append(LaneText(wait.waiter, f"  waits for {letter(target)}"))
         sentences.append(_sentence(wait, column_of.get(id(wait)), as_drawn))
     return WaitTable(_layout(heads, rows), tuple(sorted(sentences)))
 
@@ -128,14 +121,14 @@ def draw_crossed(caught: str, verb: str, first: str, second: str) -> str:
     """
     heads = [f"A: {caught.rpartition('/')[0] or caught}" if caught else "A", "B"]
     rows = [
-        TableRow(0, verb),
-        TableRow(0, f"  {first}"),
-        TableRow(1, verb),
-        TableRow(1, f"  {second}"),
-        TableRow(0, verb),
-        TableRow(0, f"  {second}, waits for B"),
-        TableRow(1, verb),
-        TableRow(1, f"  {first}, waits for A"),
+        LaneText(0, verb),
+        LaneText(0, f"  {first}"),
+        LaneText(1, verb),
+        LaneText(1, f"  {second}"),
+        LaneText(0, verb),
+        LaneText(0, f"  {second}, waits for B"),
+        LaneText(1, verb),
+        LaneText(1, f"  {first}, waits for A"),
     ]
     return _layout(heads, rows)
 
@@ -175,32 +168,18 @@ def _waits(what: str) -> str:
     return what.replace("wait for", "waits for", 1) if " " in what[:9] else f"waits in {what}"
 
 
-def _layout(heads: Sequence[str], rows: Sequence[TableRow]) -> str:
+def _layout(heads: Sequence[str], moves: Sequence[LaneText]) -> str:
     count = len(heads)
     if count == 1:
         step = 0
     elif count == 2:
-        longest = max((len(r.text) for r in rows if r.column == 1), default=0)
+        longest = max((len(m.text) for m in moves if m.lane == 1), default=0)
         step = min(36, max(12, WIDTH - 1 - max(longest, len(heads[1]))))
     else:
         # Room for the name of a lock in the last column.
         step = max(8, 66 // count)
     shown = [h if len(h) <= step - 2 or h is heads[-1] else h.partition(":")[0] for h in heads]
-    lines = [_line(_spread(shown, step)), _line(_spread(["-" * len(h) for h in shown], step))]
-    for row in rows:
-        start = step * row.column
-        room = (WIDTH if count <= 2 else WIDE) - 1 - start
-        for number, part in enumerate(broken(row.text, room)):
-            lines.append(_line(" " * (start + 2 * (number > 0)) + part))
-    return "\n".join(lines)
-
-
-def _spread(heads: Sequence[str], step: int) -> str:
-    text = ""
-    for index, head in enumerate(heads):
-        text = text.ljust(index * step) + head
-    return text
-
-
-def _line(text: str) -> str:
-    return f" {text}".rstrip()
+    starts = tuple(1 + step * lane for lane in range(count))
+    return drawing.draw(
+        InterleavingBlock(tuple(shown), tuple(moves), starts, WIDTH if count <= 2 else WIDE)
+    )

@@ -14,7 +14,9 @@ from quiesce.explain.judge.words import short_name
 from quiesce.explain.log import Explained, ExplainedLog, drawn_cycle, other_readings
 from quiesce.explain.read.model import PrintedLock
 from quiesce.explain.show.as_text import excuse_text
-from quiesce.explain.show.screen import row_lines
+from quiesce.explain.show.screen import ladder
+from quiesce.report.document import BlockGroup
+from quiesce.report.formats.text import lines_of
 from quiesce.report.markdown import Prose, block, code
 
 
@@ -85,7 +87,7 @@ def _details(one: Explained, prose: Prose) -> Iterator[str]:
 
 
 def _ladder(answer: Answer) -> list[str]:
-    return [line for row in answer.rows for line in row_lines(row)]
+    return lines_of([BlockGroup((ladder(answer.rows),))])
 
 
 _OURS = frozenset(["kind", "op", "title", "usage", "what"])

@@ -3,41 +3,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from quiesce.explain.judge.excuses import Excuse
 from quiesce.explain.judge.explanation import LockNote
 from quiesce.explain.judge.lock_notes import mode_words, what_it_is
 from quiesce.explain.judge.modes import AcquireMode
 from quiesce.explain.log import Explained, ExplainedLog, drawn_cycle, other_readings
-from quiesce.explain.show.screen import all_lines, render_answer, wrap
+from quiesce.explain.show.screen import answer_sections, paragraph, screen_sections, wrap
+from quiesce.report.document import Block, BlockGroup, CodeBlock, Paragraph
+from quiesce.report.formats.text import text_of
 
 
 def render(log: ExplainedLog, *, quiet: bool = False, verbose: bool = False) -> str:
-    """Return *log* as text that ends with a newline; empty for a log without reports.
+    """Return *log* as text that ends with a newline; empty for a log without reports."""
+    return text_of(log_sections(log, quiet=quiet, verbose=verbose))
+
+
+def log_sections(
+    log: ExplainedLog, *, quiet: bool = False, verbose: bool = False
+) -> list[BlockGroup]:
+    """Return *log* for people; nothing for a log without reports.
 
     :param quiet: only the verdict of each report.
     :param verbose: after each answer, all that stands behind it.
     """
-    parts = ["\n".join(_report(one, log, quiet, verbose)) for one in log.problems]
+    sections = [s for one in log.problems for s in _report(one, log, quiet, verbose)]
     if log.others:
-        parts.append("\n".join(_others(log)))
-    return "\n\n".join(parts) + "\n" if parts else ""
+        sections.append(BlockGroup(tuple(map(CodeBlock, _others(log)))))
+    return sections
 
 
-def _report(one: Explained, log: ExplainedLog, quiet: bool, verbose: bool) -> Iterator[str]:
-    if len(log.problems) > 1 or one.count > 1 or verbose:
-        yield from _headline(one, log)
+def _report(one: Explained, log: ExplainedLog, quiet: bool, verbose: bool) -> list[BlockGroup]:
+    answer = one.explanation.answer
     if quiet:
-        yield from wrap(one.explanation.answer.text)
-        return
-    if not verbose:
-        yield from render_answer(one.explanation.answer)
-        return
-    yield from all_lines(one.explanation.answer)
-    for section in _sections(one):
-        yield ""
-        yield from (line.rstrip() for line in section)
+        sections = [BlockGroup((paragraph(answer.text),))]
+    elif verbose:
+        sections = [*answer_sections(answer), *_details(one)]
+    else:
+        sections = screen_sections(answer)
+    if len(log.problems) > 1 or one.count > 1 or verbose:
+        sections[0] = BlockGroup((*_headline(one, log), *sections[0].blocks))
+    return sections
 
 
 _MOST_OTHERS = 6
@@ -50,7 +57,7 @@ def _others(log: ExplainedLog) -> list[str]:
     return [*shown, *([f"Not about waiting: {rest} more"] if rest else [])]
 
 
-def _headline(one: Explained, log: ExplainedLog) -> Iterator[str]:
+def _headline(one: Explained, log: ExplainedLog) -> tuple[Block, ...]:
     report = one.report
     facts = [report.kind, report.kernel and f"kernel {report.kernel}", report.task]
     facts.append(f"lines {report.line}-{report.end_line}")
@@ -59,41 +66,50 @@ def _headline(one: Explained, log: ExplainedLog) -> Iterator[str]:
         again = [r.report.line for r in log.reports if r.same_as == first]
         where = ", ".join(str(line) for line in again[:6]) + (" ..." if len(again) > 6 else "")
         facts.append(f"seen {one.count} times, again at line {where}")
-    lines = wrap(", ".join(fact for fact in facts if fact))
-    yield from lines
-    yield "-" * max(len(line) for line in lines)
+    text = ", ".join(fact for fact in facts if fact)
+    return paragraph(text), CodeBlock("-" * max(map(len, wrap(text))))
 
 
-def _sections(one: Explained) -> Iterator[list[str]]:
+def _details(one: Explained) -> list[BlockGroup]:
     explanation = one.explanation
+    found: list[list[Block]] = []
     if explanation.excuses:
         texts = [excuse_text(excuse) for excuse in explanation.excuses]
-        yield ["What speaks against it", *(x for t in texts for x in wrap(t, "  - "))]
+        found.append([CodeBlock("What speaks against it"), *_items(texts)])
     for interleaving in explanation.interleavings:
-        table = [f"  {line}" for line in interleaving.text.splitlines()]
-        waits = [line for sentence in interleaving.waits for line in wrap(sentence, "  ")]
-        yield [interleaving.title, "", *table, *([""] if waits else []), *waits]
+        found += [[CodeBlock(interleaving.title)], [CodeBlock(interleaving.text, "  ")]]
+        if interleaving.waits:
+            found.append([paragraph(sentence, "  ") for sentence in interleaving.waits])
     if drawn_cycle(one):
-        yield list(_checked(one))
+        found += _checked(one)
     if explanation.not_shown:
-        texts = list(explanation.not_shown)
-        yield ["What the report does not show", *(x for t in texts for x in wrap(t, "  - "))]
+        found.append([CodeBlock("What the report does not show"), *_items(explanation.not_shown)])
     if explanation.locks:
-        yield ["The locks", *(line for note in explanation.locks for line in _lock(note))]
+        locks = (block for note in explanation.locks for block in _lock(note))
+        found.append([CodeBlock("The locks"), *locks])
+    return [BlockGroup(tuple(blocks)) for blocks in found]
 
 
-def _checked(one: Explained) -> Iterator[str]:
-    yield "The drawn cycle, checked as a model"
-    yield from wrap(drawn_cycle(one), "  ")
-    yield from wrap(
-        "All rows have the same objects in it, so this is not evidence that it can hang.", "  "
-    )
+def _items(texts: Iterable[str]) -> list[Paragraph]:
+    return [paragraph(text, "  - ") for text in texts]
+
+
+def _checked(one: Explained) -> list[list[Block]]:
+    found: list[list[Block]] = [
+        [
+            CodeBlock("The drawn cycle, checked as a model"),
+            paragraph(drawn_cycle(one), "  "),
+            paragraph(
+                "All rows have the same objects in it, so this is not evidence that it can hang.",
+                "  ",
+            ),
+        ]
+    ]
     if one.proof.interleaving:
-        yield ""
-        yield from (f"  {line}" for line in one.proof.interleaving.splitlines())
+        found.append([CodeBlock(one.proof.interleaving, "  ")])
     if other_readings(one):
-        yield ""
-        yield from (line for text in other_readings(one) for line in wrap(text, "  - "))
+        found.append([*_items(other_readings(one))])
+    return found
 
 
 def excuse_text(excuse: Excuse) -> str:
@@ -104,17 +120,17 @@ def excuse_text(excuse: Excuse) -> str:
     )
 
 
-def _lock(note: LockNote) -> Iterator[str]:
-    yield f"  {note.name}"
+def _lock(note: LockNote) -> Iterator[Block]:
+    yield CodeBlock(f"  {note.name}")
     facts = [what_it_is(note)]
     if note.mode != AcquireMode.UNKNOWN.value:
         facts.append(f"taken {mode_words(AcquireMode(note.mode))}")
     if note.where:
         facts.append(f"at {note.where}")
-    yield from wrap(f"{note.role}: {', '.join(facts)}", "    ")
+    yield paragraph(f"{note.role}: {', '.join(facts)}", "    ")
     if note.usage_text:
-        yield from wrap(f"{{{note.usage}}}: {note.usage_text}", "    ")
+        yield paragraph(f"{{{note.usage}}}: {note.usage_text}", "    ")
     if note.stands_for:
-        yield from wrap(f"It stands for {note.stands_for}.", "    ")
+        yield paragraph(f"It stands for {note.stands_for}.", "    ")
         see = f" See {note.source}." if note.source else ""
-        yield from wrap(f"{note.blocks}{see}", "    ")
+        yield paragraph(f"{note.blocks}{see}", "    ")

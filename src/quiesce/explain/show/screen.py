@@ -4,24 +4,26 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from quiesce.explain.judge.answer import Answer, Chain, LadderRow
+from quiesce.report.document import Block, BlockGroup, CodeBlock, LadderBlock, Paragraph, Rung
+from quiesce.report.formats.text import lines_of
 
 WIDTH = 78
 MOST_LINES = 24
 _INDENT = " " * 5
 
 
-def render_answer(answer: Answer) -> list[str]:
-    """Return the lines of *answer*; what does not fit is left out, the least important first."""
-    lines: list[str] = []
+def screen_sections(answer: Answer) -> list[BlockGroup]:
+    """Return *answer* for one screen; what does not fit is left out, the least important first."""
+    sections: list[BlockGroup] = []
     for shorter in _shortened(answer):
-        lines = _lines(shorter)
-        if len(lines) <= MOST_LINES:
+        sections = answer_sections(shorter)
+        if len(lines_of(sections)) <= MOST_LINES:
             break
-    return lines
+    return sections
 
 
 def _shortened(answer: Answer) -> Iterator[Answer]:
@@ -82,28 +84,34 @@ def _function(row: LadderRow) -> str:
     return next((word for word in row.who.split() if word.endswith("()")), "?")
 
 
-def _lines(answer: Answer) -> list[str]:
-    lines = list(wrap(answer.text))
+def answer_sections(answer: Answer) -> list[BlockGroup]:
+    """Return *answer* with nothing left out."""
+    sections: list[list[Block]] = [[paragraph(answer.text)]]
     if answer.rows:
-        lines += ["", *(line for row in answer.rows for line in row_lines(row))]
+        sections.append([ladder(answer.rows)])
     if answer.notes:
-        lines += ["", *(line for note in answer.notes for line in wrap(note, "  "))]
+        sections.append([paragraph(note, "  ") for note in answer.notes])
     if answer.chains:
-        lines += ["", *(line for one in answer.chains for line in chain_lines(one))]
-    lines += ["", *fix_lines(answer)]
-    return lines
+        sections.append([block for chain in answer.chains for block in _chain(chain)])
+    sections.append(list(_fixes(answer)))
+    return [BlockGroup(tuple(blocks)) for blocks in sections]
 
 
-def row_lines(row: LadderRow, width: int = WIDTH) -> list[str]:
-    """Return the lines of *row*: who, what it holds and waits for, and the arrow at the right."""
+def ladder(rows: Sequence[LadderRow]) -> LadderBlock:
+    """Return *rows* as a ladder: who, what it holds and waits for, and the arrow at the right."""
+    return LadderBlock(tuple(rung for row in rows for rung in _rungs(row)), WIDTH)
+
+
+def _rungs(row: LadderRow) -> Iterator[Rung]:
     number = f"{row.number}-{row.last}" if row.last else f"{row.number}"
-    lines = list(wrap(row.who, f"{number:>3}  "))
+    yield from map(Rung, lines_of([BlockGroup((paragraph(row.who, f"{number:>3}  "),))]))
     text = "; ".join([*row.holds, row.waits]) if row.waits else "; ".join(row.holds)
     if not text and not row.arrow:
-        return lines
-    room = width - len(_INDENT) - len(row.arrow) - 1
+        return
+    room = WIDTH - len(_INDENT) - len(row.arrow) - 1
     if len(text) <= room:
-        return [*lines, _arrow(f"{_INDENT}{text}", row.arrow, width)]
+        yield Rung(f"{_INDENT}{text}", row.arrow)
+        return
     parts = [*(f"{held};" for held in row.holds), row.waits]
     wrapped = [
         line
@@ -111,59 +119,41 @@ def row_lines(row: LadderRow, width: int = WIDTH) -> list[str]:
         if part
         for line in textwrap.wrap(part, room, break_long_words=False, break_on_hyphens=False)
     ]
-    return [
-        *lines,
-        *(f"{_INDENT}{part}" for part in wrapped[:-1]),
-        _arrow(f"{_INDENT}{wrapped[-1]}", row.arrow, width),
-    ]
+    yield from (Rung(f"{_INDENT}{part}") for part in wrapped[:-1])
+    yield Rung(f"{_INDENT}{wrapped[-1]}", row.arrow)
 
 
-def _arrow(text: str, arrow: str, width: int) -> str:
-    if not arrow:
-        return text
-    return f"{text}{' ' * max(1, width - len(text) - len(arrow))}{arrow}"
-
-
-def chain_lines(chain: Chain) -> Iterator[str]:
+def _chain(chain: Chain) -> Iterator[Block]:
     """Yield what was new, and the functions that lead to it."""
-    yield from wrap(f"{chain.label}: {chain.what}")
+    yield paragraph(f"{chain.label}: {chain.what}")
     line = " "
     for number, name in enumerate(chain.functions):
         piece = f" -> {name}" if number else f" {name}"
         if len(line) + len(piece) > WIDTH and line.strip():
-            yield line
+            yield CodeBlock(line)
             line, piece = "   ", f" -> {name}"
         line += piece
     if line.strip():
-        yield line
+        yield CodeBlock(line)
 
 
-def fix_lines(answer: Answer) -> Iterator[str]:
+def _fixes(answer: Answer) -> Iterator[Block]:
     """Yield the fixes, numbered, and the one that is refused."""
     if not answer.fixes:
-        yield "Fix: not from this report"
+        yield paragraph("Fix: not from this report")
         return
-    yield "Fix"
+    yield paragraph("Fix")
     for number, text in enumerate(answer.fixes, 1):
-        more = f" {answer.refused}" if number == 1 and answer.refused else ""
-        first, *rest = wrap(text, f"  {number}. ")
-        yield first
-        yield from rest
-        yield from wrap(more.strip(), "     ") if more else ()
+        yield paragraph(text, f"  {number}. ")
+        if number == 1 and answer.refused:
+            yield paragraph(answer.refused, "     ")
 
 
-def all_lines(answer: Answer) -> list[str]:
-    """Return the lines of *answer* with nothing left out."""
-    return _lines(answer)
+def paragraph(text: str, indent: str = "") -> Paragraph:
+    """Return *text* as a paragraph; *indent* begins the first line, the others align with its end."""
+    return Paragraph(text, indent, " " * len(indent), WIDTH, cut_words=False)
 
 
 def wrap(text: str, indent: str = "") -> list[str]:
-    """Wrap *text*; *indent* begins the first line, the others align with its end."""
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=" " * len(indent),
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [indent.rstrip()]
+    """Return the lines of :func:`paragraph`."""
+    return lines_of([BlockGroup((paragraph(text, indent),))])

@@ -83,14 +83,17 @@ def race_finding(program: Program, race: Race, path: Path) -> Finding:
     first = f"{program.threads[race.thread].name} {_verb(race.first.write)} it at {race.first.op.loc.short}"
     second = f"{program.threads[race.other].name} {_verb(race.second.write)} it at {race.second.op.loc.short}"
     text = f"{name}: {first} and {second}, with nothing to keep them apart"
-    return Finding(FindingKind.DATA_RACE, NO_DATA_RACE.name, text, path, thread=race.thread)
+    places = (race.first.op.loc, race.second.op.loc)
+    return Finding(
+        FindingKind.DATA_RACE, NO_DATA_RACE.name, text, path, thread=race.thread, places=places
+    )
 
 
 def failure_finding(program: Program, thread: int, failure: StepFailure, path: Path) -> Finding:
     """Describe a failed step, the last of *path*."""
     asked, kind = BROKEN_BY[failure.kind]
     text = f"{program.threads[thread].name} at {failure.op.loc.short}: {failure.message}"
-    return Finding(kind, asked.name, text, path, thread=thread)
+    return Finding(kind, asked.name, text, path, thread=thread, places=(failure.op.loc,))
 
 
 def broken_finding(prop: CompiledProperty, message: str, path: Path) -> Finding:

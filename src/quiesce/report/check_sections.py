@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A check's result for the terminal: the verdict, the counterexample as a story, what to do next."""
+"""A check's result for people: the verdict, the counterexample as a story, how to repeat it."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 
 from quiesce.compiler.program import Program
@@ -13,7 +12,19 @@ from quiesce.explorer.reference.spinning import find_spinning
 from quiesce.explorer.reference.trace import Trace, follow
 from quiesce.harmless import harmless, one_line
 from quiesce.properties import About
-from quiesce.report.interleaving import render_interleaving, waits_behind
+from quiesce.report.document import (
+    TONES,
+    Block,
+    BlockGroup,
+    CodeBlock,
+    Headline,
+    Paragraph,
+    TableBlock,
+    Tone,
+    Word,
+)
+from quiesce.report.formats.text import text_of
+from quiesce.report.interleaving import interleaving_of, waits_behind
 from quiesce.verdict import Verdict
 
 FAIRNESS_TEXT = {
@@ -23,30 +34,34 @@ FAIRNESS_TEXT = {
 }
 
 
-def render_check(
+def check_sections(
     result: CheckResult,
     title: str,
     replay: Callable[[Finding], str | None] | None,
     every: bool = False,
-) -> str:
-    """Return the result as text of at most 80 columns.
+) -> list[BlockGroup]:
+    """Return the result for people; as text, at most 80 columns.
 
     :param title: what was checked.
     :param replay: gives the command that repeats a counterexample, or None for one that cannot be.
     :param every: show a counterexample of each property that is violated, not of one.
     """
-    lines = [f"{headline(result)}  {one_line(title)}", f"  {summary(result)}"]
+    head: list[Block] = [
+        Headline(Word(headline(result), TONES[result.verdict]), one_line(title)),
+        _line(summary(result)),
+    ]
     if result.incomplete:
         proof = "not a proof" if result.verdict is not Verdict.VIOLATION else "not decided"
-        lines += _filled(f"{proof}: {result.incomplete}", "  ")
-    lines += [f"  note: {one_line(note)}" for note in result.notes]
-    lines += ["", *_properties(result), *_never_executed(result), ""]
+        head.append(_indented(f"{proof}: {result.incomplete}", "  "))
+    head += [_line(f"note: {one_line(note)}") for note in result.notes]
+    sections = [BlockGroup(tuple(head)), _properties(result), *_never_executed(result)]
     for finding in shown_findings(result) if every else shown_findings(result)[:1]:
-        lines.append(render_finding(result.program_of(finding), finding))
+        sections += finding_sections(result.program_of(finding), finding)
         again = replay(finding) if replay is not None else None
         if again and finding.kind.has_run:
-            lines += [f"again:  {again}", ""]
-    return "\n".join(lines).rstrip() + "\n"
+            # Two empty lines: this is a command and not a part of the story.
+            sections.append(BlockGroup((CodeBlock(""), CodeBlock(f"again:  {again}"))))
+    return sections
 
 
 def headline(result: CheckResult) -> str:
@@ -74,15 +89,24 @@ _MARKS = {
 }
 
 
-def _properties(result: CheckResult) -> list[str]:
-    width = max(len(p.name) for p in result.properties)
-    lines = []
+def _properties(result: CheckResult) -> BlockGroup:
+    rows = []
     for p in result.properties:
         kind = p.finding.kind if p.finding else p.kind.word
         note = "   (for information)" if p.informational else _expected_note(result, p)
-        lines.append(f"  {one_line(p.name):{width}}  {_MARKS[p.verdict]:11}  {kind}{note}")
-    lines.append(f"  fairness assumed: {FAIRNESS_TEXT[result.fairness]}")
-    return lines
+        mark = Word(_MARKS[p.verdict], _tone(result, p))
+        rows.append((Word(one_line(p.name)), mark, Word(f"{kind}{note}")))
+    fairness = _line(f"fairness assumed: {FAIRNESS_TEXT[result.fairness]}")
+    return BlockGroup((TableBlock((), tuple(rows), widths=(0, 11), indent="  "), fairness))
+
+
+def _tone(result: CheckResult, p: PropertyResult) -> Tone:
+    """Return how the verdict on *p* sounds; a violation that decides nothing or was expected is plain."""
+    expected = (result.expected or {}).get(p.name) is Verdict.VIOLATION
+    harmless_violation = p.informational or expected
+    if p.verdict is Verdict.VIOLATION and harmless_violation:
+        return Tone.PLAIN
+    return TONES[p.verdict]
 
 
 def _expected_note(result: CheckResult, p: PropertyResult) -> str:
@@ -97,51 +121,54 @@ MOST_NEVER_EXECUTED = 12
 """Lines about what never executed that the text shows; JSON and HTML have all."""
 
 
-def _never_executed(result: CheckResult) -> list[str]:
+def _never_executed(result: CheckResult) -> list[BlockGroup]:
     """Return what no reachable state executes: a proof of nothing looks like a proof."""
     missing = result.never_executed
     if not missing:
         return []
-    lines = ["", "  never executed:"]
-    for one in missing[:MOST_NEVER_EXECUTED]:
-        lines += _filled(f"{one.loc.short}: {one.text}", "    ")
+    blocks: list[Block] = [_line("never executed:")]
+    blocks += [
+        _indented(f"{one.loc.short}: {one.text}", "    ") for one in missing[:MOST_NEVER_EXECUTED]
+    ]
     if len(missing) > MOST_NEVER_EXECUTED:
-        lines.append(f"    and {len(missing) - MOST_NEVER_EXECUTED} more (--json has all)")
-    return lines
+        blocks.append(
+            CodeBlock(f"and {len(missing) - MOST_NEVER_EXECUTED} more (--json has all)", "    ")
+        )
+    return [BlockGroup(tuple(blocks))]
 
 
-def _filled(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        one_line(text),
-        79,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}    ",
-        break_on_hyphens=False,
-    )
+def _line(text: str) -> Paragraph:
+    return Paragraph(text, "  ", width=0)
+
+
+def _indented(text: str, indent: str) -> Paragraph:
+    return Paragraph(one_line(text), indent, f"{indent}    ")
+
+
+def finding_sections(program: Program, finding: Finding) -> list[BlockGroup]:
+    """Return one finding as a story: what it is, the interleaving, what waits for what, what changed."""
+    text = harmless(f"{finding.kind}: {finding.message}")
+    sections = [BlockGroup((Paragraph(text, width=78, cut_words=False),))]
+    if not finding.kind.has_run:
+        return sections
+    trace = follow(program, finding)
+    sections.append(BlockGroup((interleaving_of(trace),)))
+    sections += [
+        BlockGroup(tuple(blocks)) for blocks in (_who_waits(trace), _last_changes(trace)) if blocks
+    ]
+    return sections
 
 
 def render_finding(program: Program, finding: Finding) -> str:
-    """Return one finding as a story: what it is, the interleaving, what waits for what, what changed."""
-    lines = textwrap.wrap(
-        harmless(f"{finding.kind}: {finding.message}"),
-        78,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    if not finding.kind.has_run:
-        return "\n".join([*lines, ""])
-    trace = follow(program, finding)
-    lines += ["", render_interleaving(trace).rstrip("\n"), ""]
-    lines += _who_waits(trace)
-    lines += _last_changes(trace)
-    return "\n".join(lines) + "\n"
+    """Return one finding as text, with an empty line at its end."""
+    return text_of(finding_sections(program, finding)) + "\n" * finding.kind.has_run
 
 
-def _who_waits(trace: Trace) -> list[str]:
+def _who_waits(trace: Trace) -> list[Block]:
     if trace.finding.kind.about is not About.WAITING:
         return []
     program = trace.program
-    lines = _who_spins(trace)
+    blocks = _who_spins(trace)
     # A daemon may wait for ever; one that another thread waits for is a part of the story.
     in_the_way = {
         holder
@@ -157,25 +184,29 @@ def _who_waits(trace: Trace) -> list[str]:
             continue
         queued = waits_behind(trace, waiting)
         behind = f", behind {' and '.join(queued)}" if queued else ""
-        lines += _filled(f"{name} waits for {what} at {waiting.loc.short}{behind}", "  ")
+        blocks.append(_indented(f"{name} waits for {what} at {waiting.loc.short}{behind}", "  "))
         if waiting.own is not None:
-            lines.append(f"    held by {one_line(name)} itself since {waiting.own.short}")
+            blocks.append(
+                CodeBlock(f"held by {one_line(name)} itself since {waiting.own.short}", "    ")
+            )
         for other in waiting.holders:
             for held in trace.held.get(other, []):
                 if held.component == waiting.component:
                     how = " as a reader" if held.read else ""
                     holder = one_line(program.threads[other].name)
-                    lines.append(f"    held{how} by {holder} since {held.loc.short}")
-    return [*lines, ""] if lines else []
+                    blocks.append(
+                        CodeBlock(f"held{how} by {holder} since {held.loc.short}", "    ")
+                    )
+    return blocks
 
 
-def _who_spins(trace: Trace) -> list[str]:
+def _who_spins(trace: Trace) -> list[Block]:
     """Say where each thread spins, on what, and which thread set it so."""
-    lines = []
+    blocks: list[Block] = []
     threads = trace.program.threads
     for spinning in find_spinning(trace):
         where = f"{spinning.loc.short}: `{spinning.text}`"
-        lines += _filled(f"{threads[spinning.thread].name} spins at {where}", "  ")
+        blocks.append(_indented(f"{threads[spinning.thread].name} spins at {where}", "  "))
         for watched in spinning.watched:
             text = f"{watched.name} is {watched.value}"
             if watched.loc is not None:
@@ -183,11 +214,11 @@ def _who_spins(trace: Trace) -> list[str]:
                 text += f" since step {watched.step}, {by}: {watched.action} at {watched.loc.short}"
             else:
                 text += ", which no thread has changed"
-            lines += _filled(text, "    ")
-    return lines
+            blocks.append(_indented(text, "    "))
+    return blocks
 
 
-def _last_changes(trace: Trace) -> list[str]:
+def _last_changes(trace: Trace) -> list[Block]:
     """Return the last few changes of shared variables before an invariant or an assertion failed."""
     if trace.finding.kind.about is not About.VALUES:
         return []
@@ -195,10 +226,6 @@ def _last_changes(trace: Trace) -> list[str]:
     for number, step in enumerate(trace.steps, 1):
         for change in step.changes:
             name = trace.program.threads[step.thread].name
-            lines.append(
-                one_line(
-                    f"  step {number:2d}  {name}: {change.name} = {change.new} (was {change.old})"
-                )
-            )
-    kept = lines[-6:]
-    return ["what changed last", *kept, ""] if kept else []
+            text = f"step {number:2d}  {name}: {change.name} = {change.new} (was {change.old})"
+            lines.append(CodeBlock(one_line(text), "  "))
+    return [CodeBlock("what changed last"), *lines[-6:]] if lines else []
