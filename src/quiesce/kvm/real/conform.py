@@ -26,8 +26,9 @@ from quiesce.kvm.real.conform_source import Follower
 from quiesce.kvm.real.conform_systematic import restore, systematic_requests
 from quiesce.kvm.real.conform_workers import Counters, Workers
 from quiesce.kvm.real.device import Device
-from quiesce.kvm.real.requests import Request
+from quiesce.kvm.real.requests import Host, Request
 from quiesce.kvm.real.requests_table import CHECKS
+from quiesce.kvm.real.slots_index import Slot
 
 PER_VM = 2000
 """The requests that are made of one VM."""
@@ -251,13 +252,8 @@ class _Run:
                 generation = sum(regions.generations)
                 yield request
                 if sum(regions.generations) != generation:
-                    live = [
-                        Request(s.as_id << 16 | s.id, 0, 0, 0, 0)
-                        for space in regions.spaces
-                        for s in space.by_id.values()
-                        if s.id < host.user_slots and s.id != ops.CODE_SLOT
-                    ]
-                    yield from restore(host, live)
+                    live = (slot for space in regions.spaces for slot in space.by_id.values())
+                    yield from restore(host, [s for s in live if _is_the_callers(s, host)])
 
         return requests
 
@@ -282,3 +278,8 @@ class _Run:
         known = {(d.operations, d.what) for d in self.result.differences}
         if (found.operations, found.what) not in known:
             self.result.differences.append(found)
+
+
+def _is_the_callers(slot: Slot, host: Host) -> bool:
+    """Return whether *slot* is neither the kernel's own nor the guest's program."""
+    return slot.id < host.user_slots and slot.id != ops.CODE_SLOT

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from quiesce.kvm.real import conform_ops as ops
 from quiesce.kvm.real.device import GUEST_MEMFD, LOG_DIRTY_PAGES, PAGE, READONLY
 from quiesce.kvm.real.requests import MEM_MAX_NR_PAGES, U64, Host, Request
+from quiesce.kvm.real.slots_index import Slot
 
 _SLOT_PAGES = 3
 _AT = ops.WINDOW + 16 * PAGE
@@ -91,6 +92,27 @@ def _is_harmless(request: Request) -> bool:
     return request.size <= 1 << 30 or request.size // PAGE > MEM_MAX_NR_PAGES
 
 
-def restore(host: Host, live: list[Request]) -> list[Request]:
-    """Return the requests that delete the slots of *live* and create the standing ones again."""
-    return [replace(r, size=0) for r in live] + standing_slots(host)
+def restore(host: Host, live: Iterable[Slot]) -> list[Request]:
+    """Return the requests after which the known slots are there again, and no others.
+
+    :param live: the slots that are there now, but for those that must stay.
+    """
+    missing = {request.slot: request for request in standing_slots(host)}
+    deletions = []
+    for slot in live:
+        standing = missing.get(slot.id) if slot.as_id == 0 else None
+        if standing is not None and _is(slot, standing):
+            del missing[slot.id]
+        else:
+            deletions.append(Request(slot.as_id << 16 | slot.id, 0, 0, 0, 0))
+    return [*deletions, *missing.values()]
+
+
+def _is(slot: Slot, request: Request) -> bool:
+    """Return whether *slot* is as *request* created it."""
+    return (slot.base_gfn * PAGE, slot.npages * PAGE, slot.hva, slot.flags) == (
+        request.gpa,
+        request.size,
+        request.hva,
+        request.flags,
+    ) and (slot.memfd is None or (slot.memfd, slot.offset) == (request.memfd, request.offset))
