@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adding puzzle: two processes each read a counter twice and write the sum back; which values can it have?"""
+"""Adding puzzle: two processes each read a counter twice and write the sum back; which values can it have?
+
+quiesce check examples/textbook/adding.py
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from quiesce.protocol import Array, Int, atomic, wait_until
 
 class Adding(Numbered):
     """BEEM's *adding*: stops once the counter has reached *limit*."""
+
+    expect = {"no_deadlock": "violated"}  # the counter has reached the limit
 
     c = Int(1, high=1000)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Anderson's queue lock: each waits at a slot of its own in an array."""
+"""Anderson's queue lock: each waits at a slot of its own in an array.
+
+quiesce check examples/textbook/anderson.py
+"""
 
 from __future__ import annotations
 

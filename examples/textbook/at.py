@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alur and Taubenfeld's timing-based mutual exclusion ("Fast timing-based algorithms", 1996)."""
+"""Alur and Taubenfeld's timing-based mutual exclusion ("Fast timing-based algorithms", 1996).
+
+quiesce check examples/textbook/at.py
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ NO_LIMIT = 0
 
 class AlurTaubenfeld(Numbered):
     """BEEM's *at*: a process takes at most *step* time units for a step, and waits *delay* at the fork."""
+
+    expect = {"no_starvation": "violated"}
 
     x = Int(0, high=9)
     y = Int(NOBODY, low=NOBODY, high=9)

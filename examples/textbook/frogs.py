@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frogs puzzle: toads and frogs move or jump towards each other, and have one free field."""
+"""The frogs puzzle: toads and frogs move or jump towards each other, and have one free field.
+
+quiesce check examples/textbook/frogs.py
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ FREE, TOAD, FROG = 0, 1, 2
 
 class Frogs(Scenario):
     """BEEM's *frogs* on one column: *each* toads above and *each* frogs below the free field."""
+
+    expect = {"no_deadlock": "violated"}  # no animal can move
 
     done = Bool(False)
     shift = Int(0, low=-64, high=64)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The towers of Hanoi: six movers, one for each way from a pole to another."""
+"""The towers of Hanoi: six movers, one for each way from a pole to another.
+
+quiesce check examples/textbook/hanoi.py
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from quiesce.protocol import Array, Int, atomic, wait_until
 
 class Hanoi(Numbered):
     """BEEM's *hanoi*: where each disk lies is all that there is to know; 3 to the *disks* states."""
+
+    expect = {"no_starvation": "violated"}
 
     def __init__(self, disks: int = 8) -> None:
         super().__init__(6)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lamport's fast mutual exclusion (ACM TOCS 5(1), 1987): seven steps without contention."""
+"""Lamport's fast mutual exclusion (ACM TOCS 5(1), 1987): seven steps without contention.
+
+quiesce check examples/textbook/lamport.py
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ NOBODY = -1
 
 class Lamport(Numbered):
     """BEEM's *lamport* without its planted error."""
+
+    expect = {"no_starvation": "violated"}
 
     x = Int(NOBODY, low=NOBODY, high=9)
     y = Int(NOBODY, low=NOBODY, high=9)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The queue lock of Mellor-Crummey and Scott (ACM TOCS 9(1), 1991): what the kernel's spinlocks grew from."""
+"""The queue lock of Mellor-Crummey and Scott (ACM TOCS 9(1), 1991): what the kernel's spinlocks grew from.
+
+quiesce check examples/textbook/mcs.py
+"""
 
 from __future__ import annotations
 

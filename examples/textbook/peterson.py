@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peterson's mutual exclusion for any number of processes ("Myths about mutual exclusion", IPL 12, 1981)."""
+"""Peterson's mutual exclusion for any number of processes ("Myths about mutual exclusion", IPL 12, 1981).
+
+quiesce check examples/textbook/peterson.py
+"""
 
 from __future__ import annotations
 

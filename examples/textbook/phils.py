@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dijkstra's dining philosophers, which may deadlock, and with a butler that admits all but some."""
+"""Dijkstra's dining philosophers, which may deadlock, and with a butler that admits all but some.
+
+quiesce check examples/textbook/phils.py
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ class Philosophers(Numbered):
     def __init__(self, processes: int = 4, seats: int = 0) -> None:
         super().__init__(processes)
         self.seats = seats
+        self.expect = {"no_starvation": "violated"}
+        if not 0 < seats < processes:
+            self.expect["no_deadlock"] = "violated"
         self.fork = Array(Bool(), processes)
 
     @atomic

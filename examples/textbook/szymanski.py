@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Szymanski's mutual exclusion ("A simple solution to Lamport's concurrent programming problem", 1988)."""
+"""Szymanski's mutual exclusion ("A simple solution to Lamport's concurrent programming problem", 1988).
+
+quiesce check examples/textbook/szymanski.py
+"""
 
 from __future__ import annotations
 

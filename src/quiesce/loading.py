@@ -267,7 +267,9 @@ def _import(file: str, text: bytes) -> list[type[Scenario]]:
     module.__file__ = str(path.resolve())
     sys.modules[name] = module
     path_before, kept = sys.path, list(sys.path)
-    sys.path.insert(0, str(path.parent.resolve()))
+    folder = path.parent.resolve()
+    sys.path.insert(0, str(folder))
+    sys.path += [str(root) for root in (_project_of(folder),) if root is not None]
     try:
         with _users_code(file):
             exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
@@ -281,6 +283,14 @@ def _import(file: str, text: bytes) -> list[type[Scenario]]:
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, Scenario) and value.__module__ == name
     ]
+
+
+def _project_of(folder: Path) -> Path | None:
+    """Return the top of the project that *folder* is in, from which its files import; None without one."""
+    marks = ("pyproject.toml", ".git")
+    return next(
+        (f for f in (folder, *folder.parents) if any((f / m).exists() for m in marks)), None
+    )
 
 
 _LARGEST_FILE = 16 << 20

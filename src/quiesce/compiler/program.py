@@ -192,8 +192,10 @@ def _read_all(
         diagnostics: set[Diagnostic] = set()
         codes: dict[str, Code] = {}
         for spec in specs:
-            if spec.kind not in codes:
-                codes[spec.kind] = read_thread(layout, diagnostics, _thread_method(scenario, spec))
+            if spec.code_name not in codes:
+                codes[spec.code_name] = read_thread(
+                    layout, diagnostics, _thread_method(scenario, spec), spec.arguments
+                )
         properties = [
             CompiledProperty(spec, read_property(layout, diagnostics, _property_method(spec)))
             for spec in scenario.properties()
@@ -311,7 +313,7 @@ def _assemble(
     threads = []
     base = len(layout.cells)
     for spec in specs:
-        kind = kinds[spec.kind]
+        kind = kinds[spec.code_name]
         threads.append(Thread(spec.name, kind, base, spec.daemon))
         base += kind.block
     digest = _digest(scenario, layout, [k.code for k in kinds.values()], properties, fuse)

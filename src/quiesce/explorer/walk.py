@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from quiesce.compiler.program import Program
 from quiesce.errors import UsageError
+from quiesce.explorer.reference.action_text import Teller
 from quiesce.explorer.reference.stepper import State, Step, Stepper
 from quiesce.explorer.replay import Move
 
@@ -88,8 +89,7 @@ def _why_not(
     if stepper.finished(state, thread):
         return f"{move.thread} has finished before step {count}"
     if not steps:
-        declared = program.threads[thread]
-        label = declared.kind.locations[state[declared.base]].label
+        label = Teller(program).waiting(thread, state)
         where = f" in {label}" if label else ""
         return f"step {count} is blocked: {move.thread} waits{where}"
     return f"at step {count} {move.thread} has {steps} ways to continue, not {move.choice + 1}"

@@ -22,6 +22,7 @@ from quiesce.protocol.thread_count import ThreadCount
 from quiesce.protocol.variables import (
     Array,
     ArrayValue,
+    Bool,
     Elements,
     Enum,
     Int,
@@ -37,7 +38,7 @@ from quiesce.protocol.variables import (
 
 Declaration = Variable[Any] | Array[Any] | PerTask[Any]
 
-_BOOKKEEPING = ("_owner", "_arguments", "_declarations")
+_BOOKKEEPING = ("_owner", "_arguments", "_declarations", "_initials")
 
 
 @reserve
@@ -46,6 +47,7 @@ class Protocol:
 
     # Set on each instance in __new__; annotated here for the type checker.
     _declarations: dict[str, Declaration]
+    _initials: dict[str, Any]
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
     _owner: Protocol | None
     _attribute: str
@@ -56,6 +58,7 @@ class Protocol:
         put = object.__setattr__
         put(self, "_arguments", (args, kwargs))
         put(self, "_declarations", {})
+        put(self, "_initials", {})
         put(self, "_owner", None)
         put(self, "_attribute", "")
         put(self, "_threads", 0)
@@ -83,7 +86,10 @@ class Protocol:
             self.__dict__.pop(name, None)
             return
         declaration = self._declarations.get(name)
-        if isinstance(declaration, Variable):
+        if isinstance(declaration, Int | Bool | Enum) and not self._threads:
+            # In the constructor: the variable begins with this value, which is checked with the others.
+            self._initials[name] = value
+        elif isinstance(declaration, Variable):
             store_check(f"{self.path}.{name}".lstrip("."), declaration, value, self._threads)
             held = self.__dict__.get(name)
             if isinstance(held, set):
@@ -187,7 +193,12 @@ class Protocol:
                     )
                 value = None if index is None else elements[index]
             else:
-                value = initial_value(declaration, where)
+                if declaration.initials is not None:
+                    raise UsageError(
+                        f"{where}: {len(declaration.initials)} initial values for one variable",
+                        f"Array({type(declaration).__name__}([...]), {len(declaration.initials)})",
+                    )
+                value = self._initials.get(name, initial_value(declaration, where))
                 try:
                     store_check(where, declaration, value, self._threads)
                 except RangeViolation as error:

@@ -7,6 +7,7 @@ parameters are what ``--set name=value`` sets, so each needs a default.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -109,6 +110,7 @@ class ThreadSpec:
     :param kind: name of the method; threads of one kind run the same code.
     :param method: the method's function, unbound.
     :param task: the thread's ``current()``.
+    :param number: what the thread is given as its number, from 0; None if its method takes none.
     """
 
     name: str
@@ -116,6 +118,17 @@ class ThreadSpec:
     method: Callable[..., None]
     task: Task
     daemon: bool
+    number: int | None = None
+
+    @property
+    def code_name(self) -> str:
+        """The name of the code that it runs: a numbered thread has code of its own."""
+        return self.kind if self.number is None else self.name
+
+    @property
+    def arguments(self) -> tuple[int, ...]:
+        """What the method is called with, after the scenario."""
+        return () if self.number is None else (self.number,)
 
 
 @dataclass(frozen=True)
@@ -152,7 +165,8 @@ class Scenario(Protocol):
                 task = self.tasks[len(specs)]
                 object.__setattr__(task, "tid", len(specs))
                 object.__setattr__(task, "name", f"{name}/{i}")
-                specs.append(ThreadSpec(task.name, name, method, task, mark.daemon))
+                number = i if _takes_number(name, method) else None
+                specs.append(ThreadSpec(task.name, name, method, task, mark.daemon, number))
         return specs
 
     def _refuse_threads_elsewhere(self) -> None:
@@ -199,6 +213,22 @@ class Scenario(Protocol):
             else s
             for s in found
         ]
+
+
+def _takes_number(name: str, method: Callable[..., Any]) -> bool:
+    """Return True if a thread's method has a parameter for the thread's number.
+
+    :raises UsageError: it has more than that.
+    """
+    parameters = list(inspect.signature(method).parameters.values())
+    needed = [p for p in parameters[1:] if p.default is inspect.Parameter.empty]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if len(needed) > 1 or any(p.kind not in positional for p in needed):
+        raise UsageError(
+            f"the thread `{name}` takes {', '.join(f'`{p.name}`' for p in needed)}",
+            f"`def {name}(self)`, or `def {name}(self, me: int)` for threads that know their number",
+        )
+    return len(needed) == 1
 
 
 def _methods(klass: type) -> Iterator[tuple[str, Callable[..., Any]]]:

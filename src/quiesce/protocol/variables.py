@@ -19,9 +19,10 @@ the value in its instance dictionary and checks each store (see ``component.py``
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from quiesce.errors import UsageError
 from quiesce.protocol.thread_count import ThreadCount
 
 if TYPE_CHECKING:
@@ -47,9 +48,13 @@ class Variable(Generic[V]):
         one half of a data race and always a step of its own.
     """
 
-    def __init__(self, initial: V, *, marked: bool = False) -> None:
+    def __init__(
+        self, initial: V, *, marked: bool = False, initials: tuple[V, ...] | None = None
+    ) -> None:
         self.initial = initial
         self.marked = marked
+        self.initials = initials
+        """For the elements of an array, the initial value of each; None: they all begin alike."""
 
     if TYPE_CHECKING:
 
@@ -65,23 +70,38 @@ class Variable(Generic[V]):
         raise NotImplementedError
 
 
+def _each(kind: str, initial: Any) -> tuple[Any, ...] | None:
+    """Return the initial values of an array's elements; None if *initial* is one value for all.
+
+    :raises ValueError: there are none.
+    """
+    if not isinstance(initial, list | tuple):
+        return None
+    if not initial:
+        raise ValueError(f"{kind}: a list of initial values must have one for each element")
+    return tuple(initial)
+
+
 class Int(Variable[int]):
     """An integer from *low* to *high*, both included (0 to 255 by default)."""
 
     def __init__(
         self,
-        initial: int = 0,
+        initial: int | Sequence[int] = 0,
         low: int = 0,
         high: int | ThreadCount = DEFAULT_HIGH,
         *,
         marked: bool = False,
     ) -> None:
-        for bound in (initial, low, *([] if isinstance(high, ThreadCount) else [high])):
+        initials = _each("Int", initial)
+        values: Sequence[Any] = [initial] if initials is None else initials
+        for bound in (*values, low, *([] if isinstance(high, ThreadCount) else [high])):
             if not isinstance(bound, int):
                 raise TypeError(f"Int: {bound!r} is not an integer")
-        if not isinstance(high, ThreadCount) and not low <= initial <= high:
-            raise ValueError(f"Int: the initial value {initial} is not in {low}..{high}")
-        super().__init__(initial, marked=marked)
+        for value in values:
+            if not isinstance(high, ThreadCount) and not low <= value <= high:
+                raise ValueError(f"Int: the initial value {value} is not in {low}..{high}")
+        super().__init__(values[0], marked=marked, initials=initials)
         self.low = low
         self.high = high
 
@@ -97,10 +117,13 @@ class Int(Variable[int]):
 class Bool(Variable[bool]):
     """True or False."""
 
-    def __init__(self, initial: bool = False, *, marked: bool = False) -> None:
-        if not isinstance(initial, bool):
-            raise TypeError(f"Bool: {initial!r} is neither True nor False")
-        super().__init__(initial, marked=marked)
+    def __init__(self, initial: bool | Sequence[bool] = False, *, marked: bool = False) -> None:
+        initials = _each("Bool", initial)
+        values: Sequence[Any] = [initial] if initials is None else initials
+        for value in values:
+            if not isinstance(value, bool):
+                raise TypeError(f"Bool: {value!r} is neither True nor False")
+        super().__init__(values[0], marked=marked, initials=initials)
 
     def admits(self, value: object, threads: int) -> bool:
         return isinstance(value, bool)
@@ -109,11 +132,21 @@ class Bool(Variable[bool]):
 class Enum(Variable[E]):
     """A member of a Python :class:`enum.Enum`, the class of *initial*."""
 
-    def __init__(self, initial: E, *, marked: bool = False) -> None:
-        if not isinstance(initial, enum.Enum):
-            raise TypeError(f"Enum: {initial!r} is not a member; give the initial one, State.IDLE")
-        super().__init__(initial, marked=marked)
-        self.members: tuple[E, ...] = tuple(type(initial))
+    @overload
+    def __init__(self, initial: E, *, marked: bool = False) -> None: ...
+    @overload
+    def __init__(self, initial: list[E], *, marked: bool = False) -> None: ...
+    def __init__(self, initial: Any, *, marked: bool = False) -> None:
+        initials = _each("Enum", initial)
+        values: Sequence[Any] = [initial] if initials is None else initials
+        for value in values:
+            if not isinstance(value, enum.Enum) or type(value) is not type(values[0]):
+                raise TypeError(
+                    f"Enum: {value!r} is not a member; give the initial one, State.IDLE"
+                )
+        super().__init__(values[0], marked=marked, initials=initials)
+        kind: Any = type(values[0])
+        self.members: tuple[E, ...] = tuple(kind)
 
     def admits(self, value: object, threads: int) -> bool:
         return value in self.members
@@ -332,6 +365,13 @@ class ArrayValue(Generic[V]):
         self._element = element
         self._threads = threads
         self._items: list[V] = [initial_value(element, f"{name}[{i}]") for i in range(size)]
+        if element.initials is not None:
+            if len(element.initials) != size:
+                raise UsageError(
+                    f"{name}: {len(element.initials)} initial values for {size} elements",
+                    "as many initial values as elements",
+                )
+            self._items = list(element.initials)
 
     def __getitem__(self, index: int) -> V:
         return self._items[self._checked(index)]

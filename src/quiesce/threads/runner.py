@@ -359,7 +359,7 @@ class ThreadRunner:
             with world.lock:
                 world.pass_gate(self)
             self._leave()
-            self.spec.method(scenario)
+            self.spec.method(scenario, *self.spec.arguments)
             self.returned = True
         except Stop:
             pass

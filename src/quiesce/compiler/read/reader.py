@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from quiesce.compiler.ir import Code, End, Halt, Jump, Label, SetLocal
 from quiesce.compiler.layout import Layout
 from quiesce.compiler.read.builder import Builder, Readers, Refused, resolve_labels
@@ -13,7 +15,7 @@ from quiesce.compiler.read.parameters import bind
 from quiesce.compiler.read.returns import function_body
 from quiesce.compiler.read.statements import read_block
 from quiesce.compiler.read.typing_rules import truth
-from quiesce.compiler.read.values import Method
+from quiesce.compiler.read.values import Method, Static
 from quiesce.compiler.types import BoolType
 from quiesce.errors import Diagnostic
 
@@ -21,13 +23,16 @@ READERS = Readers(read_expression, read_place, read_block)
 """What reads the nodes of the language."""
 
 
-def read_thread(layout: Layout, diagnostics: set[Diagnostic], method: Method) -> Code:
+def read_thread(
+    layout: Layout, diagnostics: set[Diagnostic], method: Method, arguments: Sequence[int] = ()
+) -> Code:
     """Return the operations of a thread whose body is *method*: one step if that is atomic.
 
     :param diagnostics: what is refused is added to it.
+    :param arguments: what the method is called with: the number of a numbered thread.
     """
     b = Builder(layout, diagnostics, READERS)
-    frame = _enter(b, method)
+    frame = _enter(b, method, [Static(argument) for argument in arguments])
     if frame is not None:
         # A first operation of its own, so that no loop leads back to where the thread starts.
         first = Label()
@@ -68,7 +73,7 @@ def read_property(layout: Layout, diagnostics: set[Diagnostic], method: Method) 
     return Code(method.function.__name__, resolve_labels(b.ops), b.slots, b.marks)
 
 
-def _enter(b: Builder, method: Method) -> InlinedCall | None:
+def _enter(b: Builder, method: Method, arguments: Sequence[Static] = ()) -> InlinedCall | None:
     """Begin to read *method*, which no code calls; return None if it is refused."""
     try:
         frame = frame_of(b, method, None)
@@ -77,7 +82,7 @@ def _enter(b: Builder, method: Method) -> InlinedCall | None:
     b.frames.append(frame)
     b.begin_statement(frame.node)
     try:
-        bind(b, frame, [], {}, frame.node)
+        bind(b, frame, list(arguments), {}, frame.node)
     except Refused:
         b.frames.pop()
         return None
