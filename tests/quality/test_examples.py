@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = [
     (path.relative_to(ROOT).as_posix(), command)
     for path in sorted((ROOT / "examples").rglob("*.py"))
-    for command in re.findall(r"^    quiesce (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    for command in re.findall(
+        r"^ *quiesce (\w+ examples/.+)$", path.read_text(encoding="utf-8"), re.MULTILINE
+    )
 ]
 
 

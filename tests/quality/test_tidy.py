@@ -456,7 +456,7 @@ def test_nothing_is_left_for_a_subclass_to_write(trees: dict[str, ast.Module]) -
 
 
 STUBS = {
-    "protocol/variables.py": "Variable is public: what a kind of variable must say",
+    "protocol/scalars.py": "Variable is public: what a kind of variable must say",
     "primitives/base.py": "Lock is public: what a lock must say",
     "lockdep/reports.py": "Report: what a kind of report must say",
 }

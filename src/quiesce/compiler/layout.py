@@ -39,8 +39,11 @@ from quiesce.protocol import (
     TaskSet,
     Version,
 )
+from quiesce.protocol.scalars import Variable
 from quiesce.protocol.thread_count import ThreadCount
-from quiesce.protocol.variables import LARGEST_SET, Variable
+from quiesce.protocol.variables import (
+    LARGEST_SET,
+)
 
 
 @dataclass(slots=True)

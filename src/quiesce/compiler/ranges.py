@@ -33,7 +33,7 @@ from quiesce.compiler.ir import (
 )
 from quiesce.compiler.layout import Layout
 from quiesce.compiler.types import IntType, bounds
-from quiesce.protocol.variables import DEFAULT_HIGH
+from quiesce.protocol.scalars import DEFAULT_HIGH
 
 Interval = tuple[int, int]
 

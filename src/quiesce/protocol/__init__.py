@@ -23,13 +23,11 @@ from quiesce.protocol.component import (
     Task,
     TaskState,
 )
+from quiesce.protocol.scalars import Bool, Enum, Int
 from quiesce.protocol.scenario import Scenario, always, eventually, sometimes, thread
 from quiesce.protocol.thread_count import THREADS
 from quiesce.protocol.variables import (
     Array,
-    Bool,
-    Enum,
-    Int,
     PerTask,
     Ref,
     Set,

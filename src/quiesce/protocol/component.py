@@ -18,19 +18,16 @@ from typing import Any, Self
 
 from quiesce.errors import UsageError
 from quiesce.protocol.reserved import check_attribute, check_class, reserve
+from quiesce.protocol.scalars import Bool, Enum, Int, Variable
 from quiesce.protocol.thread_count import ThreadCount
 from quiesce.protocol.variables import (
     Array,
     ArrayValue,
-    Bool,
     Elements,
-    Enum,
-    Int,
     PerTask,
     PerTaskValue,
     RangeViolation,
     Ref,
-    Variable,
     initial_value,
     put_members,
     store_check,

@@ -14,7 +14,11 @@ from typing import Any
 
 from quiesce.protocol import Protocol
 from quiesce.protocol.actions import marked_access
-from quiesce.protocol.variables import ArrayValue, PerTaskValue, Variable
+from quiesce.protocol.scalars import Variable
+from quiesce.protocol.variables import (
+    ArrayValue,
+    PerTaskValue,
+)
 
 
 class _MarkedVariable:
