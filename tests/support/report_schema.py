@@ -116,13 +116,14 @@ CHECK = {
     "counterexample": Maybe(COUNTEREXAMPLE),
     "replay": Maybe(str),
     "lockdep": Maybe(LockdepReport),
+    "lockdep_incomplete_because": Maybe(str),
 }
 CHECK_ALL = {**CHECK, "other_counterexamples": [{**COUNTEREXAMPLE, "replay": Maybe(str)}]}
 COMPARE = {
     "schema": int,
     "scenario": str,
     "over": str,
-    "variants": [{"value": str, **{k: v for k, v in CHECK.items() if k != "lockdep"}}],
+    "variants": [{"value": str, **{k: v for k, v in CHECK.items() if "lockdep" not in k}}],
     "differences": [
         {
             "first": str,

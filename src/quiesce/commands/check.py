@@ -47,7 +47,9 @@ def check_command(args: argparse.Namespace) -> int:
         def token_of(finding: Finding) -> str | None:
             return make_token(origin, result.program_of(finding), finding, args.fairness)
 
-        checked = CheckReport(result, args.target, name, None, token_of, lockdep.report, args.all)
+        checked = CheckReport(
+            result, args.target, name, None, token_of, lockdep.report, args.all, lockdep.open
+        )
         outputs.write(check_document([checked], checked.sections))
     return exit_code(result)
 

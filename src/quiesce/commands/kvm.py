@@ -52,8 +52,9 @@ class DesignResult:
         """The check as the reports need it."""
         title = f"kvm, design {self.design}"
         return CheckReport(
-            self.result, title, "MemslotUpdates", self.design, self.token_of, self.lockdep.report
-        )
+            self.result, title, "MemslotUpdates", self.design, self.token_of, self.lockdep.report,
+            lockdep_open=self.lockdep.open,
+        )  # fmt: skip
 
 
 def kvm_check_command(args: argparse.Namespace) -> int:

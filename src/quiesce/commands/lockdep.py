@@ -7,15 +7,16 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from quiesce.compiler.program import Program
+from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer.reference.graph import Bounds
+from quiesce.explorer.reference.races import RACED
 from quiesce.lockdep import Report, Validator
 from quiesce.lockdep.explored import ExploredLockdep
 from quiesce.lockdep.graph_text import as_dot, as_mermaid, as_text
 from quiesce.verdict import Verdict, worst
 
-STATES = 5_000
-"""How many states lockdep looks at with all threads running, after each has run alone."""
+STATES = 50_000
+"""How many states lockdep looks at with all threads running, unless ``--max-states`` asks for more."""
 
 GRAPHS = {"text": as_text, "dot": as_dot, "mermaid": as_mermaid}
 
@@ -54,6 +55,11 @@ class LockdepResult:
         return [self.stopped] if self.cut_short else []
 
     @property
+    def open(self) -> str:
+        """Why its silence means nothing; empty if it does, or if there is a report."""
+        return self.cut_short if self.report is None else ""
+
+    @property
     def stopped(self) -> str:
         """Why its silence means nothing."""
         return f"lockdep has not seen everything: {self.cut_short}"
@@ -64,13 +70,16 @@ def lockdep_of(program: Program, bounds: Bounds) -> LockdepResult:
 
     :param bounds: for how long it may look.
     """
-    return _explored(program, Validator(), bounds)
+    return _explored(program, bounds, whole=False)[0]
 
 
-def _explored(program: Program, validator: Validator, bounds: Bounds) -> LockdepResult:
-    explored = ExploredLockdep(program, validator)
-    report = explored.run(replace(bounds, max_states=STATES))
-    return LockdepResult(report, explored.cut_short)
+def _explored(program: Program, bounds: Bounds, *, whole: bool) -> tuple[LockdepResult, Validator]:
+    validator = Validator()
+    explored = ExploredLockdep(program, validator, whole=whole)
+    report = explored.run(replace(bounds, max_states=max(STATES, bounds.max_states or 0)))
+    if explored.cut_short == RACED:
+        return _explored(compile_scenario(program.scenario, fuse=False), bounds, whole=whole)
+    return LockdepResult(report, explored.cut_short), validator
 
 
 def print_reports(results: Iterable[LockdepResult]) -> int:
@@ -87,8 +96,7 @@ def print_reports(results: Iterable[LockdepResult]) -> int:
 
 def print_graph(program: Program, style: str, bounds: Bounds) -> int:
     """Print which lock classes were taken under which, as *style* of :data:`GRAPHS`."""
-    validator = Validator()
-    result = _explored(program, validator, bounds)
+    result, validator = _explored(program, bounds, whole=True)
     print(GRAPHS[style](validator).rstrip("\n"))
     if not result.cut_short:
         return Verdict.HOLDS.exit_code

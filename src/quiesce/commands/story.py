@@ -135,9 +135,10 @@ def told_undecided(design: DesignResult) -> str:
     """Say which columns of a design are not decided; empty if all are but those that may follow."""
     may = EXPECTED[design.design] | MAY_FOLLOW.get(design.design, frozenset())
     unknown = [h for h, names in COLUMNS if cell(design.result, names) == "?" and h not in may]
-    if not unknown:
-        return ""
-    return f"  {design.design}: {', '.join(unknown)}: {design.result.incomplete}"
+    texts = [f"{', '.join(unknown)}: {design.result.incomplete}"] if unknown else []
+    if design.lockdep.verdict is Verdict.INCOMPLETE:
+        texts.append(design.lockdep.stopped)
+    return "\n".join(f"  {design.design}: {text}" for text in texts)
 
 
 def told_wrong(design: DesignResult) -> str:

@@ -3,8 +3,9 @@
 
 As in the kernel, no deadlock has to happen for a report: it is enough that each order occurred once.
 First every thread is run alone, as far as it gets, since that is how a kernel usually meets its
-locks and gives the shortest stories; then everything else that the explorer can reach is added: what
-a thread takes, with what it holds at that time, each such context once.
+locks and gives the shortest stories. If that causes no report, all that the code of the threads allows is
+tried (``possible.py``): where even that causes none, no run does. Only otherwise everything else that
+the explorer can reach is added: what a thread takes, with what it holds at that time, each such context once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from copy import deepcopy
 from itertools import islice
 from operator import itemgetter
 
@@ -20,13 +21,16 @@ from quiesce.compiler.ir import LockEvent
 from quiesce.compiler.names import display_name
 from quiesce.compiler.program import Program
 from quiesce.explorer.analysis.footprint import places_of_step
+from quiesce.explorer.reference.checker import cut_by_failures
 from quiesce.explorer.reference.graph import Bounds, Graph, explore
+from quiesce.explorer.reference.races import RACED, RaceFinder
 from quiesce.explorer.reference.record import LockCall, Record
 from quiesce.explorer.reference.stepper import State, Step, Stepper
 from quiesce.harmless import one_line
 from quiesce.lockdep.classes import LockdepMap, WaitType
 from quiesce.lockdep.frames import Frame
 from quiesce.lockdep.held import LockdepTask
+from quiesce.lockdep.possible import Context, Entry, Held, possible_contexts, without
 from quiesce.lockdep.reports import Report
 from quiesce.lockdep.validator import Validator
 from quiesce.protocol import Protocol
@@ -36,17 +40,6 @@ DEFAULT_STATES = 20_000
 """Unless it is said: how many states are looked at after the threads have run alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A lock that is held or taken: the component, how, and the functions around it."""
-
-    component: int
-    read: int
-    trylock: bool
-    stack: tuple[str, ...]
-
-
-_Held = tuple[_Entry, ...]
 _Steps = dict[object, list[tuple[object, Step]]]
 """By the values that steps depend on: what they leave there, and the steps."""
 
@@ -55,17 +48,22 @@ class ExploredLockdep:
     """Feeds a validator with the lock events of a program.
 
     :param validator: options and the report are its; see :class:`Validator`.
-    :ivar cut_short: why it did not see everything, apart from the number of states; else empty.
+    :param whole: see everything that can happen, also where it is known that nothing will be reported.
+    :ivar cut_short: why its silence means nothing, and the validator has not seen everything; else empty.
+        RACED if only the program without fusion has more to see.
     """
 
-    def __init__(self, program: Program, validator: Validator) -> None:
+    def __init__(self, program: Program, validator: Validator, *, whole: bool = False) -> None:
         self.program = program
         self.validator = validator
+        self._whole = whole
+        self._unused = deepcopy(validator)
+        """Another one with the same options."""
         self._stepper = Stepper(program, Record())
         self._plain = Stepper(program)
         self._locks: dict[int, LockdepMap] = {}
         self._tasks: dict[int, LockdepTask] = {}
-        self._seen: set[tuple[int, _Held, _Entry]] = set()
+        self._seen: set[tuple[int, Held, Entry]] = set()
         self._looks: list[list[tuple[Callable[[State], object], _Steps]]] = [
             [
                 (itemgetter(*places_of_step(program, thread, location)), {})
@@ -73,7 +71,7 @@ class ExploredLockdep:
             ]
             for thread in program.threads
         ]
-        self._begun: dict[tuple[int, State], _Held] = {}
+        self._begun: dict[tuple[int, State], Held] = {}
         self._bounds = Bounds()
         self.cut_short = ""
 
@@ -85,8 +83,41 @@ class ExploredLockdep:
         self._bounds = bounds or Bounds(max_states=DEFAULT_STATES)
         with noted():
             if any(_lock_events(self.program)) and not self._run_alone() and not self._ends_now():
-                self.add_graph(explore(self._plain, lambda *_: False, self._bounds))
+                self._run_together()
         return self.validator.report
+
+    def _run_together(self) -> None:
+        """Run all threads together, unless what they can do at most is known to cause no report."""
+        possible = possible_contexts(self.program)
+        if self._has_seen(possible) or (not self._whole and self._is_silent_about(possible)):
+            return
+        races = RaceFinder(self.program)
+
+        def on_state(_: int, state: State, __: list[Step]) -> bool:
+            races.look(state)
+            return False
+
+        graph = explore(self._plain, on_state, self._bounds)
+        self.add_graph(graph)
+        if self.validator.report is None and not self.cut_short and not self._has_seen(possible):
+            raced = RACED if self.program.fuse and races.races else ""
+            self.cut_short = graph.incomplete or raced or cut_by_failures(len(graph.failures))
+
+    def _has_seen(self, possible: list[Context] | None) -> bool:
+        """Tell whether everything that is *possible* was fed to the validator."""
+        kinds = [id(thread.kind) for thread in self.program.threads]
+        return possible is not None and all(
+            (kinds[one.thread], one.held, one.entry) in self._seen for one in possible
+        )
+
+    def _is_silent_about(self, possible: list[Context] | None) -> bool:
+        """Tell whether all that is *possible*, which is more than can happen, causes no report."""
+        if possible is None:
+            return False
+        other = ExploredLockdep(self.program, self._unused)
+        for one in possible:
+            other._take(one.thread, one.held, one.entry)
+        return other.validator.report is None
 
     def _ends_now(self) -> bool:
         """Tell whether the time is over or the command was interrupted."""
@@ -105,7 +136,7 @@ class ExploredLockdep:
         """Run *thread* by itself, through each of its choices, until it repeats itself or waits."""
         for initial in self._beginnings(thread):
             seen: set[State] = {initial}
-            todo: deque[tuple[State, _Held]] = deque([(initial, self._begins(initial, thread))])
+            todo: deque[tuple[State, Held]] = deque([(initial, self._begins(initial, thread))])
             while todo and not self._ends_now():
                 state, held = todo.popleft()
                 for step in self._stepper.steps_of(state, thread):
@@ -128,7 +159,7 @@ class ExploredLockdep:
                 seen.add(key)
                 yield initial
 
-    def _begins(self, initial: State, thread: int) -> _Held:
+    def _begins(self, initial: State, thread: int) -> Held:
         """Feed what *thread* takes before its first step that others can see; return what it holds."""
         base, stepper = self.program.threads[thread].base, self._stepper
         block = slice(base, base + self.program.threads[thread].kind.block)
@@ -147,7 +178,7 @@ class ExploredLockdep:
         What a thread holds in a state is what it took and did not release on the way there; it is the
         same on every way, since a thread's place in its code and the locks' owners are in the state.
         """
-        held: list[tuple[_Held, ...] | None] = [None] * len(graph.states)
+        held: list[tuple[Held, ...] | None] = [None] * len(graph.states)
         for number, state in enumerate(graph.states[: graph.initial]):
             threads = range(len(self.program.threads))
             held[number] = tuple(self._begins(state, thread) for thread in threads)
@@ -182,11 +213,11 @@ class ExploredLockdep:
         arrives = look(target)
         return [step for values_after, step in known[values] if values_after == arrives]
 
-    def _feed(self, thread: int, held: _Held, step: Step) -> _Held:
+    def _feed(self, thread: int, held: Held, step: Step) -> Held:
         """Tell the validator what *step* takes and releases; return what is held after it."""
         for call in step.record.locks if step.record is not None else []:
             if call.action == "release":
-                held = _without(held, call.component)
+                held = without(held, call.component)
                 continue
             entry = _entry(call)
             context = id(self.program.threads[thread].kind), held, entry
@@ -196,7 +227,7 @@ class ExploredLockdep:
             held = (*held, entry)
         return held
 
-    def _take(self, thread: int, held: _Held, entry: _Entry) -> None:
+    def _take(self, thread: int, held: Held, entry: Entry) -> None:
         """Let a task take *entry* while it holds *held*, and put everything back."""
         task = self._task(thread)
         taken: list[LockdepMap] = []
@@ -247,14 +278,7 @@ def _lock_events(program: Program) -> Iterator[LockEvent]:
         yield from (op for op in kind.code.ops if isinstance(op, LockEvent))
 
 
-def _entry(call: LockCall) -> _Entry:
+def _entry(call: LockCall) -> Entry:
     op = call.op
     stack = op.stack if isinstance(op, LockEvent) else ()
-    return _Entry(call.component, call.read, call.trylock, stack)
-
-
-def _without(held: _Held, component: int) -> _Held:
-    for i in range(len(held) - 1, -1, -1):
-        if held[i].component == component:
-            return held[:i] + held[i + 1 :]
-    return held
+    return Entry(call.component, call.read, call.trylock, stack)

@@ -30,6 +30,7 @@ class CheckReport:
     :param token_of: gives the replay token of a finding, or None if it has no run.
     :param lockdep: lockdep's report, or None.
     :param every: show a counterexample of each property that is violated, not of one.
+    :param lockdep_open: why its silence means nothing; empty if it does, or if there is a report.
     """
 
     result: CheckResult
@@ -39,6 +40,7 @@ class CheckReport:
     token_of: Callable[[Finding], str | None]
     lockdep: Report | None
     every: bool = False
+    lockdep_open: str = ""
 
     def sections(self) -> list[BlockGroup]:
         """Return the check for people."""
@@ -54,6 +56,7 @@ class CheckReport:
         token = self.token_of(shown[0]) if shown else None
         data = check_to_json(self.result, self.scenario, self.design, token)
         data["lockdep"] = self.lockdep.to_dict() if self.lockdep is not None else None
+        data["lockdep_incomplete_because"] = self.lockdep_open or None
         if self.every:
             data["other_counterexamples"] = other_counterexamples(self.result, self.token_of)
         return data

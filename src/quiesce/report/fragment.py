@@ -45,7 +45,7 @@ def render_fragment(result: CheckResult, title: str) -> str:
     parts.append("</table>")
     for number, finding in enumerate(shown_findings(result)):
         is_open = " open" if number == 0 else ""
-        story = escape(harmless(render_finding(result.program, finding)))
+        story = escape(harmless(render_finding(result.program_of(finding), finding)))
         parts.append(
             f"<details{is_open}><summary>{_text(finding.property)}: {_text(str(finding.kind))}"
             f"</summary><pre>{story}</pre></details>"

@@ -109,7 +109,7 @@
       ["seconds", (result) => result.seconds.toFixed(2)],
     ];
     if (data.results.some((result) => "lockdep" in result)) {
-      rows.unshift(["lockdep", (result) => result.lockdep?.kind ?? "silent"]);
+      rows.unshift(["lockdep", (result) => result.lockdep?.kind ?? (result.lockdep_incomplete_because ? "?" : "silent")]);
     }
     return el("tbody", { class: "sizes" }, ...rows.map(([name, value]) =>
       summaryRow([name], (result) => el("td", {}, value(result)))));

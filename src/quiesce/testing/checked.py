@@ -57,7 +57,7 @@ class Checked:
         origin = origin_of_object(self.scenario)
         if origin is None:
             return None
-        return make_token(origin, self.result.program, finding, self.result.fairness)
+        return make_token(origin, self.result.program_of(finding), finding, self.result.fairness)
 
     def assert_holds(self) -> None:
         """Require that everything that was asked for holds on the whole space.
