@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import native_report
 
 HERE = Path(__file__).parent
-OTHERS = ["lockdep_events", "lockdep_watch", "explain_speed"]
+OTHERS = ["lockdep_events", "lockdep_watch", "explain_speed", "compile_time"]
 
 
 def main() -> None:

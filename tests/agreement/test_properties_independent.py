@@ -20,7 +20,7 @@ from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.reference.checker import Options
 from quiesce.kvm import MemslotUpdates
 from quiesce.kvm.gates import GATES
-from quiesce.kvm.planted import planted
+from quiesce.kvm.planted import PLANTED, planted
 from quiesce.protocol import Scenario
 from quiesce.protocol.scenario import PropertySpec
 
@@ -29,8 +29,8 @@ Cells = dict[str, tuple[str, str]]
 ALL = Scenario.properties
 
 
-MOST = 5000
-"""States of a planted bug's scenario that are compared."""
+MOST = 80_000
+"""States of a planted bug's scenario that are compared: larger ones take seconds each."""
 
 
 class TooLarge(Exception):
@@ -94,15 +94,18 @@ def test_the_stale_translation_is_found_whatever_else_is_asked() -> None:
         assert left == {name: cell for name, cell in expected.items() if name != other}
 
 
-@pytest.mark.parametrize("name", ["phase_of_now", "seq_never_raised", "first_space_only"])
+@pytest.mark.parametrize("name", PLANTED)
 def test_of_planted_bugs(name: str) -> None:
     """Without the property that a bug breaks, all others are as they were."""
     pytest.importorskip("numba", reason="the native explorer needs numba")
-    expected = cells(planted(name), "", "native")
+    try:
+        expected = cells(planted(name), "", "native", MOST)
+    except TooLarge:
+        pytest.skip(f"more than {MOST:,} states without reductions take too long")
     declared = {p.name for p in ALL(started(planted(name)))}
     broken = [n for n, (verdict, _) in expected.items() if verdict == "violation" and n in declared]
     for prop in broken[:1]:
-        left = cells(planted(name), prop, "native")
+        left = cells(planted(name), prop, "native", 2 * MOST)
         assert left == {n: cell for n, cell in expected.items() if n != prop}
 
 

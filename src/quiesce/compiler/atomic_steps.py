@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import assert_never
 
 from quiesce.compiler.control_flow import (
     Few,
@@ -38,25 +39,31 @@ from quiesce.compiler.ir import (
     Await,
     Begin,
     Binary,
+    Branch,
     Bump,
+    Check,
+    Choose,
     Code,
     Const,
     Current,
     End,
     Expr,
     Halt,
+    Jump,
     Load,
     LockEvent,
     Op,
+    SetLocal,
     Store,
     Term,
     VersionRead,
+    accesses_memory,
     inside_atomic,
-    operands,
     reachable,
+    reads_of,
     successors,
-    touches_memory,
     walk,
+    writes_memory,
 )
 from quiesce.compiler.loops import LoopNest
 
@@ -107,7 +114,7 @@ def find_locations(
     }
     # A finished thread has a location too, so plain accesses before the end are a step of their own.
     starts = {0, *(i for i in events if isinstance(ops[i], Halt))}
-    touching = {i for i, op in enumerate(ops) if not inside[i] and _touches(op)}
+    touching = {i for i, op in enumerate(ops) if not inside[i] and accesses_memory(op)}
     if fuse:
         after_events = [0, *(_after_event(ops, i) for i in events if not isinstance(ops[i], Halt))]
         walked: set[int] = set()
@@ -132,15 +139,23 @@ def _is_event(
     ops: list[Op], position: int, cells: frozenset[int], versions: frozenset[int]
 ) -> bool:
     op = ops[position]
-    if isinstance(op, Begin):
-        # A region that only declares something, a lockdep map, is nothing that others could see.
-        region = ops[position : _after_event(ops, position)]
-        return any(isinstance(o, Await) or _touches(o) for o in region)
-    if isinstance(op, Halt) or has_marked_access(op):
-        return True
-    if isinstance(op, Store):
-        return _may_touch(op, cells)
-    return isinstance(op, Bump) and op.version in versions
+    match op:
+        case Begin():
+            # A region that only declares something, a lockdep map, is nothing that others could see.
+            region = ops[position : _after_event(ops, position)]
+            return any(isinstance(o, Await) or accesses_memory(o) for o in region)
+        case Halt():
+            return True
+        case Store():
+            return has_marked_access(op) or _may_touch(op, cells)
+        case Bump(version=version):
+            return has_marked_access(op) or version in versions
+        case (
+            SetLocal() | Await() | Choose() | Check() | Jump() | Branch() | End() | LockEvent()
+        ):  # fmt: skip
+            return has_marked_access(op)
+        case _:
+            assert_never(op)
 
 
 def _after_event(ops: list[Op], position: int) -> int:
@@ -182,15 +197,9 @@ def _one_event_each(
 
 def has_marked_access(op: Op) -> bool:
     """Whether *op*, outside an atomic region, makes a marked access."""
-    if isinstance(op, Store | Bump) and op.marked:
+    if writes_memory(op) and op.marked:
         return True
-    return any(
-        isinstance(e, Load | VersionRead) and e.marked for x in operands(op) for e in walk(x)
-    )
-
-
-def _touches(op: Op) -> bool:
-    return isinstance(op, Store | Bump) or any(touches_memory(x) for x in operands(op))
+    return any(read.marked for read in reads_of(op))
 
 
 def _first_of_statement(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeGuard, assert_never
 
 from quiesce.compiler.types import Type
 from quiesce.errors import Loc
@@ -394,7 +394,7 @@ def assigned(op: Op) -> int | None:
             assert_never(op)
 
 
-def writes_memory(op: Op) -> bool:
+def writes_memory(op: Op) -> TypeGuard[Store | Bump]:
     """Whether *op* writes shared memory."""
     match op:
         case Store() | Bump():
@@ -432,9 +432,31 @@ def walk(expr: Expr) -> Iterator[Expr]:
         yield from walk(child)
 
 
+def reads_memory(expr: Expr) -> TypeGuard[Load | VersionRead]:
+    """Whether *expr* itself, not a part of it, reads shared memory."""
+    match expr:
+        case Load() | VersionRead():
+            return True
+        case Const() | Local() | Current() | Unary() | Binary() | IfElse():
+            return False
+        case _:
+            assert_never(expr)
+
+
+def reads_of(op: Op) -> Iterator[Load | VersionRead]:
+    """Yield the reads of shared memory in what *op* evaluates."""
+    for expr in operands(op):
+        yield from (e for e in walk(expr) if reads_memory(e))
+
+
 def touches_memory(expr: Expr) -> bool:
     """Whether evaluating *expr* reads shared memory."""
-    return any(isinstance(e, Load | VersionRead) for e in walk(expr))
+    return any(reads_memory(e) for e in walk(expr))
+
+
+def accesses_memory(op: Op) -> bool:
+    """Whether *op* reads or writes shared memory."""
+    return writes_memory(op) or any(True for _ in reads_of(op))
 
 
 def successors(ops: list[Op], position: int) -> tuple[int, ...]:

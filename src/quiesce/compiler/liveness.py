@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from quiesce.compiler.ir import (
-    Choose,
     Code,
     Local,
-    SetLocal,
+    assigned,
     operands,
     reachable,
     successors,
@@ -37,8 +36,9 @@ def live_slots(code: Code) -> list[Slots]:
         for i in range(len(ops) - 1, -1, -1):
             after = _after(code, live, i)
             op = ops[i]
-            if isinstance(op, SetLocal | Choose) and op.slot in after:
-                after -= {op.slot}
+            slot = assigned(op)
+            if slot is not None:
+                after -= {slot}
             new = after if uses[i] <= after else after | uses[i]
             if new != live[i]:
                 live[i] = new
@@ -66,8 +66,9 @@ def live_together(code: Code, live: list[Slots]) -> dict[int, set[int]]:
     reached = reachable(code.ops)
     for i, op in enumerate(code.ops):
         after = _after(code, live, i)
-        assigned: Slots = frozenset([op.slot]) if isinstance(op, SetLocal | Choose) else frozenset()
-        for slot in assigned if reached[i] else after | assigned:
+        changed = assigned(op)
+        here: Slots = frozenset() if changed is None else frozenset([changed])
+        for slot in here if reached[i] else after | here:
             beside[slot] |= after
             for other in after:
                 beside[other].add(slot)

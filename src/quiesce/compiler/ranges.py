@@ -17,7 +17,6 @@ from typing import assert_never
 
 from quiesce.compiler.ir import (
     Binary,
-    Choose,
     Code,
     Const,
     Current,
@@ -25,9 +24,9 @@ from quiesce.compiler.ir import (
     IfElse,
     Load,
     Local,
-    SetLocal,
     Unary,
     VersionRead,
+    assigned,
     operands,
     walk,
 )
@@ -60,21 +59,21 @@ def find_ranges(code: Code, layout: Layout) -> list[Interval]:
         type_ = declared.type
         ranges.append(None if isinstance(type_, IntType) else bounds(type_, layout.threads))
     integer = [r is None for r in ranges]
-    assigned = [
-        (op.slot, value)
+    assignments = [
+        (slot, value)
         for op in code.ops
-        if isinstance(op, SetLocal | Choose) and integer[op.slot]
-        for value in ((op.value,) if isinstance(op, SetLocal) else op.options)
+        if (slot := assigned(op)) is not None and integer[slot]
+        for value in operands(op)
     ]
-    readers = _readers(assigned)
+    readers = _readers(assignments)
     thresholds = _thresholds(code)
-    todo, round_ = list(range(len(assigned))), 0
+    todo, round_ = list(range(len(assignments))), 0
     while todo:
         waiting = set(todo)
         last_change: dict[int, int] = {}
         while todo:
             number = heappop(todo)
-            slot, value = assigned[number]
+            slot, value = assignments[number]
             joined = _join(ranges[slot], interval(value, ranges, layout))
             if joined is not None and round_ >= _ROUNDS_BEFORE_WIDENING:
                 joined = _widened(ranges[slot], joined, thresholds)

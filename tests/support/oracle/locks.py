@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The oracle's own definitions of the locks and ways of waiting, from what Linux documents about each.
 
-Written without a look at how ``quiesce.primitives`` words them. ``queued=True``: waiters queue, so that a
-waiter which can get the lock again and again gets it.
+They share no code with ``quiesce.primitives``, but they are not blind to it: names, arguments and what is
+asserted follow it, so that the same protocols run on both. ``queued=True``: waiters queue, so
+that a waiter which can get the lock again and again gets it.
 """
 
 PRIMITIVES = '''

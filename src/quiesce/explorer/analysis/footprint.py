@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from quiesce.compiler.atomic_steps import cells_of, expression_cells, expression_versions
 from quiesce.compiler.ir import (
     Begin,
     Bump,
     End,
-    Load,
     Op,
     Store,
-    VersionRead,
     operands,
+    reads_memory,
     successors,
     walk,
+    writes_memory,
 )
 from quiesce.compiler.program import Program, Thread, ThreadKind
 
@@ -54,20 +55,26 @@ def step_footprint(kind: ThreadKind, location: int, task: int = -1) -> Footprint
         for expr in operands(op):
             touched = expression_cells(expr, task) | {-1 - v for v in expression_versions(expr)}
             reads |= touched
-            if any(isinstance(e, Load | VersionRead) and not e.marked for e in walk(expr)):
+            if any(reads_memory(e) and not e.marked for e in walk(expr)):
                 plain_reads |= touched
-        if isinstance(op, Store):
-            cells = cells_of(op.address.base, op.address.terms, task)
+        if writes_memory(op):
+            cells = _written_by(op, task)
             writes |= cells
             if not op.marked:
                 plain_writes |= cells
-        elif isinstance(op, Bump):
-            writes.add(-1 - op.version)
-            if not op.marked:
-                plain_writes.add(-1 - op.version)
     return Footprint(
         frozenset(plain_reads), frozenset(plain_writes), frozenset(reads), frozenset(writes)
     )
+
+
+def _written_by(op: Store | Bump, task: int) -> set[int]:
+    match op:
+        case Store(address=address):
+            return cells_of(address.base, address.terms, task)
+        case Bump(version=version):
+            return {-1 - version}
+        case _:
+            assert_never(op)
 
 
 def places_of_step(program: Program, thread: Thread, location: int, task: int = -1) -> list[int]:

@@ -9,9 +9,25 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import assert_never
 
 from quiesce.compiler.atomic_steps import expression_cells
-from quiesce.compiler.ir import Await, Branch, End, Jump, SetLocal, operands
+from quiesce.compiler.ir import (
+    Await,
+    Begin,
+    Branch,
+    Bump,
+    Check,
+    Choose,
+    End,
+    Halt,
+    Jump,
+    LockEvent,
+    Op,
+    SetLocal,
+    Store,
+    operands,
+)
 from quiesce.compiler.loops import SourceLoop
 from quiesce.compiler.program import Program
 from quiesce.explorer.analysis.footprint import places_of_step
@@ -268,8 +284,7 @@ def lost_wakeup(program: Program, state: State, thread: int) -> bool:
         while position in loop:
             op = ops[position]
             reading = woken and (reading or position == loop.start)
-            acts = not isinstance(op, SetLocal | Branch | Jump)
-            if position in seen or (reading and acts):
+            if position in seen or (reading and not _only_looks(op)):
                 return False
             seen.add(position)
             asleep = isinstance(op, Await) and not woken
@@ -280,3 +295,16 @@ def lost_wakeup(program: Program, state: State, thread: int) -> bool:
     except StepFailure:
         return False
     return position not in (BLOCKED, CHOICE)
+
+
+def _only_looks(op: Op) -> bool:
+    """Return whether *op* does nothing but compute and choose where control goes."""
+    match op:
+        case SetLocal() | Branch() | Jump():
+            return True
+        case (
+            Store() | Bump() | Await() | Choose() | Check() | Begin() | End() | LockEvent() | Halt()
+        ):  # fmt: skip
+            return False
+        case _:
+            assert_never(op)

@@ -11,9 +11,10 @@ a word, and a block only if it is wider than one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from quiesce.compiler.atomic_steps import cells_of
-from quiesce.compiler.ir import Bump, Store
+from quiesce.compiler.ir import Bump, Store, writes_memory
 from quiesce.compiler.program import Program, ThreadKind
 
 WORD = 64
@@ -175,10 +176,14 @@ def _written_cells(program: Program) -> set[int]:
     written: set[int] = set()
     for kind in program.kinds:
         for op in kind.code.ops:
-            if isinstance(op, Store):
-                written |= cells_of(op.address.base, op.address.terms)
-            elif isinstance(op, Bump):
-                written |= set(program.snapshot_holders(op.version))
+            if writes_memory(op):
+                match op:
+                    case Store(address=address):
+                        written |= cells_of(address.base, address.terms)
+                    case Bump(version=version):
+                        written |= set(program.snapshot_holders(version))
+                    case _:
+                        assert_never(op)
     return written
 
 
