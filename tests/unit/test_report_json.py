@@ -9,28 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from conftest import ROOT
-from report_schema import (
-    CHECK,
-    CHECK_ALL,
-    COMPARE,
-    EXPLAINED,
-    KVM_CHECK,
-    LOCKDEP,
-    LOCKDEP_BY_KIND,
-    OUTCOME,
-    REPLAY,
-    RUN,
-    LockdepReport,
-    keys_of,
-    problems,
-)
+from report_schema import COMMANDS, DEFINITIONS, LOCKDEP_KINDS, SCHEMA, keys_of, problems
 
 from quiesce.cli import main
 from quiesce.lockdep import Report
 from quiesce.lockdep.cases import parse_cases
 from quiesce.lockdep.replay import replay_case
+from quiesce.properties import ALWAYS, BUILT_IN, FindingKind
 
 DOCUMENTED = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 
@@ -84,16 +72,16 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Printed:
     return run
 
 
-def fits(text: str, type_: Any) -> Any:
-    """Return the JSON value of *text*, which must be of *type_*."""
+def fits(text: str, name: str) -> Any:
+    """Return the JSON value of *text*, which must be as the definition *name* says."""
     value = json.loads(text)
-    assert list(problems(value, type_)) == []
+    assert problems(value, name) == []
     assert value["schema"] == 1
     return value
 
 
 def test_check_that_holds(printed: Printed) -> None:
-    data = fits(printed("check", COUNT_GATE, "--set", "rounds=1", "--json"), CHECK)
+    data = fits(printed("check", COUNT_GATE, "--set", "rounds=1", "--json"), "check")
     assert data["verdict"] == "holds"
     assert data["complete"]
     assert data["counterexample"] is None
@@ -101,7 +89,7 @@ def test_check_that_holds(printed: Printed) -> None:
 
 
 def test_check_that_deadlocks(printed: Printed) -> None:
-    data = fits(printed("check", RWSEM_GATE, "--json"), CHECK)
+    data = fits(printed("check", RWSEM_GATE, "--json"), "check")
     found = data["counterexample"]
     assert found["kind"] == "deadlock"
     blocked = {one["thread"]: one["held_by"] for one in found["waiting"]}
@@ -113,7 +101,7 @@ def test_check_that_deadlocks(printed: Printed) -> None:
 
 
 def test_check_that_starves(printed: Printed) -> None:
-    data = fits(printed("check", COUNT_GATE, "--all", "--json"), CHECK_ALL)
+    data = fits(printed("check", COUNT_GATE, "--all", "--json"), "check")
     found = data["counterexample"]
     assert found["kind"] == "starvation"
     start = found["loop_start"]
@@ -127,7 +115,7 @@ def test_check_that_starves(printed: Printed) -> None:
 def test_other_findings(printed: Printed, tmp_path: Path, source: str, kind: str) -> None:
     file = tmp_path / "scenario.py"
     file.write_text(source, encoding="utf-8")
-    found = fits(printed("check", str(file), "--json"), CHECK)["counterexample"]
+    found = fits(printed("check", str(file), "--json"), "check")["counterexample"]
     assert found["kind"] == kind
     assert (found["initial"] is None) == (found["steps"] == []) == (kind == "vacuous")
     assert [s["failure"] for s in found["steps"][-1:]] == (
@@ -137,38 +125,38 @@ def test_other_findings(printed: Printed, tmp_path: Path, source: str, kind: str
 
 def test_kvm_check_of_all_designs(printed: Printed) -> None:
     text = printed("kvm", "check", "--design", "all", "--max-states", "1500", "--json")
-    designs = fits(text, KVM_CHECK)["designs"]
+    designs = fits(text, "designs")["designs"]
     assert len(designs) == 5
     assert {d["verdict"] for d in designs} >= {"incomplete"}
     assert all(d["incomplete_because"] for d in designs if not d["complete"])
 
 
 def test_kvm_check_with_a_lockdep_report(printed: Printed) -> None:
-    data = fits(printed("kvm", "check", "--design", "rwsem", "--first", "--json"), CHECK)
+    data = fits(printed("kvm", "check", "--design", "rwsem", "--first", "--json"), "check")
     assert data["lockdep"]["kind"] == "circular"
     assert data["lockdep"]["title"] in data["lockdep"]["text"]
 
 
 def test_replay_shows_the_same_counterexample(printed: Printed) -> None:
     found = json.loads(printed("check", RWSEM_GATE, "--json"))
-    again = fits(printed("replay", found["replay"], "--json"), REPLAY)
+    again = fits(printed("replay", found["replay"], "--json"), "replay")
     assert again["counterexample"] == found["counterexample"]
 
 
 def test_run(printed: Printed) -> None:
-    fits(printed("run", COUNT_GATE, "--seconds", "0.2", "--json"), RUN)
+    fits(printed("run", COUNT_GATE, "--seconds", "0.2", "--json"), "run")
 
 
 def test_run_that_finds_something(printed: Printed, tmp_path: Path) -> None:
     file = tmp_path / "scenario.py"
     file.write_text(FAILED_ASSERT, encoding="utf-8")
-    data = fits(printed("run", str(file), "--seconds", "1", "--json"), RUN)
+    data = fits(printed("run", str(file), "--seconds", "1", "--json"), "run")
     assert data["verdict"] == "violation"
     assert [f["kind"] for f in data["findings"]] == ["failed assert"]
 
 
 def test_run_that_hangs(printed: Printed) -> None:
-    data = fits(printed("run", RWSEM_GATE, "--seconds", "20", "--json"), RUN)
+    data = fits(printed("run", RWSEM_GATE, "--seconds", "20", "--json"), "run")
     assert [f["kind"] for f in data["findings"]] == ["deadlock"]
 
 
@@ -176,7 +164,7 @@ def test_run_that_hangs(printed: Printed) -> None:
     "log", sorted((ROOT / "tests" / "data" / "splats").glob("*.txt")), ids=lambda path: path.stem
 )
 def test_explain(printed: Printed, log: Path) -> None:
-    assert fits(printed("explain", str(log), "--json"), EXPLAINED)["reports"]
+    assert fits(printed("explain", str(log), "--json"), "explain")["reports"]
 
 
 CASES = [
@@ -197,7 +185,7 @@ def test_lockdep_replay(printed: Printed, tmp_path: Path) -> None:
     file = tmp_path / "cases.json"
     file.write_text(json.dumps(CASES), encoding="utf-8")
     outcomes = [json.loads(line) for line in printed("lockdep", "replay", str(file)).splitlines()]
-    assert [list(problems(outcome, OUTCOME)) for outcome in outcomes] == [[], []]
+    assert [problems(outcome, "outcome") for outcome in outcomes] == [[], []]
     assert [(o["verdict"], o["step"]) for o in outcomes] == [("pass", None), ("fail", 1)]
 
 
@@ -215,58 +203,91 @@ def lockdep_examples() -> list[Any]:
 @pytest.mark.parametrize("report", lockdep_examples())
 def test_lockdep_report_of_each_kind(report: Report) -> None:
     data = json.loads(json.dumps(report.to_dict()))
-    assert data["kind"] in LOCKDEP_BY_KIND
-    assert list(problems(data, LockdepReport)) == []
+    assert data["kind"] in LOCKDEP_KINDS
+    assert problems(data, "lockdep") == []
 
 
 def test_the_examples_are_of_every_kind() -> None:
-    assert {param.values[0].kind for param in lockdep_examples()} == set(LOCKDEP_BY_KIND)
+    assert {param.values[0].kind for param in lockdep_examples()} == set(LOCKDEP_KINDS)
 
 
 def documented_keys() -> set[str]:
-    return set(re.findall(r"`([a-z_]+)`", DOCUMENTED))
+    return set(re.findall(r"`([a-z_0-9]+)`", DOCUMENTED))
 
 
-@pytest.mark.parametrize(
-    "type_",
-    [
-        CHECK,
-        KVM_CHECK,
-        COMPARE,
-        REPLAY,
-        RUN,
-        EXPLAINED,
-        OUTCOME,
-        LOCKDEP,
-        *LOCKDEP_BY_KIND.values(),
-    ],
-)
-def test_the_document_names_every_key(type_: Any) -> None:
-    assert keys_of(type_) - documented_keys() - {"designs"} == set()
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_document_names_every_key(name: str) -> None:
+    assert keys_of(name) - documented_keys() - {"designs"} == set()
     assert '"designs"' in DOCUMENTED
 
 
 def test_the_document_names_no_key_that_is_gone() -> None:
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", DOCUMENTED, re.MULTILINE)
+    # What comes after this headline is not in the schema.
+    described = DOCUMENTED.partition("\n## The data of an HTML page")[0]
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", described, re.MULTILINE)
     named = {key for row in rows for key in re.findall(r"`([a-z_]+)`", row)}
-    kinds = set(LOCKDEP_BY_KIND)
-    known = set().union(
-        *map(keys_of, (CHECK_ALL, COMPARE, REPLAY, RUN, EXPLAINED, OUTCOME, LOCKDEP))
-    )
+    kinds = set(LOCKDEP_KINDS)
+    known = set().union(*map(keys_of, COMMANDS))
     assert named - kinds - known == set()
 
 
-@pytest.mark.parametrize(
-    ("value", "type_"),
-    [
-        ({}, {"a": int}),
-        ({"a": 1, "b": 2}, {"a": int}),
-        ({"a": True}, {"a": int}),
-        ({"a": None}, {"a": str}),
-        ([1, "2"], [int]),
-        ({"x": {"y": 1}}, {str: {"y": str}}),
-        ({"kind": "circular"}, LockdepReport),
-    ],
-)
-def test_the_schema_can_fail(value: Any, type_: Any) -> None:
-    assert list(problems(value, type_))
+def test_check_of_a_project(
+    printed: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scenario.py").write_text(FAILED_ASSERT, encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        '[[tool.quiesce.scenarios]]\ntarget = "scenario.py"\n', encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert len(fits(printed("check", "--json"), "project")["scenarios"]) == 1
+
+
+def test_kvm_run(printed: Printed) -> None:
+    fits(printed("kvm", "run", "--design", "count", "--seconds", "0.2", "--json"), "kvm_run")
+
+
+def test_the_schema_knows_every_finding() -> None:
+    only_of_runs = {FindingKind.EXCEPTION, FindingKind.LONG_WAIT, FindingKind.NOTHING}
+    assert set(DEFINITIONS["finding"]["enum"]) == set(FindingKind) - only_of_runs
+    assert {definition for kind in (*BUILT_IN, ALWAYS) for definition in kind.finds} <= set(
+        DEFINITIONS["finding"]["enum"]
+    )
+
+
+def changed(value: Any, *path: Any, to: Any) -> Any:
+    """Return a copy of *value* in which the part at *path* is another; ``...`` takes it away."""
+    copy = json.loads(json.dumps(value))
+    inner = copy
+    for key in path[:-1]:
+        inner = inner[key]
+    if to is ...:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = to
+    return copy
+
+
+def test_the_schema_can_fail(printed: Printed) -> None:
+    good = json.loads(printed("check", RWSEM_GATE, "--json"))
+    assert problems(good, "check") == []
+    for bad in (
+        changed(good, "verdict", to=...),
+        changed(good, "verdict", to="fine"),
+        changed(good, "extra", to=1),
+        changed(good, "states", to="12"),
+        changed(good, "states", to=True),
+        changed(good, "schema", to=2),
+        changed(good, "properties", 0, "name", to=None),
+        changed(good, "properties", 0, "extra", to=1),
+        changed(good, "counterexample", "steps", 0, "held", to=[]),
+        changed(good, "counterexample", "extra", to=1),
+        changed(good, "lockdep", "earlier", to=...),
+        changed(good, "lockdep", "kind", to="circular"),
+    ):
+        assert problems(bad, "check")
+
+
+def test_one_of_the_commands_prints_it(printed: Printed) -> None:
+    whole = jsonschema.Draft202012Validator(SCHEMA)
+    assert whole.is_valid(json.loads(printed("check", RWSEM_GATE, "--json")))
+    assert not whole.is_valid({"schema": 1})
