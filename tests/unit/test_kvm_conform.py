@@ -37,10 +37,10 @@ needs_kvm = pytest.mark.skipif(
 
 @needs_kvm
 def test_this_host_answers_as_our_memslots_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["kvm", "conform", "--operations", "9000", "--seed", "7", "--json"]) == 0
+    assert main(["kvm", "conform", "--operations", "3000", "--seed", "7", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == 1 and found["differences"] == []
-    assert found["operations"] == 9000 and found["random"] > 500 and found["accesses"] > 3000
+    assert found["operations"] == 3000 and found["random"] > 500 and found["accesses"] > 3000
     assert len(found["scenarios"]) == 15 and all(s["agrees"] for s in found["scenarios"])
     assert found["kernel"] == os.uname().release
     assert any("generations" in reason for reason in found["not_compared"])

@@ -70,6 +70,8 @@ def test_json_of_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
         (["1", "0", "0", "4097", "0"], 1, "0x1001 is 0x1 past a page; 0x1000 is aligned"),
         (["slot=1 flags=KVM_MEM_READONLY gpa=0 size=0x1000 ua=0"], 0, "READONLY"),
         (["1", "0", "0", "4096", "0", "-17"], 3, "one of the kernel's own"),
+        (["0", "7", "0", "0", "4096", "0x7f0000000000"], 0, "slot 7, gpa [0x0, 0x1000)"),
+        (["1", "7", "0", "0", "4096", "0x7f0000000000"], 1, "address space 1; this VM has 1"),
     ],
 )
 def test_answers(

@@ -65,7 +65,7 @@ def add_why(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "request",
         nargs="*",
         metavar="REQUEST",
-        help="SLOT FLAGS GPA SIZE HVA [RETURNED], or a line of a log, or LOG:LINE",
+        help="SLOT FLAGS GPA SIZE HVA [RETURNED], AS SLOT FLAGS GPA SIZE HVA, a line of a log, or LOG:LINE",
     )
     parser.add_argument("--after", metavar="LOG", help="make the requests of a log first")
     parser.add_argument("--lint", metavar="LOG", help="look a log through instead")

@@ -163,31 +163,37 @@ def parse_request(text: str, log: RequestLog) -> Logged | None:
     return where.requests[0] if where.requests else None
 
 
+_LARGEST_ERRNO = 4095
+"""``MAX_ERRNO``: a sixth number above it is a host address."""
+
+
 def six_numbers(text: str) -> Logged | None:
     """Return the request that *text* is; None: it is something else.
 
-    The numbers are those of QEMU's trace event: slot, flags, gpa, size, hva, and what the request returned,
-    which may be left out.
+    Five numbers are slot, flags, gpa, size, hva. A sixth is what the request returned, as in QEMU's trace
+    event; or the first is the address space, and the sixth the host address, which no errno reaches.
 
     :raises UsageError: a number is too large.
     """
-    words = text.replace(",", " ").split()
     try:
-        numbers = [_number(word) for word in words]
+        numbers = [_number(word) for word in text.replace(",", " ").split()]
     except ValueError:
         return None
     if len(numbers) not in (5, 6):
         return None
-    names = ("slot", "flags", "gpa", "size", "hva")
+    names = ["slot", "flags", "gpa", "size", "hva", "ret"]
+    if len(numbers) == 6 and abs(numbers[5]) > _LARGEST_ERRNO:
+        names = ["as_id", "slot", "flags", "gpa", "size", "hva"]
+    fields = dict(zip(names, numbers, strict=False))
     try:
-        request = _request(dict(zip(names, numbers[:5], strict=True)), 1)
+        request = _request(fields, 1)
     except ValueError as error:
         raise UsageError(
             f"this is not a request: {error}", "give SLOT FLAGS GPA SIZE HVA"
         ) from None
     if request.flags & GUEST_MEMFD:
         request = replace(request, version=2)
-    return Logged(0, request, abs(numbers[5]) if len(numbers) == 6 else None)
+    return Logged(0, request, abs(fields["ret"]) if "ret" in fields else None)
 
 
 def _read_line(log: RequestLog, number: int, line: str) -> None:
