@@ -245,8 +245,8 @@ FILES: list[tuple[str, bytes, str]] = [
     ),
     (
         "parameters of a thread",
-        b"from quiesce.protocol import *\nclass E(Scenario):\n @thread()\n def t(self, n): pass\n",
-        "needs an argument for `n`",
+        b"from quiesce.protocol import *\nclass E(Scenario):\n @thread()\n def t(self, n, m): pass\n",
+        "the thread `t` takes `n`, `m`",
     ),
     (
         "needs a value",

@@ -80,21 +80,35 @@ def _require_unmarked(word: str, method: Callable[..., Any]) -> None:
             )
 
 
-def always(method: F) -> F:
+_NO_METHOD: Any = None
+"""What a decorator is given that is written with parentheses though it takes none."""
+
+
+def _require_no_parentheses(word: str, method: object) -> None:
+    if method is None:
+        raise TypeError(f"@{word} is written without parentheses: @{word}")
+
+
+def always(method: F = _NO_METHOD) -> F:
     """The method is true in every reachable state: an invariant."""
+    _require_no_parentheses("always", method)
     return _property(ALWAYS, method)
 
 
-def sometimes(method: F) -> F:
+def sometimes(method: F = _NO_METHOD) -> F:
     """The method is true in some reachable state; if in none, the scenario proves nothing."""
+    _require_no_parentheses("sometimes", method)
     return _property(SOMETIMES, method)
 
 
-def eventually(*, informational: bool = False) -> Callable[[F], F]:
+def eventually(method: None = None, /, *, informational: bool = False) -> Callable[[F], F]:
     """From wherever a fair run has got to, the method will be true (again): ``[]<>`` of it.
 
     :param informational: check and show it, but let it decide nothing.
     """
+
+    if method is not None:
+        raise TypeError("@eventually is written with parentheses: @eventually()")
 
     def mark(method: F) -> F:
         return _property(EVENTUALLY, method, informational)
@@ -190,7 +204,9 @@ class Scenario(Protocol):
             raise UsageError(
                 f"{type(self).__name__}.{thread}: the count of its threads is {count!r}"
                 + (f", which is {number!r}" if isinstance(count, str) else ""),
-                f"a number from 0 to {MOST_THREADS}, or the name of an attribute that holds one",
+                f"@thread({count})"
+                if isinstance(count, str) and count.isdecimal()
+                else f"a number from 0 to {MOST_THREADS}, or the name of an attribute that holds one",
             )
         return number
 

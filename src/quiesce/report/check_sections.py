@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
+from quiesce.compiler.names import instance_names
 from quiesce.compiler.program import Program
 from quiesce.explorer.expected import as_expected, shown_findings
 from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
 from quiesce.explorer.reference.spinning import find_spinning
 from quiesce.explorer.reference.trace import Trace, follow
 from quiesce.harmless import harmless, one_line
-from quiesce.properties import About
+from quiesce.properties import About, FindingKind
 from quiesce.report.document import (
     TONES,
     Block,
@@ -228,4 +230,21 @@ def _last_changes(trace: Trace) -> list[Block]:
             name = trace.program.threads[step.thread].name
             text = f"step {number:2d}  {name}: {change.name} = {change.new} (was {change.old})"
             lines.append(CodeBlock(one_line(text), "  "))
-    return [CodeBlock("what changed last"), *lines[-6:]] if lines else []
+    return [CodeBlock("what changed last"), *lines[-6:], *_while_held(trace)] if lines else []
+
+
+def _while_held(trace: Trace) -> list[Block]:
+    """Where the thread that broke an invariant holds a lock, say how to state what may be meant."""
+    if trace.finding.kind is not FindingKind.BROKEN_INVARIANT or not trace.steps:
+        return []
+    thread = trace.steps[-1].thread
+    held = [h.component for h in trace.held.get(thread, [])]
+    if not held:
+        return []
+    name = trace.program.threads[thread].name
+    lock = instance_names(trace.program.layout.components)[held[-1]]
+    text = (
+        f"{name} holds {lock} here: a property that is meant to be true only while no thread holds "
+        "it says so, `self.lock.owner is not None or ...`"
+    )
+    return [CodeBlock(line, "  ") for line in textwrap.wrap(one_line(text), 76)]

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from quiesce.compiler.read.accesses import load
+from quiesce.compiler.read.advice import about_call
 from quiesce.compiler.read.arguments import arguments
 from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.evaluation import before
@@ -69,7 +70,7 @@ def _constant_call(b: Builder, function: Any, node: ast.Call) -> Value:
     b.refuse(
         node, "call", f"{words(Static(function))} is outside the language",
         "only components' methods, functions written in Python and the language's actions are understood",
-        "write it out",
+        about_call(function),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import ast
 from quiesce.compiler.ir import Address, Expr, Term
 from quiesce.compiler.layout import PlacedVersion
 from quiesce.compiler.read.accesses import load
+from quiesce.compiler.read.advice import about_attribute
 from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.indexed_attributes import plain_attribute
 from quiesce.compiler.read.inlining import inline
@@ -153,7 +154,7 @@ def _class_member(
     b.refuse(
         node, "attribute", f"{klass.__name__} has no attribute `{name}`",
         "what a method uses is declared on the class, or set in its constructor",
-        f"declare it on the class: `{name} = Int(0)`",
+        about_attribute(klass, name),
     )  # fmt: skip
 
 

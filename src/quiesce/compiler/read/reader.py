@@ -65,6 +65,12 @@ def read_property(layout: Layout, diagnostics: set[Diagnostic], method: Method) 
     if frame is not None:
         try:
             value = function_body(b, frame, settle=False)
+            if not frame.returns_value:
+                b.refuse(
+                    frame.node, "property", f"the property `{frame.name}` returns nothing",
+                    "what it returns is what must be true; None would be false in every state",
+                    "return the condition",
+                )  # fmt: skip
             b.emit(SetLocal(answer, truth(b, value, frame.node), **b.at))
         except Refused:
             pass

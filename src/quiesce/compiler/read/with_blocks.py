@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 
+from quiesce.compiler.read.advice import about_with
 from quiesce.compiler.read.assignments import assign_one
 from quiesce.compiler.read.builder import Builder
 from quiesce.compiler.read.evaluation import frozen
@@ -26,7 +27,7 @@ def read_with(b: Builder, node: ast.With) -> None:
             b.refuse(
                 item.context_expr, "with", "`with` needs a lock of the protocol",
                 f"this is {words(manager)}, and has no `__enter__` and `__exit__` to inline",
-                "with self.lock:",
+                about_with(manager.object if isinstance(manager, Static) else None),
             )  # fmt: skip
         value = _call_method(b, manager, "__enter__", item.context_expr)
         if item.optional_vars is not None:

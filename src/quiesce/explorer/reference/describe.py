@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from quiesce.compiler.ir import Begin, End
 from quiesce.compiler.program import CompiledProperty, Program
+from quiesce.errors import Loc
 from quiesce.explorer.findings import Finding, Path
 from quiesce.explorer.reference.evaluate import StepFailure
 from quiesce.explorer.reference.getting_on import loop_around
@@ -92,8 +94,23 @@ def race_finding(program: Program, race: Race, path: Path) -> Finding:
 def failure_finding(program: Program, thread: int, failure: StepFailure, path: Path) -> Finding:
     """Describe a failed step, the last of *path*."""
     asked, kind = BROKEN_BY[failure.kind]
-    text = f"{program.threads[thread].name} at {failure.op.loc.short}: {failure.message}"
-    return Finding(kind, asked.name, text, path, thread=thread, places=(failure.op.loc,))
+    places = _places(program, thread, failure)
+    inside = f" (in {places[1].short})" if len(places) > 1 else ""
+    text = f"{program.threads[thread].name} at {places[0].short}{inside}: {failure.message}"
+    return Finding(kind, asked.name, text, path, thread=thread, places=places)
+
+
+def _places(program: Program, thread: int, failure: StepFailure) -> tuple[Loc, ...]:
+    """Return where a step fails: in an atomic method of another file, first where that was called."""
+    ops = program.threads[thread].kind.code.ops
+    here = failure.op.loc
+    position = next((i for i, op in enumerate(ops) if op is failure.op), 0)
+    while position > 0 and not isinstance(ops[position], Begin | End):
+        position -= 1
+    begin = ops[position]
+    if isinstance(begin, Begin) and begin.loc.file != here.file:
+        return begin.loc, here
+    return (here,)
 
 
 def broken_finding(prop: CompiledProperty, message: str, path: Path) -> Finding:
