@@ -230,5 +230,8 @@ EVENTUALLY = DeclaredKind(
 )
 """A declared property that cannot be evaluated in some state is a broken invariant."""
 
+DECLARED = (ALWAYS, SOMETIMES, EVENTUALLY)
+"""What a method can be marked as."""
+
 BROKEN_BY = {failure: (kind, found) for kind in BUILT_IN for failure, found in kind.failures}
 """For each kind of failed step, the property that it breaks and what is then found."""

@@ -213,6 +213,63 @@ def test_a_property_that_the_explorers_decide(tmp_path: Path, engine: str) -> No
     assert (found["verdict"], found["finding"]) == ("holds", None)
 
 
+LOCK = '''
+"""A lock that is tried until it is free."""
+
+from quiesce.primitives.base import Lock
+from quiesce.protocol import Bool, atomic, wait_until
+
+
+class ToyLock(Lock):
+    """Held by one thread."""
+
+    taken = Bool()
+
+    @atomic
+    def lock(self) -> None:
+        wait_until(lambda: not self.taken)
+        self.taken = True
+
+    @atomic
+    def unlock(self) -> None:
+        self.taken = False
+'''
+
+LOCKED = """
+from quiesce.primitives.toy_lock import ToyLock
+from quiesce.protocol import Int, Scenario, always, thread
+
+
+class Locked(Scenario):
+    inside = Int(0, low=0, high=2)
+
+    def __init__(self) -> None:
+        self.toy = ToyLock()
+
+    @thread(2)
+    def enter(self) -> None:
+        self.toy.lock()
+        self.inside += 1
+        self.inside -= 1
+        {leave}
+
+    @always
+    def one(self) -> bool:
+        return self.inside <= 1
+"""
+
+
+def test_a_lock_primitive_is_one_file(tmp_path: Path) -> None:
+    addition = Addition(new={"primitives/toy_lock.py": LOCK})
+    assert addition.files == 1
+    for leave, verdict in (("self.toy.unlock()", "holds"), ("pass", "violation")):
+        file = tmp_path / "locked.py"
+        file.write_text(LOCKED.format(leave=leave), encoding="utf-8")
+        done = addition.run(tmp_path, "check", str(file), "--json")
+        assert done.returncode in (0, 1), done.stderr
+        assert json.loads(done.stdout)["verdict"] == verdict
+
+
 def test_no_other_file_spells_the_name_of_a_built_in_property() -> None:
     """A name that is spelled is compared, and then a new kind has to be added there, too."""
     names = {kind.name for kind in BUILT_IN}

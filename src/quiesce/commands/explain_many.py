@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TextIO
@@ -29,9 +28,9 @@ from quiesce.explain.show.as_summary import (
     summary_data,
 )
 from quiesce.harmless import json_text, one_line
+from quiesce.report.live_line import LiveLine
 
-_LIVE_EVERY_SECONDS = 0.2
-_PLAIN_EVERY_SECONDS = 5.0
+_EVERY_SECONDS = 0.2
 
 
 def batch_command(
@@ -99,28 +98,14 @@ def _without_data(result: FileResult) -> FileResult:
 def _with_progress(
     results: Iterator[FileResult], files: Sequence[str], quiet: bool
 ) -> Iterator[FileResult]:
-    """Tell on standard error how far it is: a live line on a terminal, a plain one now and then elsewhere."""
-    live = sys.stderr.isatty()
-    wait = _LIVE_EVERY_SECONDS if live else _PLAIN_EVERY_SECONDS
-    last, reports, shown = time.monotonic(), 0, False
-    control = getattr(sys.stderr, "control", sys.stderr.write)
+    """Show on standard error how many files have been read."""
+    line, reports = LiveLine(_EVERY_SECONDS, quiet), 0
     for number, result in enumerate(results, 1):
         reports += len(result.found)
-        if shown:
-            control("\r\x1b[K")
-            shown = False
+        line.clear()
         yield result
-        now = time.monotonic()
-        if quiet or now - last < wait or number == len(files):
-            continue
-        last = now
-        text = f"{number:,} of {len(files):,} files, {reports:,} reports"
-        if live:
-            control(text)
-            shown = True
-        else:
-            sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        if line.due and number < len(files):
+            line.show(f"{number:,} of {len(files):,} files, {reports:,} reports")
 
 
 # --- Two reports --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from string import Template
 
 from quiesce import __version__
 from quiesce.harmless import harmless_data, one_line
+from quiesce.properties import DECLARED, About, FindingKind
 from quiesce.report.check_sections import FAIRNESS_TEXT
 
 
@@ -27,7 +28,12 @@ def render_html(results: Sequence[dict[str, object]]) -> str:
         silence; ``other_counterexamples``, a list of further counterexamples, each with its ``replay``;
         and ``sources``, the text of the files of which something was never executed.
     """
-    data = {"results": harmless_data(results), "fairness": FAIRNESS_TEXT}
+    data = {
+        "results": harmless_data(results),
+        "fairness": FAIRNESS_TEXT,
+        "waiting": [kind for kind in FindingKind if kind.about is About.WAITING],
+        "witnessed": [kind.word for kind in DECLARED if kind.holds_on_a_part],
+    }
     return Template(_part("html")).substitute(
         title=escape(one_line(_title(results))),
         version=escape(__version__),

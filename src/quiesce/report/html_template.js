@@ -150,7 +150,7 @@
 
   function proved(result) {
     const names = (kind) => result.properties
-      .filter((one) => one.verdict === "holds" && (one.kind === "sometimes") === kind)
+      .filter((one) => one.verdict === "holds" && data.witnessed.includes(one.kind) === kind)
       .map((one) => one.name);
     const parts = [el("h3", {}, "What was proved"), nameList("In every run", names(false))];
     const seen = names(true);
@@ -302,7 +302,7 @@
   }
 
   const isAboutWaiting = (found) =>
-    ["deadlock", "stuck thread", "lost wakeup"].includes(found.kind) || found.loop_start !== null;
+    data.waiting.includes(found.kind) || found.loop_start !== null;
 
   // A daemon that took no step merely stands there: it may wait forever.
   function standing(found) {
