@@ -121,6 +121,7 @@ WRITES = {
     "explorer/native/checkpoint.py": "a checkpoint: bytes",
     "explorer/native/kernels/kernel_cache.py": "tries whether a directory can be written",
     "kvm/real/trace_record.py": "the control files of tracefs",
+    "explorer/native/compile_kernels.py": "a lock file, so that one process compiles",
 }
 """Files of ours that write files, and why."""
 

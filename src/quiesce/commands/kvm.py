@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quiesce import stopping
 from quiesce.commands.formats import outputs_of
@@ -21,8 +21,10 @@ from quiesce.report.table import design_sections
 from quiesce.verdict import worst
 
 SMALL = 120_000
-"""States up to which the reference explorer answers: the default scenario of every design."""
+"""States up to which nothing is reduced: the default scenario of all designs but one."""
 
+FIRST = 500
+"""States that the reference explorer looks at first: few, since most designs have many."""
 
 LOCKDEP_OPERATIONS = "copy_on_write,zap"
 
@@ -92,14 +94,16 @@ def check_design(
     progress = ProgressLine(f"checking {design}", quiet)
     options = search_options(args, bounds, progress, keep_going=not args.first)
     try:
-        result = check(program, options, native_options(args, SMALL))
+        result = check(program, options, replace(native_options(args), small=SMALL, first=FIRST))
     finally:
         progress.clear()
-    lockdep = (
-        LockdepResult(None, stopping.reason())
-        if stopping.reason()
-        else design_lockdep(design, settings, bounds)
-    )
+    lockdep = LockdepResult(None, stopping.reason())
+    if not stopping.reason():
+        lockdep = lockdep_of(program, bounds)
+    if lockdep.report is not None:
+        # Of notifiers that do more, the report is the one that a kernel prints.
+        fuller = design_lockdep(design, settings, bounds)
+        lockdep = fuller if fuller.report is not None else lockdep
     if lockdep.cut_short:
         result.notes += lockdep.notes
     return DesignResult(design, settings, result, lockdep)

@@ -119,11 +119,8 @@ def search_options(
     return Options(keep_going, args.fairness, bounds, progress, progress.warn)
 
 
-def native_options(args: argparse.Namespace, small: int = 20_000) -> NativeOptions:
-    """Return which explorer *args* ask for, and how it is to work.
-
-    :param small: how many states the reference explorer tries first.
-    """
+def native_options(args: argparse.Namespace) -> NativeOptions:
+    """Return which explorer *args* ask for, and how it is to work."""
     from quiesce.explorer.native.options import NativeOptions, available_cores
 
     return NativeOptions(
@@ -131,7 +128,6 @@ def native_options(args: argparse.Namespace, small: int = 20_000) -> NativeOptio
         symmetry=not args.no_symmetry,
         partial_order=not args.no_partial_order,
         cores=args.cores or available_cores(),
-        small=small,
         checkpoint=args.checkpoint,
     )
 

@@ -44,7 +44,7 @@ class StoredLocal:
     high: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ThreadKind:
     """The code that threads of one kind run.
 
@@ -106,7 +106,7 @@ class CompiledProperty:
         return self.spec.name
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Program:
     """A compiled scenario.
 

@@ -2,13 +2,15 @@
 """Which explorer answers: the plain-Python one at once, the native one when the space is large.
 
 The native one needs numpy and numba, which are imported when the first search is large enough, and not
-before. Without them the plain-Python one answers everything.
+before. Without them the plain-Python one answers everything. While its kernels are not compiled yet,
+another process compiles them, and the plain-Python one goes on.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from quiesce.compiler.program import Program, compile_scenario
@@ -17,6 +19,7 @@ from quiesce.explorer.findings import CheckResult
 from quiesce.explorer.native.kernels.jit import NativeUnavailable
 from quiesce.explorer.native.options import NativeOptions
 from quiesce.explorer.native.program.pack_state import NotPackable
+from quiesce.explorer.native.ready import background_compiler, kernels_are_ready
 from quiesce.explorer.reference.checker import Options, check_reference
 from quiesce.explorer.without_fusion import decided_without_fusion
 from quiesce.protocol import Scenario
@@ -60,17 +63,19 @@ def _check(program: Program, options: Options, native: NativeOptions) -> CheckRe
     lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if lacking and not wanted:
         return _slowly(program, options, f"{' and '.join(lacking)} cannot be imported", native)
-    looked, started = None, time.monotonic()
+    whole = 0
     if not wanted:
-        looked = _first_look(program, options, native.small)
-        if not _goes_on(looked, options, native.small):
-            return looked
+        bound = options.bounds.max_states
+        if bound is not None and bound <= native.small:
+            return check_reference(program, options)
+        try:
+            return _first_look(program, options, native)
+        except _HandedOver:
+            whole = native.small
     try:
         with immediately():
-            return _check_natively(program, options, native)
-    except Stopped as stopped:
-        if looked is not None:
-            return replace(looked, incomplete=str(stopped), seconds=time.monotonic() - started)
+            return _check_natively(program, options, native, whole)
+    except Stopped:
         # It ends where it begins, for the same reason.
         return check_reference(program, options)
     except NativeUnavailable as why:
@@ -86,18 +91,26 @@ def _check(program: Program, options: Options, native: NativeOptions) -> CheckRe
         return _slowly(program, options, str(why), native)
 
 
-def _check_natively(program: Program, options: Options, native: NativeOptions) -> CheckResult:
+def _check_natively(
+    program: Program, options: Options, native: NativeOptions, whole: int
+) -> CheckResult:
     """Check with the native explorer, which is imported here.
 
+    :param whole: up to how many states nothing is reduced.
     :raises NativeUnavailable: what it needs is not there, or does not work.
     """
+    return _load_kernels()(program, options, native, whole)
+
+
+def _load_kernels() -> Callable[[Program, Options, NativeOptions, int], CheckResult]:
+    """Import the native explorer, numba with it, and return its check."""
     try:
         from quiesce.explorer.native.check import check_native
     except ImportError as error:
         if (error.name or "").partition(".")[0] in NEEDED:
             raise NativeUnavailable(f"{error.name} cannot be imported: {error}") from error
         raise
-    return check_native(program, options, native)
+    return check_native
 
 
 def _slowly(program: Program, options: Options, why: str, native: NativeOptions) -> CheckResult:
@@ -108,17 +121,34 @@ def _slowly(program: Program, options: Options, why: str, native: NativeOptions)
     return result
 
 
-def _first_look(program: Program, options: Options, small: int) -> CheckResult:
-    """Return the reference explorer's answer, which may end at the bound of *small* states."""
-    bounds = options.bounds
-    if bounds.max_states is not None and bounds.max_states <= small:
-        return check_reference(program, options)
-    bounds = replace(bounds, max_states=small)
-    return check_reference(program, replace(options, bounds=bounds, progress=None))
+_WAIT = 0.02
+"""Seconds between two looks at whether the kernels are compiled."""
 
 
-def _goes_on(looked: CheckResult, options: Options, small: int) -> bool:
-    """Tell whether the first look ended at our own bound, and not at one that *options* give."""
-    bound = options.bounds.max_states
-    by_ours = looked.incomplete.startswith(f"the bound of {small:,} states")
-    return by_ours and (bound is None or bound > small)
+class _HandedOver(Exception):
+    """The native explorer takes over from the reference explorer."""
+
+
+def _first_look(program: Program, options: Options, native: NativeOptions) -> CheckResult:
+    """Return the reference explorer's answer.
+
+    It is asked for ``native.first`` states. Then the native explorer takes over, once its kernels are
+    compiled, or at ``native.small`` states. Nothing is decided twice: the search just ends.
+
+    :raises _HandedOver: the native explorer takes over.
+    """
+
+    def look(states: int) -> None:
+        if states <= min(native.first, native.small):
+            return
+        if kernels_are_ready():
+            raise _HandedOver
+        compiler = background_compiler()
+        if states > native.small:
+            while compiler.works and not options.bounds.ends_now():
+                time.sleep(_WAIT)
+            if not options.bounds.ends_now():
+                raise _HandedOver
+
+    bounds = replace(options.bounds, look=look)
+    return check_reference(program, replace(options, bounds=bounds))

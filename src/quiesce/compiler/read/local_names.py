@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from functools import lru_cache
 
 from quiesce.compiler.ir import Local
 from quiesce.compiler.read.builder import Builder
@@ -105,6 +106,11 @@ def _has_slots(value: Value) -> bool:
 
 def names_bound(*nodes: ast.AST) -> set[str]:
     """Return the names that *nodes* bind, by any construct."""
+    return set(_names_bound(nodes))
+
+
+@lru_cache(maxsize=4096)
+def _names_bound(nodes: tuple[ast.AST, ...]) -> frozenset[str]:
     names: set[str] = set()
     for inner in (n for node in nodes for n in ast.walk(node)):
         if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
@@ -117,7 +123,7 @@ def names_bound(*nodes: ast.AST) -> set[str]:
             name = getattr(inner, "name", None) or getattr(inner, "rest", None)
             if isinstance(name, str):
                 names.add(name)
-    return names
+    return frozenset(names)
 
 
 def count_stores(body: Sequence[ast.AST]) -> dict[str, int]:

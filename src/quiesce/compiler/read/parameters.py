@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 import enum
 import inspect
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from quiesce.compiler.ir import Const, Load, Local
@@ -38,7 +40,7 @@ def bind(
             "a state holds no sequences of any length", "name the parameters",
         )  # fmt: skip
     names = [a.arg for a in (*parameters.posonlyargs, *parameters.args)]
-    callee.stores = count_stores(callee.node.body)
+    callee.stores = dict(_stores_of(callee.node))
     if callee.receiver is not None:
         if not names:
             b.refuse(
@@ -81,7 +83,7 @@ def _given(
             message = f"`{callee.name}` has no parameter `{name}` left"
             b.refuse(node, "arguments", message, why)
         given[name] = value
-    defaults = _defaults(callee)
+    defaults = _defaults_of(callee.function)
     for name in names + keyword_only:
         if name not in given:
             if name not in defaults:
@@ -131,8 +133,16 @@ def _passed_set(b: Builder, value: Dynamic, name: str) -> Value:
     return Dynamic(Local(b.temporary(value.expr, value.type, name)), value.type)
 
 
-def _defaults(callee: InlinedCall) -> dict[str, Any]:
-    signature = inspect.signature(inspect.unwrap(callee.function))
+@lru_cache(maxsize=4096)
+def _stores_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, int]:
+    """Return what :func:`count_stores` says of a function, which is read once for each call of it."""
+    return count_stores(node.body)
+
+
+@lru_cache(maxsize=1024)
+def _defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the default values of the parameters of *function*."""
+    signature = inspect.signature(inspect.unwrap(function))
     return {
         name: parameter.default
         for name, parameter in signature.parameters.items()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 
 from quiesce.compiler.ir import Local, SetLocal
 from quiesce.compiler.read.builder import Builder
@@ -16,10 +17,16 @@ from quiesce.compiler.read.values import Component, Dynamic, Static, Tuple, Valu
 from quiesce.compiler.types import join
 
 
+@lru_cache(maxsize=4096)
+def _returns_of(node: ast.AST) -> list[ast.Return]:
+    """Return the ``return`` statements of a function, which is read once for each call of it."""
+    return [n for n in ast.walk(node) if isinstance(n, ast.Return)]
+
+
 def function_body(b: Builder, callee: InlinedCall, settle: bool) -> Value:
     """Read the body of an inlined function and return its value."""
     body = callee.node.body
-    returns = [n for n in ast.walk(callee.node) if isinstance(n, ast.Return)]
+    returns = _returns_of(callee.node)
     callee.single_return = len(returns) == 1 and body[-1] is returns[0]
     callee.returns_value = any(r.value is not None for r in returns)
     b.block(body)

@@ -49,6 +49,7 @@ def function_node(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFu
     return node
 
 
+@lru_cache(maxsize=1 << 16)
 def loc_of(node: ast.AST, file: str, function: str) -> Loc:
     """Return the place of *node*, with columns in characters instead of UTF-8 bytes."""
     line = getattr(node, "lineno", 1)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 
 from quiesce.compiler.atomic_steps import cells_of, expression_cells, expression_versions
@@ -42,6 +43,7 @@ class Footprint:
         return bool(self.plain_reads or self.plain_writes)
 
 
+@lru_cache(maxsize=8192)
 def step_footprint(kind: ThreadKind, location: int, task: int = -1) -> Footprint:
     """Return what a step of *kind* from *location* may touch, over all its paths.
 

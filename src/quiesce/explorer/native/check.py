@@ -57,17 +57,25 @@ from quiesce.verdict import Verdict
 
 
 def check_native(
-    program: Program, options: Options, native: NativeOptions | None = None
+    program: Program, options: Options, native: NativeOptions | None = None, whole: int = 0
 ) -> CheckResult:
     """Check *program* natively.
 
     With partial order reduction a counterexample may contain steps that only went first because nothing
     depends on them. So what is found with it is looked for again without, and is then the shortest.
 
+    :param whole: up to how many states nothing is reduced: the result is then that of ``checker.py``.
     :raises NativeUnavailable: there is no numba.
     :raises NotPackable: the program does not fit 64-bit words; the reference explorer can check it.
     """
     native = native or NativeOptions()
+    if whole:
+        unreduced = replace(native, symmetry=False, partial_order=False)
+        bounded = replace(options, bounds=replace(options.bounds, max_states=whole), progress=None)
+        check = _NativeCheck(program, bounded, unreduced)
+        check.search.run()
+        if check.search.states <= whole:
+            return check.run()
     check = _NativeCheck(program, options, native)
     result = check.run()
     found = _found_in_a_state(result)
@@ -112,9 +120,11 @@ class _NativeCheck:
         self.replay = Replay(self.search)
 
     def run(self) -> CheckResult:
-        started = time.monotonic()
+        """Search, unless that is done, and decide."""
+        started = self.search.started
         with noted():
-            self.search.run()
+            if not self.search.levels:
+                self.search.run()
             self.notes += self.warnings
             if self._unfounded and not self.search.incomplete:
                 self.search.incomplete = RACED

@@ -34,7 +34,7 @@ from quiesce.explorer.native.kernels.records import NEVER, Sighting, merge_recor
 from quiesce.explorer.native.kernels.stored import Vector
 from quiesce.explorer.native.kernels.visited import BLOCK, insert
 from quiesce.explorer.native.memory import memory_at_hand
-from quiesce.explorer.native.program.tables import Compiled, Symmetry, ample_table
+from quiesce.explorer.native.program.tables import Symmetry, ample_table, compiled
 from quiesce.explorer.native.symmetry import no_symmetry
 from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.worker import Worker
@@ -77,7 +77,7 @@ class Search:
     def __init__(self, program: Program, options: SearchOptions) -> None:
         self.program = program
         self.options = options
-        self.compiled = Compiled(program)
+        self.compiled = compiled(program)
         self.ample = ample_table(self.compiled, False)
         self.use_symmetry(no_symmetry(self.compiled))
         self.checkpoint: Checkpoint | None = None

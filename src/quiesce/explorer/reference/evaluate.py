@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import assert_never
 
 from quiesce.compiler.ir import (
@@ -394,5 +395,12 @@ class Evaluator:
 
 
 def kind_evaluator(program: Program, kind: ThreadKind, record: Record | None = None) -> Evaluator:
-    """Return the evaluator for threads of *kind*."""
+    """Return the evaluator for threads of *kind*; without a record, always the same one."""
+    if record is None:
+        return _plain_evaluator(program, kind)
     return Evaluator(program, kind.code.ops, kind.places, kind.ranges, record)
+
+
+@lru_cache(maxsize=64)
+def _plain_evaluator(program: Program, kind: ThreadKind) -> Evaluator:
+    return Evaluator(program, kind.code.ops, kind.places, kind.ranges)

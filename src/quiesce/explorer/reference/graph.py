@@ -31,6 +31,8 @@ class Bounds:
     max_memory: int | None = None
     max_seconds: float | None = None
     started: float = field(default_factory=time.monotonic, compare=False)
+    look: Callable[[int], None] | None = field(default=None, compare=False)
+    """Is told before each state is expanded how many states there are, and may raise what ends the search."""
 
     @property
     def deadline(self) -> float | None:
@@ -172,6 +174,8 @@ def explore(
                 queue = len(graph.states) - current
                 progress(Progress(len(graph.states), graph.transitions, depth, queue, seconds))
             graph.incomplete = _over(bounds)
+        if bounds.look is not None:
+            bounds.look(len(graph.states))
         graph.incomplete = graph.incomplete or _too_many(bounds, len(graph.states))
         if graph.incomplete:
             break

@@ -14,7 +14,7 @@ from operator import itemgetter
 
 from quiesce.compiler.atomic_steps import expression_cells
 from quiesce.compiler.ir import Choose, Op, operands
-from quiesce.compiler.program import Program, Thread
+from quiesce.compiler.program import Program
 from quiesce.explorer.analysis.footprint import places_of_step
 from quiesce.explorer.reference.evaluate import BLOCKED, Evaluator, StepFailure, kind_evaluator
 from quiesce.explorer.reference.record import Access, Record
@@ -68,14 +68,10 @@ class Stepper:
         self._positions = [[at.position for at in t.kind.locations] for t in program.threads]
         self._final = [[at.final for at in t.kind.locations] for t in program.threads]
         self._bases = [t.base for t in program.threads]
-        self._memos = [] if record is not None else [self._memo(t) for t in program.threads]
-
-    def _memo(self, thread: Thread) -> list[tuple[Callable[[State], object], _Memo]]:
-        """Return, for each location of *thread*, what picks the values that a step depends on."""
-        return [
-            (itemgetter(*places_of_step(self.program, thread, location)), {})
-            for location in range(len(thread.kind.locations))
+        self._memos: list[dict[int, tuple[Callable[[State], object], _Memo]]] = [
+            {} for _ in program.threads
         ]
+        """For each thread and location, what picks the values that a step depends on."""
 
     def initial_states(self) -> list[State]:
         """Return the states that a run may begin in, each once."""
@@ -143,7 +139,11 @@ class Stepper:
         A step depends on the thread's own block and on the cells that it may touch, and changes nothing
         else. So what it changed is kept under their values, and run only once for each combination.
         """
-        look, memo = self._memos[thread][location]
+        known = self._memos[thread].get(location)
+        if known is None:
+            places = places_of_step(self.program, self.program.threads[thread], location)
+            known = self._memos[thread][location] = (itemgetter(*places), {})
+        look, memo = known
         key = look(state)
         patches = memo.get(key)
         if patches is None:

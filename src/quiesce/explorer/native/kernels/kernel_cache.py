@@ -27,8 +27,13 @@ def cache_directory() -> Path | None:
     It is named after a digest of the native explorer's source: numba does not see that a kernel must be
     compiled again since another one, which it calls, has changed.
     """
+    return lasting_directory() or _fresh()
+
+
+def lasting_directory() -> Path | None:
+    """Return the directory in which kernels outlive this process; None if there is none."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+    for path in sources():
         digest.update(path.read_bytes())
     for base in _bases():
         ours = base / "quiesce"
@@ -39,7 +44,12 @@ def cache_directory() -> Path | None:
                 return leaf
         except OSError:
             continue
-    return _fresh()
+    return None
+
+
+def sources() -> list[Path]:
+    """Return the files of the native explorer."""
+    return sorted(Path(__file__).parents[1].rglob("*.py"))
 
 
 def _bases() -> Iterator[Path]:

@@ -10,7 +10,7 @@ a word, and a block only if it is wider than one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from quiesce.compiler.atomic_steps import cells_of
@@ -79,19 +79,24 @@ class Packing:
     members: list[list[int]]
     words: int
     bits: int
+    _cuts: list[tuple[int, int, int, int]] = field(init=False)
+    """Word, shift, mask and least value of each field."""
+
+    def __post_init__(self) -> None:
+        self._cuts = [(f.word, f.shift, f.mask, f.low) for f in self.fields]
 
     def pack(self, state: tuple[int, ...]) -> tuple[int, ...]:
         """Return *state* as words."""
         words = [0] * self.words
-        for value, field in zip(state, self.fields, strict=True):
-            offset = value - field.low
-            assert 0 <= offset <= field.mask
-            words[field.word] |= offset << field.shift
+        for value, (word, shift, mask, low) in zip(state, self._cuts, strict=True):
+            offset = value - low
+            assert 0 <= offset <= mask
+            words[word] |= offset << shift
         return tuple(words)
 
     def unpack(self, words: tuple[int, ...]) -> tuple[int, ...]:
         """Return the state that *words* stand for."""
-        return tuple((words[f.word] >> f.shift & f.mask) + f.low for f in self.fields)
+        return tuple([(words[word] >> shift & mask) + low for word, shift, mask, low in self._cuts])
 
 
 def _range(program: Program, place: int) -> tuple[int, int]:
@@ -161,8 +166,8 @@ def pack_program(program: Program) -> Packing:
         for place, (inner_word, inner_shift) in zip(members[thread], places, strict=True):
             low, width = widths[place]
             fields[place] = Field(word + inner_word, shift + inner_shift, width, low)
-    for place, field in enumerate(fields):
-        if field is None:
+    for place, known in enumerate(fields):
+        if known is None:
             low, width = widths[place]
             word, shift = allocator.take(width)
             fields[place] = Field(word, shift, width, low)

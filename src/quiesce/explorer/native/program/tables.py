@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -315,3 +316,12 @@ def ample_table(compiled: Compiled, wanted: bool) -> Vector:
             row[u * pad : u * pad + len(places)] = places
         rows.append(row)
     return np.concatenate(rows)
+
+
+@lru_cache(maxsize=4)
+def compiled(program: Program) -> Compiled:
+    """Return *program* made ready for the kernels, which never change it; the same for each of its searches.
+
+    :raises NotPackable: it cannot be run on 64-bit words.
+    """
+    return Compiled(program)
