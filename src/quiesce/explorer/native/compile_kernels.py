@@ -40,8 +40,8 @@ class Small(Scenario):
     """
 
     owner = TaskRef()
-    flag = Bool()
-    turns = Int(0, high=9999)
+    flag = Bool(marked=True)
+    turns = Int(0, high=9999, marked=True)
 
     def __init__(self, bad: bool = False, lost: bool = False, size: int = 3) -> None:
         self.bad, self.lost, self.size = bad, lost, size
@@ -87,7 +87,7 @@ class Small(Scenario):
 
     @eventually()
     def cleared(self) -> bool:
-        """The flag is cleared."""
+        """The flag is cleared again and again."""
         return not self.flag
 
 
