@@ -41,7 +41,7 @@ class Small(Scenario):
 
     owner = TaskRef()
     flag = Bool(marked=True)
-    turns = Int(0, high=9999, marked=True)
+    turns = Int(0, high=9999)
 
     def __init__(self, bad: bool = False, lost: bool = False, size: int = 3) -> None:
         self.bad, self.lost, self.size = bad, lost, size
