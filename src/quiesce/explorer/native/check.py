@@ -2,29 +2,35 @@
 """A check with the native explorer: the same verdicts as ``checker.py``, for large spaces.
 
 First a search for everything that can be seen in one state or step, with the reductions that are asked
-for. If that is exhausted without a violation, what is about runs that go on forever (stuck threads,
-starvation, ``eventually``) is decided on the whole graph without reductions, since fairness is promised
-to each thread by itself. Every finding is replayed with the reference stepper.
+for. If that is exhausted, what is about runs that go on forever (stuck threads, starvation, ``eventually``)
+is decided on the graph of all steps: between representatives if identical threads may be exchanged
+(``quotient.py``), else without reductions. Every finding is replayed with the reference stepper.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-
-import numpy as np
+from functools import partial
 
 from quiesce.compiler.program import Program
-from quiesce.explorer.findings import CheckResult, Finding, Path, PropertyResult
+from quiesce.explorer.findings import CheckResult, Finding, PropertyResult
 from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.cover import cover_natively
+from quiesce.explorer.native.forever import Forever
 from quiesce.explorer.native.kernels.records import Sighting
-from quiesce.explorer.native.kernels.stuck import AT_REST, STUCK_ALONE, STUCK_TOGETHER
-from quiesce.explorer.native.liveness import NativeLasso, StepGraph, StuckStates
+from quiesce.explorer.native.liveness import StepGraph
 from quiesce.explorer.native.options import NativeOptions
+from quiesce.explorer.native.program.tables import Symmetry
+from quiesce.explorer.native.quotient import Quotient
+from quiesce.explorer.native.quotient_edges import NotReducible
+from quiesce.explorer.native.quotient_findings import QuotientFindings
 from quiesce.explorer.native.replay import Mismatch, Replay
 from quiesce.explorer.native.search import Search, SearchOptions
 from quiesce.explorer.native.symmetry import find_symmetry
+from quiesce.explorer.native.whole_space import WholeSpace
 from quiesce.explorer.reference import describe
 from quiesce.explorer.reference.checker import (
     Options,
@@ -34,10 +40,7 @@ from quiesce.explorer.reference.checker import (
     leave_open,
 )
 from quiesce.explorer.reference.evaluate import StepFailure
-from quiesce.explorer.reference.fairness import LeftOut
-from quiesce.explorer.reference.getting_on import may_spin
 from quiesce.explorer.reference.races import RACED, RaceFinder
-from quiesce.explorer.reference.representatives import representatives
 from quiesce.explorer.reference.stepper import PropertyReader, State
 from quiesce.explorer.reference.waiting import unfinished
 from quiesce.properties import (
@@ -95,6 +98,9 @@ def _found_in_a_state(result: CheckResult) -> set[FindingKind]:
     return {kind for kind in kinds if kind.has_run and not kind.forever}
 
 
+_UNDECIDED = "stuck threads and starvation are not decided"
+
+
 class _NativeCheck:
     def __init__(self, program: Program, options: Options, native: NativeOptions) -> None:
         self.program = program
@@ -102,8 +108,9 @@ class _NativeCheck:
         self.native = native
         self.notes: list[str] = []
         self.undecided = ""
-        self.graph: StepGraph | None = None
-        self.stuck: StuckStates | None = None
+        self.forever: Forever | None = None
+        self.known: set[str] = set()
+        """The properties that are decided already."""
         search_options = SearchOptions(
             options.bounds, native.cores, options.keep_going, True, options.progress
         )
@@ -129,25 +136,27 @@ class _NativeCheck:
             if self._unfounded and not self.search.incomplete:
                 self.search.incomplete = RACED
             results = self._safety()
+            self.known = {r.name for r in results}
             try:
                 with immediately():
-                    if not self.search.incomplete:
-                        self._build_graph()
-                    results += self._liveness(results)
+                    results += (
+                        self._liveness() if self.search.incomplete else self._decide_forever()
+                    )
             except Stopped as stopped:
-                self.graph = self.stuck = None
-                self.undecided = f"stuck threads and starvation are not decided: {stopped}"
-                results += self._liveness(results)
+                self.forever = None
+                self.undecided = f"{_UNDECIDED}: {stopped}"
+                results += self._liveness()
         order = [kind.name for kind in BUILT_IN] + [p.name for p in self.program.properties]
         results.sort(key=lambda r: order.index(r.name))
-        failed = self.search.failed_steps if self.graph is None else self.graph.failed_steps
+        graph = self.forever.graph if self.forever is not None else None
+        failed = self.search.failed_steps if graph is None else graph.failed_steps
         cut = self.search.incomplete or cut_by_failures(failed)
         leave_open(results, cut)
         incomplete = cut or self.undecided
         return CheckResult(
             self.program, results, self.search.states, self.search.transitions, self.search.depth,
             time.monotonic() - started, "native", self.options.fairness, incomplete, self.notes,
-            cover_natively(self.graph) if self.graph is not None and not incomplete else None,
+            cover_natively(graph) if graph is not None and not incomplete else None,
         )  # fmt: skip
 
     @property
@@ -239,53 +248,95 @@ class _NativeCheck:
 
     # --- What is about runs that go on forever ---------------------------------------------------
 
-    def _build_graph(self) -> None:
+    def _decide_forever(self) -> list[PropertyResult]:
+        """Build the graph of all steps, and decide what is about runs that go on forever."""
+        if self.search.symmetry.group_count:
+            try:
+                self.forever = self._on_representatives()
+                return self._liveness()
+            except NotReducible:
+                self.forever = None
+        if not self.undecided:
+            self.forever = self._on_all_states()
+        return self._liveness()
+
+    def _on_representatives(self) -> QuotientFindings | None:
+        """Return what is found with identical threads exchanged; None if it is undecided.
+
+        :raises NotReducible: that is not possible here.
+        """
+        search = self.search
+        if self.goes_first:
+            # Which thread goes first matters to fairness.
+            search = self._searched_again(search.symmetry)
+            if search.incomplete:
+                return None
+        if not self._fits(search.bytes + Quotient.bytes_for(search)):
+            return None
+        with self._in_memory():
+            found = QuotientFindings(Quotient(search), self.options.fairness)
+            self.notes.append(
+                f"starvation was decided on {search.states:,} states, one identical thread followed"
+            )
+            return found
+        return None
+
+    def _on_all_states(self) -> WholeSpace | None:
+        """Return what is found without reductions; None if it is undecided."""
         search = self.search
         if search.reduced:
-            options = replace(search.options, races=False, keep_going=True)
-            whole = Search(self.program, options)
-            whole.run()
-            if whole.incomplete:
-                self.undecided = (
-                    f"stuck threads and starvation are not decided: without reductions "
-                    f"{whole.incomplete}"
-                )
-                return
+            search = self._searched_again(None)
+            if search.incomplete:
+                return None
             self.notes.append(
-                f"starvation was decided on {whole.states:,} states, without reductions"
+                f"starvation was decided on {search.states:,} states, without reductions"
             )
-            search = whole
-        self.undecided = search.out_of_memory(search.bytes + StepGraph.bytes_for(search))
-        if self.undecided:
-            self.undecided = (
-                f"stuck threads and starvation are not decided: for the graph of all steps "
-                f"{self.undecided}"
-            )
-            return
-        self.whole = Replay(search)
-        try:
-            graph = StepGraph(search)
-            self.stuck = graph.find_stuck_threads()
-        except MemoryError as error:
-            self.undecided = f"stuck threads and starvation are not decided: {error}"
-            return
-        self.graph = graph
+        if not self._fits(search.bytes + StepGraph.bytes_for(search)):
+            return None
+        with self._in_memory():
+            return WholeSpace(StepGraph(search), self.options.fairness)
+        return None
 
-    def _liveness(self, known_already: list[PropertyResult]) -> list[PropertyResult]:
-        known = {r.name for r in known_already}
+    def _searched_again(self, symmetry: Symmetry | None) -> Search:
+        """Search again, with no other reduction than *symmetry*."""
+        again = Search(self.program, replace(self.search.options, races=False, keep_going=True))
+        if symmetry is not None:
+            again.use_symmetry(symmetry)
+        again.run()
+        if again.incomplete:
+            reduced = "with fewer reductions" if symmetry is not None else "without reductions"
+            self.undecided = f"{_UNDECIDED}: {reduced} {again.incomplete}"
+        return again
+
+    def _fits(self, needed: int) -> bool:
+        lacking = self.search.out_of_memory(needed)
+        if lacking:
+            self.undecided = f"{_UNDECIDED}: for the graph of all steps {lacking}"
+        return not lacking
+
+    @contextlib.contextmanager
+    def _in_memory(self) -> Iterator[None]:
+        """Say that it is undecided if there is too little memory."""
+        try:
+            yield
+        except MemoryError as error:
+            self.undecided = f"{_UNDECIDED}: {error}"
+
+    def _liveness(self) -> list[PropertyResult]:
         results = [
             built_in(NO_DEADLOCK, self._deadlock()),
-            built_in(NO_STUCK_THREAD, self._alone()),
-            built_in(NO_LIVELOCK, self._livelock()),
-            built_in(NO_STARVATION, self._starvation()),
+            built_in(NO_STUCK_THREAD, self._ask(lambda forever: forever.alone())),
+            built_in(NO_LIVELOCK, self._ask(lambda forever: forever.livelock())),
+            built_in(NO_STARVATION, self._ask(lambda forever: forever.starvation())),
         ]
         for i, prop in enumerate(self.program.properties):
             kind, informational = prop.spec.kind, prop.spec.informational
-            if kind.quantifier is Quantifier.AGAIN and prop.name not in known:
-                results.append(decided(prop.name, kind, self._never_again(i), informational))
+            if kind.quantifier is Quantifier.AGAIN and prop.name not in self.known:
+                found = self._ask(partial(_never_again, index=i))
+                results.append(decided(prop.name, kind, found, informational))
         for result in results:
             # These are only known if the complete graph was searched.
-            if result.finding is None and self.graph is None:
+            if result.finding is None and self.forever is None:
                 result.verdict = Verdict.INCOMPLETE
         return results
 
@@ -299,108 +350,12 @@ class _NativeCheck:
             return describe.stuck_forever(
                 self.program, state, threads, (), False, path, NO_DEADLOCK
             )
-        if self.stuck is None:
-            return None
-        at_rest = self.stuck.first(AT_REST, None)
-        if at_rest is not None:
-            return self._stuck_forever(at_rest, False, NO_DEADLOCK)
-        return self._stuck_forever(self.stuck.first(STUCK_TOGETHER, True), True, NO_DEADLOCK)
+        return self._ask(lambda forever: forever.deadlock())
 
-    def _alone(self) -> Finding | None:
-        """Return the first state in which one thread is stuck while others run on."""
-        first = self.stuck.first(STUCK_ALONE, False) if self.stuck is not None else None
-        return self._stuck_forever(first, True, NO_STUCK_THREAD)
-
-    def _stuck_forever(
-        self, number: int | None, others_run: bool, asked: BuiltInKind
-    ) -> Finding | None:
-        if number is None:
-            return None
-        assert self.graph is not None and self.stuck is not None
-        threads = _members(int(self.stuck.masks[number]))
-        able = _members(int(self.graph.moves[number]))
-        path, state = self.whole.path_to(self.graph.sighting(number))
-        return describe.stuck_forever(self.program, state, threads, able, others_run, path, asked)
-
-    def _livelock(self) -> Finding | None:
-        if self.graph is None or not any(may_spin(k) for k in self.program.kinds):
-            return None
-        graph, threads = self.graph, self.program.threads
-        not_daemons = sum(1 << i for i, t in enumerate(threads) if not t.daemon)
-        lasso = graph.find_fair_cycle(
-            np.ones(graph.count, np.bool_), self.options.fairness,
-            LeftOut(progress=graph.everyone, must_move=not_daemons),
-        )  # fmt: skip
-        if lasso is None:
-            return None
-        state, path, loop_start = self._run_of(graph, lasso)
-        movers = (int(graph.movers[e]) for e in lasso.loop)
-        return describe.livelock_finding(self.program, state, movers, path, loop_start)
-
-    def _starvation(self) -> Finding | None:
-        if self.graph is None:
-            return None
-        best: Finding | None = None
-        for number in representatives(self.program):
-            found = self._starved(self.graph, number)
-            if found is not None and (best is None or len(found.path) < len(best.path)):
-                best = found
-        return best
-
-    def _starved(self, graph: StepGraph, number: int) -> Finding | None:
-        assert self.stuck is not None
-        kind, bit = self.program.threads[number].kind, np.uint64(1 << number)
-        free = self.stuck.masks & bit == 0
-        waits = graph.marks(
-            [[at.waits and k is kind for at in k.locations] for k in self.program.kinds]
-        )
-        fairness = self.options.fairness
-        lasso = graph.find_fair_cycle(
-            free & (waits & bit != 0), fairness, LeftOut(moves=1 << number)
-        )
-        spinning = None
-        if may_spin(kind):
-            spinning = graph.find_fair_cycle(
-                free, fairness, LeftOut(progress=1 << number, must_move=1 << number)
-            )
-        if lasso is None or (
-            spinning is not None and _length(graph, spinning) < _length(graph, lasso)
-        ):
-            lasso = spinning
-        if lasso is None:
-            return None
-        state, path, loop_start = self._run_of(graph, lasso)
-        return describe.starving_finding(
-            self.program, state, number, lasso is spinning, path, loop_start
-        )
-
-    def _never_again(self, i: int) -> Finding | None:
-        if self.graph is None:
-            return None
-        avoids = self.graph.false_in(i)
-        lasso, ends = self.graph.find_fair_cycle(avoids, self.options.fairness), False
-        if lasso is None:
-            lasso, ends = self.graph.find_dead_end(avoids), True
-        if lasso is None:
-            return None
-        _, path, loop_start = self._run_of(self.graph, lasso)
-        return describe.never_again_finding(self.program.properties[i], ends, path, loop_start)
-
-    def _run_of(self, graph: StepGraph, lasso: NativeLasso) -> tuple[State, Path, int]:
-        """Return the state in which the loop of *lasso* begins, its steps, and the number of the stem's."""
-        stem, entry = self.whole.path_to(graph.sighting(lasso.entry))
-        loop, state = [], entry
-        for edge in lasso.loop:
-            target = graph.sighting(int(graph.targets[edge])).words
-            action, _, state = self.whole.step(state, target, int(graph.movers[edge]))
-            loop.append(action)
-        return entry, (*stem, *loop), len(stem) - 1
+    def _ask(self, question: Callable[[Forever], Finding | None]) -> Finding | None:
+        """Return what was found, or None if the complete graph was not searched."""
+        return question(self.forever) if self.forever is not None else None
 
 
-def _members(mask: int) -> tuple[int, ...]:
-    """Return the threads of a mask."""
-    return tuple(t for t in range(mask.bit_length()) if mask >> t & 1)
-
-
-def _length(graph: StepGraph, lasso: NativeLasso) -> int:
-    return graph.sighting(lasso.entry).depth + len(lasso.loop)
+def _never_again(forever: Forever, index: int) -> Finding | None:
+    return forever.never_again(index)

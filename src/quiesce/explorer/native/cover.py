@@ -24,7 +24,10 @@ BLOCK = 1 << 16
 
 
 def cover_natively(graph: StepGraph) -> list[NeverExecuted]:
-    """Return what no state of *graph*, which has all that can be reached, executes."""
+    """Return what no state of *graph*, which has all that can be reached, executes.
+
+    What a thread does in a representative, each thread that is identical to it does in some state.
+    """
     blocks = _Blocks(graph)
     coverage = Coverage(graph.program)
     for first in range(0, graph.count, BLOCK):
@@ -39,6 +42,9 @@ def cover_natively(graph: StepGraph) -> list[NeverExecuted]:
                     there = words[here == location]
                     for row in blocks.distinct(number, location, there):
                         coverage.look_at(blocks.compiled.unpack(tuple(row.tolist())), number)
+    like = graph.search.symmetry.like
+    ended = {int(like[t]) for t in coverage.ended} - {-1}
+    coverage.ended |= {t for t in range(graph.threads) if int(like[t]) in ended}
     return coverage.never_executed()
 
 

@@ -26,6 +26,7 @@ from quiesce.explorer.native.kernels.properties import evaluate_property
 from quiesce.explorer.native.kernels.records import Sighting
 from quiesce.explorer.native.kernels.stored import words_at
 from quiesce.explorer.native.loop_questions import loop_questions
+from quiesce.explorer.native.quotient_edges import QuotientEdges
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.settle import settle
 from quiesce.explorer.native.worker import Worker
@@ -72,13 +73,16 @@ class StepGraph:
     def __init__(self, search: Search) -> None:
         assert not search.symmetry.group_count
         settle(search)
+        self._take(search, Edges(search))
+
+    def _take(self, search: Search, edges: Edges | QuotientEdges) -> None:
+        """Take the states of *search* and their *edges*."""
         self.search = search
         self.program: Program = search.program
         self.worker: Worker = search.workers[0]
         self.count = self.worker.count
         self.threads = len(self.program.threads)
         self.everyone = (1 << self.threads) - 1
-        edges = Edges(search)
         self.first, self.targets, self.movers = edges.first, edges.targets, edges.movers
         self.levels = edges.levels
         self.moves: Masks = np.zeros(self.count, np.uint64)

@@ -335,10 +335,13 @@ class Search:
         w.chunk = Chunk(owner, done, hi) if done < hi else None
         w.expanded += done - lo
 
-    def fill_box(self, w: Worker, chunk: Chunk, depth: int, for_graph: bool) -> int:
+    def fill_box(
+        self, w: Worker, chunk: Chunk, depth: int, for_graph: bool, as_it_is: bool = False
+    ) -> int:
         """Put the successors of *chunk*, or of its beginning, into the box of *w*.
 
         :param for_graph: see :func:`~quiesce.explorer.native.kernels.expand.expand`.
+        :param as_it_is: do not replace them by their representatives.
         :returns: which state of the chunk is the first that was not expanded.
         """
         owner, lo, hi = chunk
@@ -354,7 +357,8 @@ class Search:
             # One state has more successors than the box holds.
             w.new_box(2 * len(w.sources))
         w.boxed, w.unboxed = int(results[BOXED]), 0
-        self._canonicalise(w)
+        if not as_it_is:
+            self._canonicalise(w)
         return int(results[DONE])
 
     def _canonicalise(self, w: Worker) -> None:

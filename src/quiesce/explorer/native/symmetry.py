@@ -77,7 +77,7 @@ class _VectorBuilder:
         self.packing = compiled.packing
         self.groups = groups
         self.grouped = {t for g in groups for t in g}
-        self.places = _task_places(self.program)
+        self.places = task_places(self.program)
 
     def build(self) -> Symmetry:
         threads = len(self.program.threads)
@@ -146,7 +146,7 @@ class _VectorBuilder:
         return found
 
 
-def _task_places(program: Program) -> list[tuple[int, bool]]:
+def task_places(program: Program) -> list[tuple[int, bool]]:
     """Return the places in a state that name a task (False) or hold a set of tasks (True)."""
     found = []
     for i, cell in enumerate(program.cells):
