@@ -42,9 +42,10 @@ def cover_natively(graph: StepGraph) -> list[NeverExecuted]:
                     there = words[here == location]
                     for row in blocks.distinct(number, location, there):
                         coverage.look_at(blocks.compiled.unpack(tuple(row.tolist())), number)
-    like = graph.search.symmetry.like
-    ended = {int(like[t]) for t in coverage.ended} - {-1}
-    coverage.ended |= {t for t in range(graph.threads) if int(like[t]) in ended}
+    if graph.search.symmetry.group_count:
+        like = graph.search.symmetry.like
+        ended = {int(like[t]) for t in coverage.ended} - {-1}
+        coverage.ended |= {t for t in range(graph.threads) if int(like[t]) in ended}
     return coverage.never_executed()
 
 

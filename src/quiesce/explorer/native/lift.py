@@ -194,10 +194,10 @@ class Lift:
         graph = part.graph
         for edge in range(int(graph.first[point.node]), int(graph.first[point.node + 1])):
             if part.inside[int(graph.targets[edge])] and not part.leaves_out(edge):
-                for mover in self._movers(graph, point, edge, followed):
+                for mover in self.movers(graph, point, edge, followed):
                     yield self.take(graph, point, edge, followed, mover)
 
-    def _movers(self, graph: Threaded, point: Point, edge: int, followed: int) -> list[int]:
+    def movers(self, graph: Threaded, point: Point, edge: int, followed: int) -> list[int]:
         """Return the threads of the protocol that may move along *edge*."""
         if graph.movers[edge] == TRACKED:
             return [followed]

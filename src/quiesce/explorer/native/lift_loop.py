@@ -11,18 +11,27 @@ stepper alone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from quiesce.explorer.native.kernels.graph_levels import shortest_walk
 from quiesce.explorer.native.kernels.threaded import DISABLED, MOVED, QUEUED
 from quiesce.explorer.native.lift import Lift, Move, Point, Taken
 from quiesce.explorer.native.quotient import FairPart
 from quiesce.explorer.native.quotient_edges import NotReducible
-from quiesce.explorer.reference.fairness import LeftOut
+from quiesce.explorer.reference.fairness import FairCycles, LeftOut
+from quiesce.explorer.reference.getting_on import GettingOn
+from quiesce.explorer.reference.graph import expand_only
 from quiesce.explorer.reference.stepper import State
 
 _CLOSING_STATES = 4_000
 """States of the protocol that are looked at to close a loop shortly."""
+_FEW = 600
+"""States of a component whose loop is left to the reference explorer."""
 _ROUNDS = 5_000
 """Rounds of one loop, before it is given up."""
 _DETOURS = 500
@@ -50,12 +59,46 @@ class LoopFinder:
         self.part = part
         self.graph = part.graph
         self.wanted = wanted
+        self._inside = part.inside.astype(np.uint8)
+        self._rooms: tuple[npt.NDArray[Any], ...] | None = None
+        """Room for what the kernel keeps of each node."""
 
-    def find(self, entry: Point) -> list[Taken]:
+    def find(self, entry: Point) -> list[Move]:
         """Return the steps of a fair loop from *entry*.
 
         :raises NotReducible: none was found.
         """
+        loop = self._among_few(entry)
+        if loop is None:
+            loop = [
+                Move(step.thread, self.lift.state_at(self.graph, step.point))
+                for step in self._among_many(entry)
+            ]
+        return loop
+
+    def _among_few(self, entry: Point) -> list[Move] | None:
+        """Return the loop that the reference explorer finds, if the component has few states."""
+        lift = self.lift
+        home = lift.state_at(self.graph, entry)
+        points = {home: entry}
+        queue = deque([entry])
+        while queue:
+            for step in lift.ways(self.part, queue.popleft(), self.wanted.followed):
+                state = lift.state_at(self.graph, step.point)
+                if state not in points:
+                    if len(points) >= _FEW:
+                        return None
+                    points[state] = step.point
+                    queue.append(step.point)
+        graph = expand_only(lift.stepper, list(points))
+        progress = GettingOn(lift.program, graph).progress
+        cycles = FairCycles(lift.program, graph, self.wanted.fairness, progress)
+        found = cycles.find([True] * graph.expanded, self.wanted.left_out)
+        if found is None or found.entry != 0:
+            raise NotReducible("the reference finds no fair loop in a component")
+        return [Move(graph.threads[e], graph.states[graph.targets[e]]) for e in found.loop]
+
+    def _among_many(self, entry: Point) -> list[Taken]:
         loop = self._closed(entry, self._tour(entry))
         for _ in range(_DETOURS):
             detour = self._detour(entry, loop)
@@ -92,10 +135,10 @@ class LoopFinder:
             taken += part
         must = self.wanted.left_out.must_move
         if must and not any(must >> step.thread & 1 for step in taken):
-            taken += self._walk(here, lambda step: bool(must >> step.thread & 1))
+            taken += self._walk(here)
         if self.wanted.followed >= 0:
             taken += self._follow(taken[-1].point if taken else here, taken)
-        return taken or self._walk(here, lambda _: True)
+        return taken or self._any_step(here)
 
     def _follow(self, here: Point, taken: Sequence[Taken]) -> list[Taken]:
         """Return steps in which the followed thread waits, if it neither moved nor waited in *taken*."""
@@ -104,12 +147,7 @@ class LoopFinder:
         idle = any(not self.lift.can_move(self.graph, p, followed) for p in points)
         if self.wanted.fairness == "none" or idle or any(s.thread == followed for s in taken):
             return []
-        return self._walk(
-            here,
-            lambda step: (
-                step.thread == followed or not self.lift.can_move(self.graph, step.point, followed)
-            ),
-        )
+        return self._walk_for(here, followed, False)
 
     def _cross_off(self, pending: dict[int, bool], here: Point) -> None:
         """Forget the threads that only had to come by a state in which they cannot move, and do."""
@@ -157,24 +195,31 @@ class LoopFinder:
             ways.setdefault((step.edge, step.thread == thread), step)
         return list(ways.values())
 
-    def _walk(self, here: Point, wanted: Callable[[Taken], bool]) -> list[Taken]:
-        """Return the shortest steps from *here* whose last is *wanted*, each node looked at once."""
-        came: dict[int, Taken | None] = {here.node: None}
-        queue = deque([here])
-        while queue:
-            point = queue.popleft()
-            for step in self.lift.ways(self.part, point, self.wanted.followed):
-                if wanted(step):
-                    walk = [step]
-                    above = came[point.node]
-                    while above is not None:
-                        walk.append(above)
-                        above = came[above.source.node]
-                    return walk[::-1]
-                if step.point.node not in came:
-                    came[step.point.node] = step
-                    queue.append(step.point)
-        raise NotReducible("a fair component has no such step")
+    def _walk(self, here: Point, goal: int = -1) -> list[Taken]:
+        """Return the shortest steps from *here* to the node *goal*, or until a thread moves that must."""
+        if self._rooms is None:
+            count = len(self.graph.state_of)
+            self._rooms = (
+                np.empty(count, np.int64), np.empty(count, np.uint32), np.empty(count + 1, np.int64),
+            )  # fmt: skip
+        graph, left_out = self.graph, self.part.left_out
+        length = shortest_walk(
+            graph.first, graph.targets, graph.movers, graph.levels, len(graph.state_of),
+            graph.enabled, self._inside, here.node, left_out.moves, left_out.progress,
+            0 if goal >= 0 else left_out.must_move, 0, goal, *self._rooms,
+        )  # fmt: skip
+        if length < 0:
+            raise NotReducible("a fair component has no such step")
+        taken = []
+        for edge in self._rooms[2][:length][::-1].tolist():
+            mover = self.lift.movers(graph, here, edge, self.wanted.followed)[0]
+            taken.append(self.lift.take(graph, here, edge, self.wanted.followed, mover))
+            here = taken[-1].point
+        return taken
+
+    def _any_step(self, here: Point) -> list[Taken]:
+        """Return one step from *here*."""
+        return [next(self.lift.ways(self.part, here, self.wanted.followed))]
 
     # --- Closing ----------------------------------------------------------------------------------
 
@@ -188,7 +233,7 @@ class LoopFinder:
         if back is not None:
             return taken + back
         if end.node != entry.node:
-            taken = taken + self._walk(end, lambda step: step.point.node == entry.node)
+            taken = taken + self._walk(end, entry.node)
         return self._repeated(entry, taken, home)
 
     def _straight_back(self, start: Point, home: State) -> list[Taken] | None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from quiesce.explorer.findings import Path
 from quiesce.explorer.native.forever import Forever, Run, Threads
-from quiesce.explorer.native.lift import Lift, Move, Point
+from quiesce.explorer.native.lift import Lift, Point
 from quiesce.explorer.native.lift_loop import LoopFinder, Wanted
 from quiesce.explorer.native.quotient import FairPart, Quotient
 from quiesce.explorer.reference.fairness import NONE_LEFT_OUT, LeftOut
@@ -59,8 +59,7 @@ class QuotientFindings(Forever):
             at = int(part.graph.at[part.entry])
             begin, moves, standing = lift.with_thread(begin, moves, standing, at, wanted.followed)
         finder = LoopFinder(lift, part, wanted)
-        taken = finder.find(Point(part.entry, standing))
-        loop = [Move(step.thread, lift.state_at(part.graph, step.point)) for step in taken]
+        loop = finder.find(Point(part.entry, standing))
         entry = moves[-1].state if moves else begin
         finder.check(entry, loop)
         path = lift.path(begin, [*moves, *loop])

@@ -114,6 +114,16 @@ def _lowest_bit(_context: Any, _bits: Any) -> Any:
     return signature, generate
 
 
+def _count_bits(_context: Any, _bits: Any) -> Any:
+    """Return how many bits of *bits* are set."""
+    signature = types.int64(types.uint64)
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return signature, generate
+
+
 def _compare_eight(_context: Any, place: Any, _index: Any, _value: Any, _mask: Any) -> Any:
     """Return, as bits, which of the eight words from ``place[index]`` on agree with *value* in *mask*."""
     signature = types.int64(place, types.int64, types.uint64, types.uint64)
@@ -146,4 +156,5 @@ load_word: Any = intrinsic(_load_word)
 store_word: Any = intrinsic(_store_word)
 compare_and_swap: Any = intrinsic(_compare_and_swap)
 lowest_bit: Any = intrinsic(_lowest_bit)
+count_bits: Any = intrinsic(_count_bits)
 compare_eight: Any = intrinsic(_compare_eight)

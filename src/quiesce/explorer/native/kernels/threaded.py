@@ -20,7 +20,7 @@ from quiesce.explorer.native.kernels.canonical import canonicalise, like_the_nex
 from quiesce.explorer.native.kernels.expand import FAILURE, location_of
 from quiesce.explorer.native.kernels.graph_levels import CHANGES, DEPTH, left_out
 from quiesce.explorer.native.kernels.jit import inline_kernel, kernel
-from quiesce.explorer.native.kernels.pointers import pointer
+from quiesce.explorer.native.kernels.pointers import count_bits, pointer
 from quiesce.explorer.native.kernels.stored import load_state
 from quiesce.explorer.native.kernels.stuck import AT_REST, STUCK_ALONE, STUCK_TOGETHER
 from quiesce.explorer.native.program.tables import machine_pointers, symmetry_pointers
@@ -83,16 +83,6 @@ def _pointers(graph: Any) -> Any:
         pointer(graph.state_of), pointer(graph.at), pointer(graph.leaders), pointer(graph.enabled),
         pointer(graph.strong), graph.threads,
     )  # fmt: skip
-
-
-@inline_kernel
-def count_bits(mask: Any) -> Any:
-    """Return how many bits of *mask* are set."""
-    n: Any = np.int64(0)
-    while mask != _NONE:
-        mask &= mask - _ONE
-        n += 1
-    return n
 
 
 @inline_kernel
