@@ -14,7 +14,7 @@ from native_agreement import assert_same_findings, shape
 from native_generator import build
 from symmetric_generator import symmetric_source
 
-from quiesce.commands.kvm import design_scenario
+from quiesce.commands.kvm_options import design_scenario
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer import Bounds
 from quiesce.explorer.reference.checker import Options, check_reference
@@ -25,10 +25,6 @@ pytest.importorskip("numba", reason="the native explorer needs numba")
 from quiesce.explorer.native import check, lift_loop, quotient_edges
 from quiesce.explorer.native.check import check_native
 from quiesce.explorer.native.options import NativeOptions
-from quiesce.explorer.native.quotient import Quotient
-from quiesce.explorer.native.quotient_findings import QuotientFindings
-from quiesce.explorer.native.search import Search, SearchOptions
-from quiesce.explorer.native.symmetry import find_symmetry
 
 FAIRNESS = sorted((DATA / "inputs" / "fairness").glob("*.py"))
 REDUCED = NativeOptions("native", True, False, 1)
@@ -118,31 +114,6 @@ def test_what_cannot_be_lifted_is_decided_without_reductions(
     monkeypatch.setattr(lift_loop.LoopFinder, "find", refuse)
     found = check_native(program, Options(True), REDUCED)
     assert shape(found) == expected
-    monkeypatch.setattr(check, "Quotient", refuse)
+    assert not any("followed" in note for note in found.notes)
+    monkeypatch.setattr(check, "QuotientFindings", refuse)
     assert shape(check_native(program, Options(True), REDUCED)) == expected
-
-
-def test_the_renaming_of_threads_matters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it, a violation that is there is missed: the protocol can tell the two apart."""
-    program = protocol(DATA / "inputs" / "fairness" / "positions_missed.py")
-
-    def finds() -> list[bool]:
-        search = Search(program, SearchOptions(keep_going=True, races=False))
-        search.use_symmetry(find_symmetry(search.compiled).symmetry)
-        search.run()
-        quotient = Quotient(search)
-        if forgotten:
-            quotient.renames[:] = 0
-            quotient.renamings.table[: quotient.threads] = range(quotient.threads)
-        quotient_findings = QuotientFindings(quotient, "strong")
-        parts = (
-            quotient.find_fair_part(quotient.false_in(i), "strong")
-            for i in range(len(program.properties))
-        )
-        assert quotient_findings.stuck is not None
-        return [part is not None for part in parts]
-
-    forgotten = False
-    right = finds()
-    forgotten = True
-    assert finds() != right

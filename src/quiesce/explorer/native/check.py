@@ -253,9 +253,16 @@ class _NativeCheck:
         if self.search.symmetry.group_count:
             try:
                 self.forever = self._on_representatives()
-                return self._liveness()
+                results = self._liveness()
             except NotReducible:
                 self.forever = None
+            else:
+                if self.forever is not None:
+                    states = self.forever.graph.count
+                    self.notes.append(
+                        f"starvation was decided on {states:,} states, one identical thread followed"
+                    )
+                return results
         if not self.undecided:
             self.forever = self._on_all_states()
         return self._liveness()
@@ -274,11 +281,7 @@ class _NativeCheck:
         if not self._fits(search.bytes + Quotient.bytes_for(search)):
             return None
         with self._in_memory():
-            found = QuotientFindings(Quotient(search), self.options.fairness)
-            self.notes.append(
-                f"starvation was decided on {search.states:,} states, one identical thread followed"
-            )
-            return found
+            return QuotientFindings(Quotient(search), self.options.fairness)
         return None
 
     def _on_all_states(self) -> WholeSpace | None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from quiesce.explorer.native.kernels import follow, renaming, threaded, threaded_stuck
 from quiesce.explorer.native.kernels import graph_levels as kernels
-from quiesce.explorer.native.kernels import threaded
 from quiesce.explorer.native.kernels.expand import FAILURE
 from quiesce.explorer.native.kernels.threaded import NOBODY, TRACKED, Threaded
 from quiesce.explorer.native.liveness import Masks, StepGraph, StuckStates
@@ -79,12 +79,12 @@ class Quotient(StepGraph):
         self._take(search, edges)
         self.renames, self.renamings = edges.renames, edges.renamings
         self.leaders: Masks = np.zeros(self.count, np.uint64)
-        threaded.mark_leaders(
+        renaming.mark_leaders(
             self.worker.states.array, self.count, self.worker.shape, search.symmetry,
             self.worker.here, self.leaders,
         )  # fmt: skip
         for masks in (self.moves, self.enabled):
-            threaded.spread(self.leaders, self.count, self.threads, masks)
+            renaming.spread(self.leaders, self.count, self.threads, masks)
 
     @staticmethod
     def bytes_for(search: Search) -> int:
@@ -118,7 +118,7 @@ class Quotient(StepGraph):
         machine, states, here = (
             self.search.compiled.machine, self.worker.states.array, self.worker.here,
         )  # fmt: skip
-        threaded.note_answers(
+        threaded_stuck.note_answers(
             machine, states, self.count, graph, questions.left, questions.depths,
             questions.unknown, here, can,
         )  # fmt: skip
@@ -126,7 +126,7 @@ class Quotient(StepGraph):
         beyond = np.zeros(self.count, np.uint8)
         daemons = [t.daemon for t in self.program.threads]
         not_daemons = sum(1 << i for i, daemon in enumerate(daemons) if not daemon)
-        threaded.find_stuck(
+        threaded_stuck.find_stuck(
             machine, states, graph, self._order, self._bounds, found,
             np.zeros(self.count, np.uint32), questions.asked, questions.final, not_daemons,
             np.zeros(nodes, np.uint32), np.zeros(nodes, np.uint8), can, here, masks, beyond,
@@ -161,14 +161,14 @@ class Quotient(StepGraph):
         kind = sum(1 << t for t in range(self.threads) if like[t] == like[thread])
         heads = self.leaders & wanted & np.uint64(kind)
         base = np.zeros(self.count + 1, np.int64)
-        threaded.number_nodes(heads, self.count, base)
+        follow.number_nodes(heads, self.count, base)
         nodes = int(base[-1])
         if not nodes:
             return None
         graph = self.threaded(fairness, self.levels)
         nothing = np.zeros(1, np.int64)
         byte, short, number = (np.zeros(1, t) for t in (np.uint8, np.uint16, np.uint32))
-        edges = threaded.follow(
+        edges = follow.follow(
             graph, self.count, kind, wanted, spins, base, False,
             nothing, number, byte, byte, short, byte, number, byte,
         )  # fmt: skip
@@ -179,7 +179,7 @@ class Quotient(StepGraph):
             np.empty(nodes, np.uint32), np.empty(nodes, np.uint8), graph.leaders, graph.enabled,
             graph.strong, graph.threads,
         )  # fmt: skip
-        threaded.follow(
+        follow.follow(
             graph, self.count, kind, wanted, spins, base, True, followed.first, followed.targets,
             followed.movers, followed.levels, followed.renames, followed.before,
             followed.state_of, followed.at,

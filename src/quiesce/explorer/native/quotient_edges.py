@@ -16,7 +16,7 @@ import numpy.typing as npt
 from quiesce.explorer.native.chunks import Chunk
 from quiesce.explorer.native.kernels.edge_levels import edge_levels, loop_table
 from quiesce.explorer.native.kernels.graph_levels import count_edges
-from quiesce.explorer.native.kernels.threaded import canonicalise_noting
+from quiesce.explorer.native.kernels.renaming import canonicalise_noting
 from quiesce.explorer.native.kernels.visited import find
 from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.worker import Worker

@@ -7,7 +7,7 @@ import numpy as np
 
 from quiesce.compiler.loops import SourceLoop
 from quiesce.compiler.program import Program
-from quiesce.explorer.native.kernels.threaded import ENABLED, FIRST_LOOP
+from quiesce.explorer.native.kernels.threaded_stuck import ENABLED, FIRST_LOOP
 from quiesce.explorer.native.quotient_edges import NotReducible
 from quiesce.explorer.reference.getting_on import exits_around, loops_left
 
