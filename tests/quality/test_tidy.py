@@ -35,7 +35,6 @@ LONG_FUNCTIONS = {
     "explorer/native/kernels/threaded.py": _KERNEL,
     "explorer/native/kernels/threaded_stuck.py": _KERNEL,
     "explorer/native/kernels/follow.py": _KERNEL,
-    "lockdep/watch_locks.py": "a class that is made for a base given at run time, method by method",
 }
 """Files whose functions may be longer, and why."""
 
