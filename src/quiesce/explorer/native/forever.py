@@ -22,7 +22,7 @@ from quiesce.properties import NO_DEADLOCK, NO_STUCK_THREAD, BuiltInKind
 Threads = tuple[int, ...]
 
 
-class Run:
+class EndlessRun:
     """A run that goes on forever.
 
     :param state: in which its loop begins; *path*: the stem and one turn of the loop; *loop_start*: the steps
@@ -45,11 +45,15 @@ class Forever(ABC):
     # --- What each graph answers by itself --------------------------------------------------------
 
     @abstractmethod
-    def lasso(self, avoids: npt.NDArray[np.bool_], left_out: LeftOut = NONE_LEFT_OUT) -> Run | None:
+    def lasso(
+        self, avoids: npt.NDArray[np.bool_], left_out: LeftOut = NONE_LEFT_OUT
+    ) -> EndlessRun | None:
         """Return the fair run that is first in states that *avoids* marks from some point on."""
 
     @abstractmethod
-    def starving(self, number: int, wanted: npt.NDArray[np.uint64], spins: bool) -> Run | None:
+    def starving(
+        self, number: int, wanted: npt.NDArray[np.uint64], spins: bool
+    ) -> EndlessRun | None:
         """Return a fair run in which thread *number* waits, or spins, in states that *wanted* has it in."""
 
     @abstractmethod

@@ -25,7 +25,7 @@ Renaming = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class LiftedStep:
     """A step of a run: *thread* moves, which leads to *state*."""
 
     thread: int
@@ -116,7 +116,7 @@ class Lift:
 
     # --- The way to a state -----------------------------------------------------------------------
 
-    def stem(self, number: int) -> tuple[State, list[Move], Renaming]:
+    def stem(self, number: int) -> tuple[State, list[LiftedStep], Renaming]:
         """Return a shortest run to a state that number *number* represents.
 
         :returns: where it begins, its steps, and who stands where at its end.
@@ -128,7 +128,7 @@ class Lift:
         if begin is None:
             raise NotReducible("no initial state has this representative")
         standing = inverse(self.canonical(begin)[1])
-        moves: list[Move] = []
+        moves: list[LiftedStep] = []
         here = first
         mover = -1
         for target in rest:
@@ -146,21 +146,21 @@ class Lift:
             standing = tuple(standing[back[j]] for j in range(self.threads))
             here = target
             after = self.renamed(self.search.compiled.unpack(here), standing)
-            moves.append(Move(mover, after))
+            moves.append(LiftedStep(mover, after))
         return begin, moves, standing
 
     def with_thread(
-        self, begin: State, moves: list[Move], standing: Renaming, at: int, thread: int
-    ) -> tuple[State, list[Move], Renaming]:
+        self, begin: State, moves: list[LiftedStep], standing: Renaming, at: int, thread: int
+    ) -> tuple[State, list[LiftedStep], Renaming]:
         """Return the run with the thread that stands at *at* called *thread*, everywhere."""
         becomes = exchanged(tuple(range(self.threads)), standing[at], thread)
         return (
             self.renamed(begin, becomes),
-            [Move(becomes[m.thread], self.renamed(m.state, becomes)) for m in moves],
+            [LiftedStep(becomes[m.thread], self.renamed(m.state, becomes)) for m in moves],
             tuple(becomes[t] for t in standing),
         )
 
-    def path(self, begin: State, moves: Sequence[Move]) -> Path:
+    def path(self, begin: State, moves: Sequence[LiftedStep]) -> Path:
         """Return the run as the reference explorer writes it: every step is one of the stepper's.
 
         :raises NotReducible: it is not a run.
@@ -174,7 +174,7 @@ class Lift:
             state = move.state
         return tuple(path)
 
-    def action(self, state: State, move: Move) -> int:
+    def action(self, state: State, move: LiftedStep) -> int:
         """Return which of the stepper's successors of *state* the step is.
 
         :raises NotReducible: it is none of them.

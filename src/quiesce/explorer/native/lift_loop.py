@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from quiesce.explorer.native.kernels.graph_levels import shortest_walk
 from quiesce.explorer.native.kernels.threaded import DISABLED, MOVED, QUEUED
-from quiesce.explorer.native.lift import Lift, Move, Point, Taken
+from quiesce.explorer.native.lift import Lift, LiftedStep, Point, Taken
 from quiesce.explorer.native.quotient import FairPart
 from quiesce.explorer.native.quotient_edges import NotReducible
 from quiesce.explorer.reference.fairness import FairCycles, LeftOut
@@ -39,7 +39,7 @@ _DETOURS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LoopDemands:
     """What a loop must satisfy, in threads of the protocol.
 
     :param followed: the thread that the nodes follow, or -1.
@@ -54,7 +54,7 @@ class Wanted:
 class LoopFinder:
     """Finds a loop in one component."""
 
-    def __init__(self, lift: Lift, part: FairPart, wanted: Wanted) -> None:
+    def __init__(self, lift: Lift, part: FairPart, wanted: LoopDemands) -> None:
         self.lift = lift
         self.part = part
         self.graph = part.graph
@@ -63,7 +63,7 @@ class LoopFinder:
         self._rooms: tuple[npt.NDArray[Any], ...] | None = None
         """Room for what the kernel keeps of each node."""
 
-    def find(self, entry: Point) -> list[Move]:
+    def find(self, entry: Point) -> list[LiftedStep]:
         """Return the steps of a fair loop from *entry*.
 
         :raises NotReducible: none was found.
@@ -71,12 +71,12 @@ class LoopFinder:
         loop = self._among_few(entry)
         if loop is None:
             loop = [
-                Move(step.thread, self.lift.state_at(self.graph, step.point))
+                LiftedStep(step.thread, self.lift.state_at(self.graph, step.point))
                 for step in self._among_many(entry)
             ]
         return loop
 
-    def _among_few(self, entry: Point) -> list[Move] | None:
+    def _among_few(self, entry: Point) -> list[LiftedStep] | None:
         """Return the loop that the reference explorer finds, if the component has few states."""
         lift = self.lift
         home = lift.state_at(self.graph, entry)
@@ -96,7 +96,7 @@ class LoopFinder:
         found = cycles.find([True] * graph.expanded, self.wanted.left_out)
         if found is None or found.entry != 0:
             raise NotReducible("the reference finds no fair loop in a component")
-        return [Move(graph.threads[e], graph.states[graph.targets[e]]) for e in found.loop]
+        return [LiftedStep(graph.threads[e], graph.states[graph.targets[e]]) for e in found.loop]
 
     def _among_many(self, entry: Point) -> list[Taken]:
         loop = self._closed(entry, self._tour(entry))
@@ -316,7 +316,7 @@ class LoopFinder:
 
     # --- The check --------------------------------------------------------------------------------
 
-    def check(self, begin: State, moves: Sequence[Move]) -> None:
+    def check(self, begin: State, moves: Sequence[LiftedStep]) -> None:
         """Check with the reference stepper alone that going round *moves* forever is a fair run.
 
         :raises NotReducible: it is not, or not what is wanted.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quiesce.explorer.findings import Path
-from quiesce.explorer.native.forever import Forever, Run, Threads
+from quiesce.explorer.native.forever import EndlessRun, Forever, Threads
 from quiesce.explorer.native.liveness import StepGraph
 from quiesce.explorer.native.replay import Replay
 from quiesce.explorer.reference.fairness import NONE_LEFT_OUT, LeftOut
@@ -21,7 +21,9 @@ class WholeSpace(Forever):
         super().__init__(graph, fairness)
         self._replay = Replay(graph.search)
 
-    def lasso(self, avoids: npt.NDArray[np.bool_], left_out: LeftOut = NONE_LEFT_OUT) -> Run | None:
+    def lasso(
+        self, avoids: npt.NDArray[np.bool_], left_out: LeftOut = NONE_LEFT_OUT
+    ) -> EndlessRun | None:
         """Return the fair run that is first in states that *avoids* marks from some point on."""
         graph, replay = self.graph, self._replay
         found = graph.find_fair_cycle(avoids, self.fairness, left_out)
@@ -34,9 +36,11 @@ class WholeSpace(Forever):
             action, _, state = replay.step(state, target, int(graph.movers[edge]))
             loop.append(action)
         movers = tuple(int(graph.movers[edge]) for edge in found.loop)
-        return Run(entry, (*stem, *loop), len(stem) - 1, movers)
+        return EndlessRun(entry, (*stem, *loop), len(stem) - 1, movers)
 
-    def starving(self, number: int, wanted: npt.NDArray[np.uint64], spins: bool) -> Run | None:
+    def starving(
+        self, number: int, wanted: npt.NDArray[np.uint64], spins: bool
+    ) -> EndlessRun | None:
         """Return a fair run in which thread *number* waits, or spins, in states that *wanted* has it in."""
         own = 1 << number
         left_out = LeftOut(progress=own, must_move=own) if spins else LeftOut(moves=own)
