@@ -43,6 +43,10 @@ def add_run(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     run.add_argument("--seconds", type=seconds, default=5.0, metavar="S", help="for how long (5)")
     run.add_argument("--seed", type=any_number, default=0, metavar="N", help="of the choices (0)")
     run.add_argument("--trace", metavar="FILE", help="also write what the threads did")
+    run.add_argument(
+        "--follow", metavar="FILE",
+        help="let the threads follow a counterexample: JSON of `quiesce kvm check`, with the same --set",
+    )  # fmt: skip
     run.add_argument("--native", action="store_true", help="run the native twin of the design")
     native = run.add_argument_group("with --native")
     native.add_argument("--notifiers", type=any_number, default=3, metavar="N", help="(3)")
@@ -75,6 +79,14 @@ def _run(args: argparse.Namespace) -> int:
         require_writable("--trace", args.trace)
     if args.native and args.format:
         raise UsageError("--format is not for --native", "--json, or leave one of them out")
+    if args.follow is not None:
+        if args.native:
+            raise UsageError(
+                "--follow is for the model's source, not for --native", "leave one out"
+            )
+        from quiesce.commands.kvm_follow import follow_command
+
+        return follow_command(args)
     return _run_native(args) if args.native else _run_threads(args)
 
 

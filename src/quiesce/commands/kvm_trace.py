@@ -51,7 +51,7 @@ def _check(args: argparse.Namespace) -> int:
 
     if args.design not in GATES:
         raise UsageError(f"there is no design `{args.design}`", f"one of {', '.join(GATES)}")
-    trace = read_trace(_text(args.file), args.file, args.design)
+    trace = read_trace(text_of(args.file), args.file, args.design)
     result = check_trace(trace)
     if args.json:
         print(json_text(trace_json(trace, result, args.design)))
@@ -62,7 +62,7 @@ def _check(args: argparse.Namespace) -> int:
     return 3 if result.undecided else 0
 
 
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
     """Return the text of the file *name*; ``-`` is standard input."""
     try:
         if name == "-":

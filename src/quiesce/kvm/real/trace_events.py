@@ -68,6 +68,7 @@ class Trace:
     :param lost: indexes of events before which the source lost some.
     :param unit: the unit of the times, ``ns``, ``us``, ``ticks`` or ``steps``.
     :param notes: what a person should know about how it was read.
+    :param loop_from: of the path of an endless run, the index of the first event of its loop.
     """
 
     events: list[Event]
@@ -76,6 +77,7 @@ class Trace:
     lost: list[int] = field(default_factory=list)
     unit: str = "ns"
     notes: list[str] = field(default_factory=list)
+    loop_from: int | None = None
 
 
 def events_text(events: Iterable[Event]) -> str:

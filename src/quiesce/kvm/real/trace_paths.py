@@ -37,17 +37,28 @@ def trace_of_json(data: Any, name: str, design: str) -> Trace:
             f"{name} has no counterexample, so it has no path",
             "give the JSON of a check that found a violation: quiesce kvm check --design count --json",
         )
+    loop = example.get("loop_start") if isinstance(example, dict) else None
     try:
-        actions = [(s["thread"], a["text"]) for s in steps for a in s["actions"]]
+        stem = _actions(steps if loop is None else steps[:loop])
+        around = [] if loop is None else _actions(steps[loop:])
     except (TypeError, KeyError) as error:
         raise UsageError(f"{name}: a step of the counterexample lacks {error}") from None
-    trace = Trace(events_of_actions(actions), "path of the explorer", unit="steps")
+    # Twice around the loop: what a call at its end is, shows at its beginning.
+    length = len(stem) + len(around)
+    events = [e for e in events_of_actions([*stem, *around, *around]) if e.time < length]
+    trace = Trace(events, "path of the explorer", unit="steps")
+    if around:
+        trace.loop_from = sum(event.time < len(stem) for event in events)
     if not trace.events:
         raise UsageError(
             f"{name}: the counterexample has no invalidation and no memslot update",
             "give the JSON of `quiesce kvm check`",
         )
     return trace
+
+
+def _actions(steps: Sequence[Any]) -> list[tuple[str, str]]:
+    return [(step["thread"], action["text"]) for step in steps for action in step["actions"]]
 
 
 def _chosen(data: Any, name: str, design: str) -> dict[str, Any]:
