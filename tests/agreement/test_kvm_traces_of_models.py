@@ -43,7 +43,11 @@ def random_walk(design: str, seed: int, steps: int, operations: str) -> TraceRes
         path.append(number)
         state = successors[number].target
     walked = follow(program, Finding(FindingKind.DEADLOCK, "", "", tuple(path)))
-    actions = [(program.threads[s.thread].name, a.text) for s in walked.steps for a in s.actions]
+    actions = [
+        (program.threads[s.thread].name, a.text, str(a.loc))
+        for s in walked.steps
+        for a in s.actions
+    ]
     return check_trace(Trace(events_of_actions(actions), "path of the explorer"))
 
 

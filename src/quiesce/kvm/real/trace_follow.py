@@ -23,7 +23,7 @@ from quiesce.kvm.scenarios import MemslotUpdates, Parts
 from quiesce.protocol import choose, current
 from quiesce.threads import RunResult, run
 
-MOST_TRIES = 60
+MOST_TRIES = 20
 """Seeds that are tried."""
 
 SETTLE = 0.03
@@ -32,7 +32,7 @@ SETTLE = 0.03
 SECONDS_OF_A_TRY = 1.0
 """Seconds for which the threads run, besides the path."""
 
-PATIENCE = 5.0
+PATIENCE = 2.0
 """Seconds without its turn after which a thread gives the path up."""
 
 ROUNDS_OF_A_LOOP = 20

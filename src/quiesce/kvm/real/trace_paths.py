@@ -57,8 +57,16 @@ def trace_of_json(data: Any, name: str, design: str) -> Trace:
     return trace
 
 
-def _actions(steps: Sequence[Any]) -> list[tuple[str, str]]:
-    return [(step["thread"], action["text"]) for step in steps for action in step["actions"]]
+Action = tuple[str, str, str]
+"""The thread of an action, its text as reports print it, and its place in the source or nothing."""
+
+
+def _actions(steps: Sequence[Any]) -> list[Action]:
+    return [
+        (step["thread"], action["text"], f"{action['file']}:{action['line']}")
+        for step in steps
+        for action in step["actions"]
+    ]
 
 
 def _chosen(data: Any, name: str, design: str) -> dict[str, Any]:
@@ -76,16 +84,19 @@ def _chosen(data: Any, name: str, design: str) -> dict[str, Any]:
     raise UsageError(f"{name} has no check of the design `{design}`", "choose one with --design")
 
 
-def events_of_actions(actions: Sequence[tuple[str, str]]) -> list[Event]:
-    """Return the events of a path.
-
-    :param actions: the thread and the text of each action, as reports print it, in order.
-    """
+def events_of_actions(actions: Sequence[Action]) -> list[Event]:
+    """Return the events of a path, whose *actions* are given in order."""
     events = []
+    entered: dict[str, Kind] = {}
+    """What is entered at a place in the source, as far as the path shows it."""
     begun: set[str] = set()
     """Threads whose grace period has begun: it is two steps, of one name."""
-    for index, (thread, text) in enumerate(actions):
+    for index, (thread, text, place) in enumerate(actions):
         kind = _kind(actions, index, thread, text)
+        if kind in (Kind.START, Kind.END) and place:
+            entered[place] = kind
+        elif kind is None and _MAP in text and not _leaves(text):
+            kind = entered.get(place)
         if kind is Kind.GRACE_DONE:
             begun ^= {thread}
             if thread in begun:
@@ -95,9 +106,9 @@ def events_of_actions(actions: Sequence[tuple[str, str]]) -> list[Event]:
     return _without_unknown(events)
 
 
-def _kind(actions: Sequence[tuple[str, str]], index: int, thread: str, text: str) -> Kind | None:
+def _kind(actions: Sequence[Action], index: int, thread: str, text: str) -> Kind | None:
     if _MAP in text:
-        if "release" in text or "unlock" in text:
+        if _leaves(text):
             before = _look(reversed(actions[:index]), thread)
             return {_BEGIN: Kind.START_DONE, _END: Kind.END_DONE}.get(before)
         after = _look(actions[index + 1 :], thread)
@@ -109,9 +120,14 @@ def _kind(actions: Sequence[tuple[str, str]], index: int, thread: str, text: str
     return Kind.GRACE_DONE if _GRACE in text else None
 
 
+def _leaves(text: str) -> bool:
+    """Return whether an action of the notifier's map leaves it."""
+    return "release" in text or "unlock" in text
+
+
 def _look(actions: Any, thread: str) -> str:
     """Return which of the two handlers *thread* runs first in *actions*; empty if neither."""
-    for other, text in actions:
+    for other, text, _place in actions:
         if other == thread and text in (_BEGIN, _END):
             return str(text)
     return ""
