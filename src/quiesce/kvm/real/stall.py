@@ -37,6 +37,9 @@ WEIGHTS = {"storm": 4.0, "control": 2.0, "gate": 2.0}
 LEAST_PHASE = 0.1
 """Seconds: a phase that would have less is left out."""
 
+LEAST_FOR_NATIVE = 4.0
+"""Seconds that must be left for native storms: loading numba takes 1 to 3 of them."""
+
 LEFT_FOR_THE_END = 0.2
 """Seconds that are kept for closing everything."""
 
@@ -118,7 +121,7 @@ def run_stall(request: Request, progress: Callable[[str], None]) -> StallResult:
     progress("updates without a storm")
     quiet = measure("none", None, [], time.monotonic() + min(0.3, request.seconds / 20))
     progress("making the native loops ready")
-    plain = native_storms(max(1.0, 0.4 * request.seconds))
+    plain = _native_or_why_not(request)
     result = StallResult(request, host(), quiet, [], plain)
     end = request.began + request.seconds - LEFT_FOR_THE_END
     phases = _phases(request, plain)
@@ -135,6 +138,14 @@ def run_stall(request: Request, progress: Callable[[str], None]) -> StallResult:
             _run_phase(result, threads, kind, name, time.monotonic() + share)
     result.seconds = time.monotonic() - request.began
     return result
+
+
+def _native_or_why_not(request: Request) -> str:
+    """Make the native loops ready if there is time for it; return why they cannot be used, or nothing."""
+    left = request.began + request.seconds - time.monotonic()
+    if left < LEAST_FOR_NATIVE:
+        return f"there is no time to load numba; give --seconds {LEAST_FOR_NATIVE + 2:.0f} or more"
+    return native_storms(0.4 * request.seconds)
 
 
 def _phases(request: Request, plain: str) -> list[tuple[int, str, str]]:

@@ -218,10 +218,23 @@ def native_storms(limit: float) -> str:
 
 
 def _is_compiled() -> bool:
-    """Tell whether a compiled loop is in the cache that is not older than its source."""
+    """Tell whether the cache has the loops of this source: numba keeps them in a folder for each directory.
+
+    If numba names that folder in another way, the answer is no, and the loops are loaded twice.
+    """
     cache = cache_directory()
     if cache is None:
         return False
-    changed = (Path(__file__).parent / "native_kernels.py").stat().st_mtime
-    kept = [file.stat().st_mtime for file in cache.rglob("native_kernels.fault*.nbc")]
-    return any(when >= changed for when in kept)
+    source = Path(__file__).parent.resolve() / "native_kernels.py"
+    folder = str(source.parent)
+    digest = hashlib.sha1(folder.encode(), usedforsecurity=False).hexdigest()
+    kept = cache / f"{source.parent.name}_{digest}"
+    changed = source.stat().st_mtime
+    indexes = [
+        max(
+            (file.stat().st_mtime for file in kept.glob(f"native_kernels.{loop}-*.nbi")),
+            default=0.0,
+        )
+        for loop in ("invalidate", "update", "fault")
+    ]
+    return all(when >= changed for when in indexes)
