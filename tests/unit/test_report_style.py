@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
 import sys
 import time
 from typing import TextIO, cast
@@ -144,3 +145,22 @@ def test_progress_elsewhere_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPat
     line.show("so far")
     line.clear()
     assert stream.getvalue() == "so far\n"
+
+
+def test_help_needs_no_document() -> None:
+    """The parser lists the formats; what writes them is imported when there is something to write."""
+    script = (
+        "import sys\n"
+        "from quiesce.cli import main\n"
+        "try:\n"
+        "    main(['run', '--help'])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(*sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "--format NAME[=FILE]" in done.stdout and "sarif" in done.stdout
+    loaded = done.stdout.split()
+    assert {"quiesce.report.document", "quiesce.report.style", "rich"}.isdisjoint(loaded)

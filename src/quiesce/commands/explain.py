@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from quiesce.commands.explain_many import batch_command, compare_command
+from quiesce.commands.fail_on import FAIL_ON
 from quiesce.commands.formats import Output, Outputs, short_forms
 from quiesce.errors import UsageError
 from quiesce.explain.judge.answer import Judgement
@@ -24,14 +25,6 @@ from quiesce.explain.prove.proof import has_model, write_model
 from quiesce.explain.show import as_commit
 from quiesce.explain.show.as_document import log_document
 from quiesce.outputs import require_writable
-
-FAIL_ON: dict[str, frozenset[Judgement]] = {
-    "hangs": frozenset({Judgement.HANGS, Judgement.HANGS_IF, Judgement.HUNG}),
-    "undecided": frozenset({Judgement.UNDECIDED}),
-    "misuse": frozenset({Judgement.MISUSE}),
-    "any": frozenset(Judgement),
-}
-"""What ``--fail-on`` can name, and the verdicts that it means."""
 
 
 def explain(args: argparse.Namespace) -> int:

@@ -11,13 +11,14 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from quiesce.errors import UsageError
 from quiesce.outputs import require_writable, write_file
 from quiesce.report import formats
-from quiesce.report.document import Document
-from quiesce.report.style import style_of
+
+if TYPE_CHECKING:
+    from quiesce.report.document import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ class Outputs:
 
         :param out: where it is printed; None: standard output.
         """
+        from quiesce.report.style import style_of
+
         stream = out if out is not None else sys.stdout
         style = style_of(stream)
         for output in self._printed or [Output("text", "", "")]:
@@ -114,8 +117,10 @@ class Outputs:
 
     def write_files(self, document: Document) -> None:
         """Write *document* to the files that were named."""
+        from quiesce.report.style import PLAIN
+
         for output in self._files:
-            write_file(output.file, formats.write(document, output.name))
+            write_file(output.file, formats.write(document, output.name, PLAIN))
 
 
 def _refuse_mixture(printed: Sequence[Output]) -> None:

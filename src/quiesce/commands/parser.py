@@ -197,7 +197,7 @@ def _add_thread_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from quiesce.commands.explain import FAIL_ON
+    from quiesce.commands.fail_on import FAIL_ON
     from quiesce.commands.formats import add_format_option
 
     explain = commands.add_parser(

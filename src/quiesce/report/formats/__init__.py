@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from quiesce.report.document import Document
-from quiesce.report.style import PLAIN, Style
+if TYPE_CHECKING:
+    # Not at run time: every command has a parser that lists the formats, and few of them a document.
+    from quiesce.report.document import Document
+    from quiesce.report.style import Style
 
 
 class Format(Protocol):
@@ -27,7 +29,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
-def write(document: Document, name: str, style: Style = PLAIN) -> str:
+def write(document: Document, name: str, style: Style) -> str:
     """Return *document* in the format *name*.
 
     :param style: how words are emphasized where the format is for a terminal.
