@@ -7,6 +7,7 @@ One object a report. Its fields are the data, :meth:`Report.to_dict` gives them 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ OTHER_INFO = "other info that might help us debug this:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(ABC):
     """One complaint of the validator.
 
     :ivar task: the task that did it, and what it held.
@@ -45,13 +46,13 @@ class Report:
     linux_would_miss: bool = False
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """The line that names the finding, as the kernel prints it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lines(self) -> list[str]:
         """Return the kernel's text, line by line, without the blank line that precedes it."""
-        raise NotImplementedError
 
     def text(self) -> str:
         """Return the kernel's text, ending in a newline; names in it are harmless."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -16,7 +17,7 @@ DEFAULT_HIGH = 255
 """The greatest value of an ``Int`` that says nothing else."""
 
 
-class Variable(Generic[V]):
+class Variable(ABC, Generic[V]):
     """Base of all declarations.
 
     :param marked: every access is marked (``READ_ONCE``/``WRITE_ONCE``, ``atomic_t``): it is never
@@ -40,9 +41,9 @@ class Variable(Generic[V]):
         def __get__(self, obj: object | None, owner: type[object]) -> Variable[V] | V: ...
         def __set__(self, obj: object, value: V) -> None: ...
 
+    @abstractmethod
     def admits(self, value: object, threads: int) -> bool:
         """Whether *value* is in range, for a scenario of *threads* threads."""
-        raise NotImplementedError
 
 
 def _each(kind: str, initial: Any) -> tuple[Any, ...] | None:

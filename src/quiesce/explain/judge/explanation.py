@@ -16,7 +16,7 @@ class LockNote:
     :param name: as printed; *short_name*: as an answer prints it; *class_name*: without the version
         that changes from boot to boot.
     :param role: ``wanted``, ``held``, ``link #2``, ``irq-safe`` and such.
-    :param mode: how it is taken: a value of :class:`quiesce.explain.judge.modes.Mode`.
+    :param mode: how it is taken: a value of :class:`quiesce.explain.judge.modes.AcquireMode`.
     :param held_mode: how it is held by the task that others wait for, in the same form.
     :param annotation: True when no lock stands behind the name.
     :param nature: a value of :class:`quiesce.explain.judge.annotations.Nature`.

@@ -30,7 +30,7 @@ class Shape(Enum):
 class Judge:
     """How the reports of one kind are judged.
 
-    :param name: that of the kind, as in :class:`quiesce.explain.read.kind.Kind`.
+    :param name: that of the kind, as in :class:`quiesce.explain.read.kind.ReportKind`.
     :param explain: makes the explanation.
     :param shape: what its hang consists of.
     :param cycle: makes the cycle of a report whose shape is TASKS; None if its chain is cut.

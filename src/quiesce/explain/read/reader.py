@@ -68,7 +68,7 @@ _MOST_GUESSES = 40
 
 @dataclass
 class ReportReader:
-    """The report as far as it has been read; see :class:`quiesce.explain.read.model.Report`."""
+    """The report as far as it has been read; see :class:`quiesce.explain.read.model.PrintedReport`."""
 
     draft: Draft
     phrases: dict[str, Handler]
