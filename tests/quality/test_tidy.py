@@ -330,7 +330,6 @@ def test_one_name_is_one_thing(trees: dict[str, ast.Module]) -> None:
 
 IMPORT_CYCLES = {
     frozenset({"protocol.component", "protocol.variables"}): "a variable finds its component",
-    frozenset({"explorer.native.checkpoint", "explorer.native.search"}): "a search saves itself",
     frozenset(
         f"kvm.{name}"
         for name in ("dirty_log", "gates", "ledger", "mm", "mmio", "mmu", "mmu_notifier", "vm")

@@ -432,7 +432,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
     with no_room():
         search = continued(small, path)
     assert search.states == whole(small).states
-    assert search.checkpoint is not None
+    assert isinstance(search.checkpoint, Checkpoint)
     assert ["cannot be written" in w for w in search.checkpoint.warnings] == [True]
     assert path.read_bytes() == data
     assert os.listdir(path.parent) == ["search"]

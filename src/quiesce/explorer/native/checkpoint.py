@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
@@ -34,12 +34,10 @@ from quiesce.explorer.native.checkpoint_header import (
     read_header,
 )
 from quiesce.explorer.native.kernels.stored import STRIDE
+from quiesce.explorer.native.search import Search
 from quiesce.explorer.native.table import VisitedTable
 from quiesce.explorer.native.worker import Worker
 from quiesce.outputs import replacing
-
-if TYPE_CHECKING:
-    from quiesce.explorer.native.search import Search
 
 _OTHER_FILE = "give another file, or delete this one"
 

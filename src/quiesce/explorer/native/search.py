@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from quiesce.compiler.program import Program
-from quiesce.explorer.native.checkpoint import Checkpoint
 from quiesce.explorer.native.chunks import Chunk, Chunks
 from quiesce.explorer.native.kernels.canonical import canonicalise_all
 from quiesce.explorer.native.kernels.expand import (
@@ -71,6 +71,20 @@ class SearchOptions:
     progress: Callable[[Progress], None] | None = None
 
 
+class SearchKeeper(Protocol):
+    """What keeps a search so that another process can continue it: see ``checkpoint.py``."""
+
+    @property
+    def due(self) -> bool:
+        """True if it is time to save the search again."""
+
+    def load(self, search: Search) -> bool:
+        """Continue the search that was kept; return False if there is none."""
+
+    def save(self, search: Search) -> None:
+        """Keep *search*, in which no worker is busy."""
+
+
 class Search:
     """A search of one program; :meth:`run` it, then ask."""
 
@@ -80,7 +94,7 @@ class Search:
         self.compiled = compiled(program)
         self.ample = ample_table(self.compiled, False)
         self.use_symmetry(no_symmetry(self.compiled))
-        self.checkpoint: Checkpoint | None = None
+        self.checkpoint: SearchKeeper | None = None
         self._races = options.races and bool(self.compiled.machine.plain.any())
         self.levels: list[tuple[int, ...]] = []
         """For each depth, how many states each worker had when it began."""
