@@ -329,7 +329,6 @@ def test_one_name_is_one_thing(trees: dict[str, ast.Module]) -> None:
 # --- Nothing goes in a circle, nothing is cut by inheritance ---------------------------------------------
 
 IMPORT_CYCLES = {
-    frozenset({"protocol.component", "protocol.variables"}): "a variable finds its component",
     frozenset(
         f"kvm.{name}"
         for name in ("dirty_log", "gates", "ledger", "mm", "mmio", "mmu", "mmu_notifier", "vm")

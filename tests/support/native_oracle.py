@@ -22,7 +22,7 @@ from quiesce.compiler.types import SnapshotType
 from quiesce.explorer.reference.stepper import State, Stepper
 from quiesce.protocol import Mode, Protocol, Scenario, Task
 from quiesce.protocol.actions import NotYet, _here, install_runner
-from quiesce.protocol.variables import RangeViolation
+from quiesce.protocol.declarations import RangeViolation
 
 R = TypeVar("R")
 Outcome = tuple[str, tuple[int, ...]]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -56,13 +57,23 @@ def test_everything_offered_can_be_had_and_is_shown() -> None:
 
 
 def test_type_checkers_see_the_same_names() -> None:
-    seen = set()
+    seen: set[str] = set()
     for node in ast.parse(STUB.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom):
-            seen |= {alias.asname for alias in node.names} - {None}
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            seen |= set(vars(import_module(str(node.module)))["__all__"])
+        elif isinstance(node, ast.ImportFrom):
+            seen |= {alias.asname for alias in node.names if alias.asname is not None}
         elif isinstance(node, ast.FunctionDef):
             seen.add(node.name)
     assert seen == set(quiesce.__all__)
+
+
+def test_a_module_of_the_package_is_not_looked_for_among_the_names() -> None:
+    script = "import sys\nfrom quiesce import stopping\nprint('quiesce.protocol' in sys.modules)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False\n"
 
 
 def test_importing_it_imports_nothing_else() -> None:

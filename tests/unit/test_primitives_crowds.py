@@ -15,7 +15,7 @@ from quiesce.primitives import Completion, Rcu, RwLock, RwSem, RwSemUnfair, Srcu
 from quiesce.primitives.base import MOST_NESTED
 from quiesce.protocol import THREADS, Array, Int, Protocol, Scenario, Task, thread
 from quiesce.protocol.actions import _here, _NoRunner, install_runner
-from quiesce.protocol.variables import RangeViolation
+from quiesce.protocol.declarations import RangeViolation
 
 SIZES = (1, 8, 40, 200)
 

@@ -39,11 +39,9 @@ from quiesce.protocol import (
     TaskSet,
     Version,
 )
-from quiesce.protocol.scalars import Variable
+from quiesce.protocol.declarations import Variable
 from quiesce.protocol.thread_count import ThreadCount
-from quiesce.protocol.variables import (
-    LARGEST_SET,
-)
+from quiesce.protocol.variables import LARGEST_SET
 
 
 @dataclass(slots=True)
@@ -114,7 +112,7 @@ class Layout:
             ref: object = declaration
             if isinstance(declaration, Array | PerTask):
                 ref = declaration.element
-            if isinstance(ref, Ref) and not self.is_uniform(component.pointees(ref)):
+            if isinstance(ref, Ref) and not self.is_uniform(component.pointees(ref.array)):
                 raise UsageError(
                     f"{component.path}.{name}: a Ref points into components of one class, built alike",
                     "declare `Array(Component(), n)`, and `Ref` that array",
@@ -190,7 +188,7 @@ class Layout:
 
     def ref_type(self, component: Protocol, ref: Ref[Any]) -> RefType:
         """Return the type of references declared by *ref* on *component*."""
-        elements = component.pointees(ref)
+        elements = component.pointees(ref.array)
         if not elements or not all(self.contains(e) for e in elements):
             raise UsageError(
                 f"a Ref of {component.path or type(component).__name__} points to components that are not "
@@ -221,7 +219,7 @@ class Layout:
                 placed = PlacedVersion(len(self.versions), declaration.marked)
                 self.versions.append(f"{component.path}.{name}".lstrip("."))
                 self._placed[id(component), name] = placed
-            else:
+            elif isinstance(declaration, Variable):
                 type_ = self._type(component, declaration)
                 self._placed[id(component), name] = Placed(
                     len(self.cells), None, False, type_, declaration.marked

@@ -16,27 +16,25 @@ from quiesce.protocol.actions import (
     releases,
     wait_until,
 )
-from quiesce.protocol.component import (
-    TASK_RUNNING,
-    TASK_UNINTERRUPTIBLE,
-    Protocol,
-    Task,
-    TaskState,
-)
-from quiesce.protocol.scalars import Bool, Enum, Int
-from quiesce.protocol.scenario import Scenario, always, eventually, sometimes, thread
-from quiesce.protocol.thread_count import THREADS
-from quiesce.protocol.variables import (
+from quiesce.protocol.arrays import (
     Array,
     PerTask,
     Ref,
-    Set,
-    Snapshot,
     TaskRef,
     TaskSet,
-    Version,
     shared,
 )
+from quiesce.protocol.component import Protocol
+from quiesce.protocol.scalars import Bool, Enum, Int
+from quiesce.protocol.scenario import Scenario, always, eventually, sometimes, thread
+from quiesce.protocol.task import (
+    TASK_RUNNING,
+    TASK_UNINTERRUPTIBLE,
+    Task,
+    TaskState,
+)
+from quiesce.protocol.thread_count import THREADS
+from quiesce.protocol.variables import Set, Snapshot, Version
 
 __all__ = [
     "EXCLUSIVE",

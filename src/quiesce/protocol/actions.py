@@ -24,8 +24,9 @@ from types import CodeType
 from typing import Any, ParamSpec, TypeVar, overload
 from typing import Protocol as Shape
 
-from quiesce.protocol.component import Protocol, Task
+from quiesce.protocol.component import Protocol
 from quiesce.protocol.marks import require_method
+from quiesce.protocol.task import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")

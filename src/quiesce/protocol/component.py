@@ -11,29 +11,13 @@ its own, as every ``struct kvm`` gets its own ``mmu_lock``.
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Self
 
 from quiesce.errors import UsageError
+from quiesce.protocol.declarations import Declaration, Variable, put_members, store_check
 from quiesce.protocol.reserved import check_attribute, check_class, reserve
-from quiesce.protocol.scalars import Bool, Enum, Int, Variable
-from quiesce.protocol.thread_count import ThreadCount
-from quiesce.protocol.variables import (
-    Array,
-    ArrayValue,
-    Elements,
-    PerTask,
-    PerTaskValue,
-    RangeViolation,
-    Ref,
-    initial_value,
-    put_members,
-    store_check,
-)
-
-Declaration = Variable[Any] | Array[Any] | PerTask[Any]
 
 _BOOKKEEPING = ("_owner", "_arguments", "_declarations", "_initials")
 
@@ -61,7 +45,7 @@ class Protocol:
         put(self, "_threads", 0)
         for klass in reversed(cls.__mro__):
             for name, value in vars(klass).items():
-                if isinstance(value, Variable | Array | PerTask):
+                if isinstance(value, Declaration):
                     self._declarations[name] = value
                 elif isinstance(value, Protocol):
                     self._adopt(name, value.fresh())
@@ -77,13 +61,13 @@ class Protocol:
         return type(self)(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Variable | Array | PerTask):
+        if isinstance(value, Declaration):
             check_attribute(name, type(self))
             self._declarations[name] = value
             self.__dict__.pop(name, None)
             return
         declaration = self._declarations.get(name)
-        if isinstance(declaration, Int | Bool | Enum) and not self._threads:
+        if declaration is not None and declaration.begins_as_assigned and not self._threads:
             # In the constructor: the variable begins with this value, which is checked with the others.
             self._initials[name] = value
         elif isinstance(declaration, Variable):
@@ -164,53 +148,26 @@ class Protocol:
 
     def _build_arrays(self, threads: int) -> None:
         for name, declaration in self._declarations.items():
-            if isinstance(declaration, Array) and isinstance(declaration.element, Protocol):
-                size = _size(declaration, threads)
-                elements = Elements(declaration.element.fresh() for _ in range(size))
-                object.__setattr__(self, name, elements)
+            if declaration.of_components:
+                object.__setattr__(self, name, declaration.new_components(threads))
 
     def _set_initial_values(self) -> None:
         for name, declaration in self._declarations.items():
-            where = f"{self.path}.{name}".lstrip(".")
-            value: object
-            if isinstance(declaration, Array):
-                if isinstance(declaration.element, Protocol):
-                    continue
-                size = _size(declaration, self._threads)
-                value = ArrayValue(where, declaration.element, size, self._threads)  # type: ignore[arg-type]
-            elif isinstance(declaration, PerTask):
-                value = PerTaskValue(where, declaration.element, self._threads)
-            elif isinstance(declaration, Ref):
-                elements = self.pointees(declaration)
-                index = declaration.initial_index
-                if index is not None and not 0 <= index < len(elements):
-                    raise UsageError(
-                        f"{where}: a Ref to element {index} of {len(elements)}",
-                        f"an index from 0 to {len(elements) - 1}, or None",
-                    )
-                value = None if index is None else elements[index]
-            else:
-                if declaration.initials is not None:
-                    raise UsageError(
-                        f"{where}: {len(declaration.initials)} initial values for one variable",
-                        f"Array({type(declaration).__name__}([...]), {len(declaration.initials)})",
-                    )
-                value = self._initials.get(name, initial_value(declaration, where))
-                try:
-                    store_check(where, declaration, value, self._threads)
-                except RangeViolation as error:
-                    raise UsageError(str(error), "an initial value that is in range") from error
-            object.__setattr__(self, name, value)
+            if not declaration.of_components:
+                where = f"{self.path}.{name}".lstrip(".")
+                given = (self._initials[name],) if name in self._initials else ()
+                value = declaration.new_value(self, where, given, self._threads)
+                object.__setattr__(self, name, value)
 
-    def pointees(self, ref: Ref[Any]) -> tuple[Protocol, ...]:
-        """Return the components that *ref*, declared on this component, may point to."""
-        if isinstance(ref.array, tuple):
-            return ref.array
+    def pointees(self, array: Declaration | tuple[Protocol, ...]) -> tuple[Protocol, ...]:
+        """Return the components that a Ref into *array*, declared on this component, may point to."""
+        if isinstance(array, tuple):
+            return array
         # The nearest owner's array first; else the one place in the scenario that declares it.
         *_, root = self._upwards()
         for component in [*self._upwards(), *root.tree()]:
             for name, declaration in component._declarations.items():
-                if declaration is ref.array:
+                if declaration is array:
                     return component.__dict__[name]  # type: ignore[no-any-return]
         raise UsageError(
             f"{self.path or type(self).__name__}: the array that a Ref points into is not in this scenario",
@@ -222,37 +179,3 @@ class Protocol:
         while component is not None:
             yield component
             component = component._owner
-
-
-def _size(array: Array[Any], threads: int) -> int:
-    return array.size.of(threads) if isinstance(array.size, ThreadCount) else array.size
-
-
-class TaskState(enum.Enum):
-    """``task_struct.__state``, as far as sleeping and waking needs it."""
-
-    TASK_RUNNING = "R"
-    TASK_UNINTERRUPTIBLE = "D"
-
-
-TASK_RUNNING = TaskState.TASK_RUNNING
-TASK_UNINTERRUPTIBLE = TaskState.TASK_UNINTERRUPTIBLE
-
-
-@reserve
-class Task(Protocol):
-    """``struct task_struct`` of one thread of the scenario: what another thread may do to it."""
-
-    state = Enum(TASK_RUNNING)
-
-    non_block_count = Int(0, high=7)
-    """How many sections that must not sleep it is in (``non_block_start()``)."""
-
-    tid: int = -1
-    """0-based number of the thread in its scenario."""
-
-    name: str = ""
-    """``notifier/0``"""
-
-    def __repr__(self) -> str:
-        return self.name or "task"

@@ -4,46 +4,16 @@
 from __future__ import annotations
 
 import enum
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
+from quiesce.protocol.declarations import Variable
 from quiesce.protocol.thread_count import ThreadCount
 
-V = TypeVar("V")
 E = TypeVar("E", bound=enum.Enum)
 
 DEFAULT_HIGH = 255
 """The greatest value of an ``Int`` that says nothing else."""
-
-
-class Variable(ABC, Generic[V]):
-    """Base of all declarations.
-
-    :param marked: every access is marked (``READ_ONCE``/``WRITE_ONCE``, ``atomic_t``): it is never
-        one half of a data race and always a step of its own.
-    """
-
-    def __init__(
-        self, initial: V, *, marked: bool = False, initials: tuple[V, ...] | None = None
-    ) -> None:
-        self.initial = initial
-        self.marked = marked
-        self.initials = initials
-        """For the elements of an array, the initial value of each; None: they all begin alike."""
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, obj: None, owner: type[object]) -> Variable[V]: ...
-        @overload
-        def __get__(self, obj: object, owner: type[object]) -> V: ...
-        def __get__(self, obj: object | None, owner: type[object]) -> Variable[V] | V: ...
-        def __set__(self, obj: object, value: V) -> None: ...
-
-    @abstractmethod
-    def admits(self, value: object, threads: int) -> bool:
-        """Whether *value* is in range, for a scenario of *threads* threads."""
 
 
 def _each(kind: str, initial: Any) -> tuple[Any, ...] | None:
@@ -60,6 +30,8 @@ def _each(kind: str, initial: Any) -> tuple[Any, ...] | None:
 
 class Int(Variable[int]):
     """An integer from *low* to *high*, both included (0 to 255 by default)."""
+
+    begins_as_assigned = True
 
     def __init__(
         self,
@@ -85,6 +57,9 @@ class Int(Variable[int]):
         """Return (low, high), both included."""
         return self.low, self.high.of(threads) if isinstance(self.high, ThreadCount) else self.high
 
+    def extent(self, threads: int) -> str:
+        return " from {} to {}".format(*self.bounds(threads))
+
     def admits(self, value: object, threads: int) -> bool:
         low, high = self.bounds(threads)
         return isinstance(value, int) and low <= value <= high
@@ -92,6 +67,8 @@ class Int(Variable[int]):
 
 class Bool(Variable[bool]):
     """True or False."""
+
+    begins_as_assigned = True
 
     def __init__(self, initial: bool | Sequence[bool] = False, *, marked: bool = False) -> None:
         initials = _each("Bool", initial)
@@ -107,6 +84,8 @@ class Bool(Variable[bool]):
 
 class Enum(Variable[E]):
     """A member of a Python :class:`enum.Enum`, the class of *initial*."""
+
+    begins_as_assigned = True
 
     @overload
     def __init__(self, initial: E, *, marked: bool = False) -> None: ...

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from quiesce.errors import UsageError
 from quiesce.properties import ALWAYS, EVENTUALLY, SOMETIMES, DeclaredKind
-from quiesce.protocol.component import Protocol, Task
+from quiesce.protocol.component import Protocol
 from quiesce.protocol.marks import hidden_method, require_method
 from quiesce.protocol.reserved import reserve
+from quiesce.protocol.task import Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 

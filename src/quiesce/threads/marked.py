@@ -14,11 +14,8 @@ from typing import Any
 
 from quiesce.protocol import Protocol
 from quiesce.protocol.actions import marked_access
-from quiesce.protocol.scalars import Variable
-from quiesce.protocol.variables import (
-    ArrayValue,
-    PerTaskValue,
-)
+from quiesce.protocol.arrays import Array, ArrayValue, PerTask, PerTaskValue
+from quiesce.protocol.declarations import Variable
 
 
 class _MarkedVariable:
@@ -60,8 +57,10 @@ def announced(scenario: Protocol) -> Iterator[None]:
             if isinstance(declaration, Variable):
                 if declaration.marked:
                     names.append(name)
-            elif isinstance(declaration.element, Variable) and declaration.element.marked:
-                _announce_array(component.__dict__[name])
+            elif isinstance(declaration, Array | PerTask):
+                element = declaration.element
+                if isinstance(element, Variable) and element.marked:
+                    _announce_array(component.__dict__[name])
         if names:
             changed.append((component, type(component)))
             object.__setattr__(component, "__class__", _announcing(type(component), names))

@@ -21,8 +21,9 @@ from typing import Any, TypeAlias, TypeVar
 from quiesce.properties import FindingKind
 from quiesce.protocol import Mode, Protocol, Scenario, Task
 from quiesce.protocol.actions import NotYet, install_runner
+from quiesce.protocol.arrays import ArrayValue
+from quiesce.protocol.declarations import RangeViolation
 from quiesce.protocol.scenario import ThreadSpec
-from quiesce.protocol.variables import ArrayValue, RangeViolation
 from quiesce.threads import place
 from quiesce.threads.choices import Choices
 from quiesce.threads.holding import Hold, Want
