@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from quiesce.explorer.differ import Difference
 from quiesce.explorer.expected import as_expected
 from quiesce.explorer.findings import CheckResult, PropertyResult
+from quiesce.explorer.reference.checker import cut_only_by_failures
 from quiesce.harmless import one_line
 from quiesce.verdict import Verdict
 
@@ -63,7 +64,7 @@ def _rows(variants: Sequence[Variant]) -> list[list[str]]:
         words = {True: "yes", False: "NO", None: "-"}
         rows.append(["as expected", *(words[as_expected(v.result)] for v in variants)])
     for name in _names(variants):
-        if any(_differs(v, name) for v in variants):
+        if any(_is_shown(v, name) for v in variants):
             rows.append([one_line(name), *(_cell(v, name) for v in variants)])
     rows.append(["states", *(f"{v.result.states:,}" for v in variants)])
     rows.append(["seconds", *(f"{v.result.seconds:.2f}" for v in variants)])
@@ -79,9 +80,14 @@ def _find(variant: Variant, name: str) -> PropertyResult | None:
     return next((p for p in variant.result.properties if p.name == name), None)
 
 
-def _differs(variant: Variant, name: str) -> bool:
+def _is_shown(variant: Variant, name: str) -> bool:
+    """Return True unless the property holds, or is left open only by what would come after failed steps."""
     found = _find(variant, name)
-    return found is None or found.verdict is not Verdict.HOLDS
+    if found is None or found.verdict is Verdict.VIOLATION:
+        return True
+    return found.verdict is not Verdict.HOLDS and not cut_only_by_failures(
+        variant.result.incomplete
+    )
 
 
 def _cell(variant: Variant, name: str) -> str:
@@ -118,9 +124,17 @@ def _table(rows: list[list[str]]) -> list[str]:
 
 def _rest(variants: Sequence[Variant]) -> list[str]:
     """Say how much is not in the table, and why something is not decided."""
-    names = _names(variants)
-    count = sum(1 for name in names if not any(_differs(v, name) for v in variants))
-    lines = [f"  {count} other {'property holds' if count == 1 else 'properties hold'} with each"]
+    names = [n for n in _names(variants) if not any(_is_shown(v, n) for v in variants)]
+    proved = [n for n in names if all(_cell(v, n) in ("holds", "(holds)") for v in variants)]
+    count, left_open = len(proved), len(names) - len(proved)
+    lines = []
+    if count:
+        lines.append(
+            f"  {count} other {'property holds' if count == 1 else 'properties hold'} with each"
+        )
+    if left_open:
+        verb = "property is" if left_open == 1 else "properties are"
+        lines.append(f"  {left_open} other {verb} violated with none, and not decided with each")
     for variant in variants:
         if variant.result.incomplete:
             lines += _filled(
