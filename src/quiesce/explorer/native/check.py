@@ -150,9 +150,10 @@ class _NativeCheck:
         results.sort(key=lambda r: order.index(r.name))
         graph = self.forever.graph if self.forever is not None else None
         failed = self.search.failed_steps if graph is None else graph.failed_steps
-        cut = self.search.incomplete or cut_by_failures(failed)
-        leave_open(results, cut)
-        incomplete = cut or self.undecided
+        failures = cut_by_failures(failed)
+        leave_open(results, self.search.incomplete or failures)
+        reasons = [why for why in (failures, self.undecided) if why]
+        incomplete = self.search.incomplete or "; ".join(reasons)
         return CheckResult(
             self.program, results, self.search.states, self.search.transitions, self.search.depth,
             time.monotonic() - started, "native", self.options.fairness, incomplete, self.notes,
