@@ -94,11 +94,15 @@ def prepare(package: str, folder: Path) -> tuple[Path, Path]:
         venv.create(home / "venv", with_pip=True)
         pip = [str(python), "-m", "pip", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, "install", str(ROOT), *COMMON, package, *extra], check=True)
-        subprocess.run(
-            [*pip, "download", "--no-deps", "--no-build-isolation", "--no-binary", package, "-d",
-             str(home / "sdist"), f"{package}=={version_of(python, package)}"],
-            check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        for isolation in ([], ["--no-build-isolation"]):
+            # Some build backends cannot be fetched into a build of their own; then those installed serve.
+            subprocess.run(
+                [*pip, "download", *isolation, "--no-deps", "--no-binary", package, "-d",
+                 str(home / "sdist"), f"{package}=={version_of(python, package)}"],
+                check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            if list((home / "sdist").glob("*.tar.gz")):
+                break
         for archive in (home / "sdist").glob("*.tar.gz"):
             with tarfile.open(archive) as files:
                 files.extractall(home / "source", filter="data")

@@ -20,7 +20,8 @@ import pytest
 from watching import run_python
 
 from quiesce.watch import thread_state, watch
-from quiesce.watch.locks import LOCK, WatchedLock, WatchedRLock
+from quiesce.watch.locks import LOCK, WatchedLock
+from quiesce.watch.rlocks import WatchedRLock
 
 
 @pytest.fixture(autouse=True)
@@ -434,3 +435,13 @@ def test_report_is_found_although_a_lock_was_lost() -> None:
         with b, a:
             pass
     assert len(watched.reports) == 1
+
+
+def test_factories_can_be_pickled() -> None:
+    """A manager of multiprocessing sends threading.Lock to a process that may not be watched."""
+    plain_lock, plain_rlock = pickle.dumps(threading.Lock), pickle.dumps(threading._CRLock)  # type: ignore[attr-defined]
+    with watch(quiet=True):
+        assert pickle.loads(pickle.dumps(threading.Lock)) is threading.Lock
+        assert pickle.loads(plain_lock) is not None and pickle.loads(plain_rlock) is not None
+        kept = threading.Lock
+    assert pickle.loads(pickle.dumps(kept))().acquire()

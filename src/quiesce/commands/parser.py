@@ -266,7 +266,9 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    lockdep = commands.add_parser("lockdep", help="lockdep as a library: replay event lists")
+    lockdep = commands.add_parser(
+        "lockdep", help="lockdep as a library: replay events, read a kernel's exports"
+    )
     actions = lockdep.add_subparsers(title="actions", metavar="ACTION", required=True)
     replay = actions.add_parser("replay", help="feed the cases of a file to lockdep")
     replay.add_argument("file", metavar="FILE.json")
@@ -280,6 +282,16 @@ def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--like-linux", action="store_true", help="search as Linux does, misses included"
     )
     replay.set_defaults(run=_lockdep_replay)
+    read = actions.add_parser(
+        "read",
+        help="read what a running kernel exports about its locks",
+        description="Read /proc/lockdep, /proc/lockdep_chains, /proc/lockdep_stats, /proc/lock_stat, or lock "
+        "events as perf script or trace-cmd report print them. With two files: what they differ in.",
+        epilog="exit codes: 0 nothing can deadlock, 1 a cycle, 2 wrong request",
+    )
+    read.add_argument("files", metavar="FILE", nargs="+", help="- is standard input")
+    read.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    read.set_defaults(run=_lockdep_read)
 
 
 def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -427,6 +439,12 @@ def _lockdep_replay(args: argparse.Namespace) -> int:
         like_linux=args.like_linux,
         out=sys.stdout,
     )
+
+
+def _lockdep_read(args: argparse.Namespace) -> int:
+    from quiesce.commands.lockdep_read import lockdep_read
+
+    return lockdep_read(args)
 
 
 def _kvm_check(args: argparse.Namespace) -> int:

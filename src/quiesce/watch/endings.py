@@ -177,6 +177,9 @@ def _check(state: ThreadState, took: Any, what: str, own: Any, frame: FrameType 
         other = took.get(lock.cls)
         if lock.cls.handed_over or lock is own or isinstance(lock, Unit):
             continue
+        if getattr(lock, "restored", False):
+            # wait() has released it meanwhile, so that the other side may have had it for that reason.
+            continue
         if other is not None and other.lock is lock.me:
             while frame is not None and frame.f_code.co_filename in _STANDARD:
                 frame = frame.f_back
@@ -259,9 +262,12 @@ def before_fork(engine: Examiner) -> None:
     state = current()
     if state.busy:
         return
+    alive = set(threading._active)  # type: ignore[attr-defined]
     for other in others():
+        if other.ident not in alive:
+            continue
         for lock in other.all_held():
-            if lock.code is not None and lock.holder is other:
+            if lock.code is not None and lock.holder is other and not isinstance(lock, Unit):
                 _tell_fork(engine, state, other, lock)
 
 

@@ -13,13 +13,9 @@ from typing import Any
 from quiesce.lockdep.frames import Frame
 from quiesce.watch import semaphores
 from quiesce.watch.classes import Examiner
-from quiesce.watch.locks import (
-    LOCK,
-    WatchedRLock,
-    watch_new_locks,
-    wrap_lock,
-    wrap_rlock,
-)
+from quiesce.watch.lock_base import watch_new_locks
+from quiesce.watch.locks import LOCK, wrap_lock
+from quiesce.watch.rlocks import WatchedRLock, wrap_rlock
 from quiesce.watch.sites import Site
 
 _REAL_LOCK_TYPE = type(_thread.allocate_lock())
