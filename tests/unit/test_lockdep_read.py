@@ -170,3 +170,70 @@ def test_cycles() -> None:
     assert cycles([("a", "b"), ("b", "c")]) == []
     assert cycles([("a", "a")]) == [["a"]]
     assert cycles([("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")]) == [["a", "b"], ["c", "d"]]
+
+
+def replay(
+    capsys: pytest.CaptureFixture[str], path: Path, *args: str
+) -> tuple[int, list[dict[str, Any]]]:
+    code = main(["lockdep", "replay", str(path), *args])
+    return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+LOCKS = {"a": {"class_key": "a"}, "b": {"class_key": "b"}}
+
+
+def step(op: str, lock: str, task: str, **more: object) -> dict[str, object]:
+    return {"op": op, "lock": lock, "task": task, **more}
+
+
+def test_replay_of_lines_with_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two tasks that hold one lock each do not hold both."""
+    apart = [step("acquire", "a", "x/1"), step("acquire", "b", "y/2")]
+    inverted = [
+        *(step("acquire", lock, "x/1") for lock in "ab"),
+        *(step("acquire", lock, "y/2", cpu=1, time=2.5) for lock in "ba"),
+    ]
+    path = tmp_path / "cases.jsonl"
+    cases = [
+        {"name": str(n), "locks": LOCKS, "sequence": s} for n, s in enumerate((apart, inverted))
+    ]
+    path.write_text("".join(f"{json.dumps(case)}\n" for case in cases))
+    code, outcomes = replay(capsys, path)
+    assert code == 1
+    assert [one["verdict"] for one in outcomes] == ["pass", "fail"]
+    assert outcomes[1]["step"] == 3
+    assert {name: outcomes[1][name] for name in ("task", "cpu", "time")} == {
+        "task": "y/2",
+        "cpu": 1,
+        "time": 2.5,
+    }
+
+
+def test_kernel_of_a_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Since 6.13 a spinlock_t under a raw_spinlock_t is reported by default."""
+    locks = {
+        "raw": {"class_key": "raw", "wait_inner": "SPIN"},
+        "spin": {"class_key": "spin", "wait_inner": "CONFIG"},
+    }
+    path = tmp_path / "case.json"
+    sequence = [["acquire", "raw"], ["acquire", "spin"]]
+    path.write_text(json.dumps([{"name": "n", "locks": locks, "sequence": sequence}]))
+    assert replay(capsys, path)[0] == 0
+    assert replay(capsys, path, "--kernel", "6.12")[0] == 0
+    assert replay(capsys, path, "--kernel", "6.18")[0] == 1
+    assert main(["lockdep", "replay", str(path), "--text", "--kernel", "6.18.3"]) == 1
+    assert "6.18.3 #1 Not tainted" in capsys.readouterr().out
+    assert main(["lockdep", "replay", str(path), "--kernel", "new"]) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"task": "a/b"}, {"cpu": -1}, {"cpu": True}, {"time": "now"}, {"more": 1}]
+)
+def test_wrong_steps(
+    wrong: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "case.json"
+    sequence = [{"op": "acquire", "lock": "a", **wrong}]
+    path.write_text(json.dumps([{"name": "n", "locks": LOCKS, "sequence": sequence}]))
+    assert main(["lockdep", "replay", str(path)]) == 2
+    assert "case n: step 0" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import queue
@@ -276,3 +277,31 @@ def test_fork_with_a_lock_of_another_thread(watched: Watch) -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     assert kinds(watched) == ["fork"]
+
+
+def test_await_with_a_lock_held(watched: Watch) -> None:
+    lock = threading.Lock()
+
+    async def task() -> None:
+        with lock:
+            await asyncio.sleep(0)
+
+    asyncio.run(task())
+    assert kinds(watched) == ["await"]
+    assert "suspended with lock held" in watched.reports[0].title
+
+
+def test_tasks_that_release_before_they_await(watched: Watch) -> None:
+    lock, outside = threading.Lock(), threading.Lock()
+
+    async def task() -> None:
+        with lock:
+            pass
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(*(task() for _ in range(3)))
+
+    with outside:
+        asyncio.run(main())
+    assert kinds(watched) == []

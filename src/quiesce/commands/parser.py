@@ -8,7 +8,6 @@ needs all of them.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -25,6 +24,8 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    from quiesce.commands.lockdep_options import add_lockdep
+
     parser: argparse.ArgumentParser = _Parser(
         prog="quiesce",
         description="Run, prove and explain locking protocols. Without a command: the story of KVM's "
@@ -42,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_explain(commands)
     _add_watch_program(commands)
-    _add_lockdep(commands)
+    add_lockdep(commands)
     _add_kvm(commands)
     _add_examples(commands)
     _add_doctor(commands)
@@ -265,35 +266,6 @@ def _watch(args: argparse.Namespace) -> int:
     return main(args.rest)
 
 
-def _add_lockdep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    lockdep = commands.add_parser(
-        "lockdep", help="lockdep as a library: replay events, read a kernel's exports"
-    )
-    actions = lockdep.add_subparsers(title="actions", metavar="ACTION", required=True)
-    replay = actions.add_parser("replay", help="feed the cases of a file to lockdep")
-    replay.add_argument("file", metavar="FILE.json")
-    replay.add_argument(
-        "--text", action="store_true", help="print the kernel's report of each case"
-    )
-    replay.add_argument(
-        "--raw-nesting", action="store_true", help="number wait types as PROVE_RAW_LOCK_NESTING"
-    )
-    replay.add_argument(
-        "--like-linux", action="store_true", help="search as Linux does, misses included"
-    )
-    replay.set_defaults(run=_lockdep_replay)
-    read = actions.add_parser(
-        "read",
-        help="read what a running kernel exports about its locks",
-        description="Read /proc/lockdep, /proc/lockdep_chains, /proc/lockdep_stats, /proc/lock_stat, or lock "
-        "events as perf script or trace-cmd report print them. With two files: what they differ in.",
-        epilog="exit codes: 0 nothing can deadlock, 1 a cycle, 2 wrong request",
-    )
-    read.add_argument("files", metavar="FILE", nargs="+", help="- is standard input")
-    read.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    read.set_defaults(run=_lockdep_read)
-
-
 def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from quiesce.commands.kvm_memslots_options import add_conform, add_why
     from quiesce.commands.kvm_run import add_run
@@ -427,24 +399,6 @@ def _explain(args: argparse.Namespace) -> int:
     from quiesce.commands.explain import explain
 
     return explain(args)
-
-
-def _lockdep_replay(args: argparse.Namespace) -> int:
-    from quiesce.lockdep.replay import replay_file
-
-    return replay_file(
-        args.file,
-        text=args.text,
-        raw_nesting=args.raw_nesting,
-        like_linux=args.like_linux,
-        out=sys.stdout,
-    )
-
-
-def _lockdep_read(args: argparse.Namespace) -> int:
-    from quiesce.commands.lockdep_read import lockdep_read
-
-    return lockdep_read(args)
 
 
 def _kvm_check(args: argparse.Namespace) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ WW_OPS = (
 )
 OPS = (*LOCK_OPS, *IRQ_OPS, *CONTEXT_OPS, *TASK_OPS, *WW_OPS)
 
+_TASK = re.compile(r"([^/\x00]+(/\d{1,10})?)?")
 _CONTEXT = re.compile("[H-][S-][h-][s-]")
 
 READ_KINDS = {"W": 0, "r": 1, "R": 2}
@@ -71,6 +73,8 @@ class CaseStep:
     """One event.
 
     :ivar mode: how, for acquire and sync; *argument* is the same text, for the other ops.
+    :ivar task: ``name`` or ``name/pid``; empty for the one task of the case.
+    :ivar cpu: the CPU, or None; *time* is in seconds. Both are only repeated with the report.
     :ivar context: ``Hs`` and so on, the interrupt state before the step; empty where not recorded.
     """
 
@@ -80,6 +84,9 @@ class CaseStep:
     context: str
     stack: tuple[Frame, ...]
     mode: CaseMode
+    task: str = ""
+    cpu: int | None = None
+    time: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,14 +105,30 @@ def load_cases(path: str) -> list[Case]:
         text names the case and the step.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
+    return parse_cases(_json_of(text, path), path)
+
+
+def _json_of(text: str, path: str) -> Any:
+    """Return the JSON of *text*: one value, or a case a line."""
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return [data] if isinstance(data, dict) and "sequence" in data else data
+    except RecursionError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
-    return parse_cases(data, path)
+    except json.JSONDecodeError as error:
+        if not text.lstrip().startswith("{"):
+            raise UsageError(f"{path} is not JSON: {error}") from error
+    cases = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                cases.append(json.loads(line))
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise UsageError(f"{path}: line {number} is not JSON: {error}") from error
+    return cases
 
 
 def parse_cases(data: Any, source: str) -> list[Case]:
@@ -163,6 +186,8 @@ def _lock(data: Any, where: str) -> LockSpec:
 
 
 def _step(data: Any, locks: dict[str, LockSpec], function: str, where: str) -> CaseStep:
+    if isinstance(data, dict):
+        return _step_of_object(data, locks, function, where)
     if not isinstance(data, list) or not 1 <= len(data) <= 5:
         raise UsageError(f"{where} is not a list [op, lock, mode, context]")
     words = [*data[:4], *[""] * (4 - len(data))]
@@ -182,6 +207,28 @@ def _step(data: Any, locks: dict[str, LockSpec], function: str, where: str) -> C
     mode = _mode(argument, where) if op in ("acquire", "sync") else CaseMode()
     frames = tuple(Frame.parse(one_line(frame)) for frame in stack)
     return CaseStep(op, lock, argument, context, frames, mode)
+
+
+_STEP_FIELDS = ("op", "lock", "mode", "context", "stack", "task", "cpu", "time")
+
+
+def _step_of_object(
+    data: dict[str, Any], locks: dict[str, LockSpec], function: str, where: str
+) -> CaseStep:
+    """Return a step that is written as an object: it can name its task, its CPU and its time."""
+    unknown = set(data) - set(_STEP_FIELDS)
+    if unknown:
+        raise UsageError(f"{where}: unknown field {min(unknown)!r}", ", ".join(_STEP_FIELDS))
+    words = [data.get(name, "") for name in ("op", "lock", "mode", "context")]
+    step = _step([*words, *([data["stack"]] if "stack" in data else [])], locks, function, where)
+    task, cpu, time = data.get("task", ""), data.get("cpu"), data.get("time")
+    if not isinstance(task, str) or not _TASK.fullmatch(task):
+        raise UsageError(f"{where}: task {task!r} is not a name or name/pid")
+    if cpu is not None and (type(cpu) is not int or cpu < 0):
+        raise UsageError(f"{where}: cpu {cpu!r} is not a number from 0 on")
+    if time is not None and type(time) not in (int, float):
+        raise UsageError(f"{where}: time {time!r} is not a number of seconds")
+    return replace(step, task=one_line(task), cpu=cpu, time=time)
 
 
 def _mode(text: str, where: str) -> CaseMode:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from quiesce.harmless import json_text
 from quiesce.lockdep.cases import Case, CaseStep, load_cases
@@ -15,6 +15,7 @@ from quiesce.lockdep.validator import Validator
 from quiesce.lockdep.ww import WwMutexes
 from quiesce.verdict import Verdict
 
+DEFAULT_RELEASE = "6.12.117"
 COMM = "qemu-system-x86"
 """Every case runs in one task of this name, with pid 1."""
 
@@ -25,44 +26,57 @@ class CaseOutcome:
 
     :ivar report: the first report, or None.
     :ivar step: index of the step that reported, or None.
+    :ivar reported_by: that step, or None.
     """
 
     name: str
     report: Report | None
     step: int | None
+    reported_by: CaseStep | None = None
 
     def to_json(self) -> str:
         """Return the outcome as one line of JSON."""
-        return json_text(
-            {
-                "name": self.name,
-                "verdict": "pass" if self.report is None else "fail",
-                "report": None if self.report is None else self.report.title,
-                "step": self.step,
-            }
-        )
+        data: dict[str, Any] = {
+            "name": self.name,
+            "verdict": "pass" if self.report is None else "fail",
+            "report": None if self.report is None else self.report.title,
+            "step": self.step,
+        }
+        step = self.reported_by
+        if step is not None:
+            given = {"task": step.task or None, "cpu": step.cpu, "time": step.time}
+            data.update({name: value for name, value in given.items() if value is not None})
+        return json_text(data)
 
 
-def replay_case(case: Case, *, raw_nesting: bool = False, like_linux: bool = False) -> CaseOutcome:
+def replay_case(
+    case: Case, *, raw_nesting: bool = False, like_linux: bool = False, release: str = ""
+) -> CaseOutcome:
     """Run one case from a pristine validator. See :class:`Validator` for the parameters."""
-    replay = CaseReplay(case, Validator(raw_nesting=raw_nesting, like_linux=like_linux))
+    validator = Validator(
+        raw_nesting=raw_nesting, like_linux=like_linux, release=release or DEFAULT_RELEASE
+    )
+    replay = CaseReplay(case, validator)
     for index, step in enumerate(case.steps):
         report = replay.run(step)
         if report is not None:
-            return CaseOutcome(case.name, report, index)
+            return CaseOutcome(case.name, report, index, step)
     return CaseOutcome(case.name, None, None)
 
 
-def replay_file(path: str, *, text: bool, raw_nesting: bool, like_linux: bool, out: TextIO) -> int:
+def replay_file(
+    path: str, *, text: bool, raw_nesting: bool, like_linux: bool, out: TextIO, release: str = ""
+) -> int:
     """Run every case of a file and write the outcomes.
 
+    :param release: the kernel that reports name; empty for the one that the texts are of.
     :param text: write the kernel's text of each report instead of JSON, a blank line between them;
         cases without a report write nothing. A note that is not the kernel's follows its report.
     :return: the exit code: 0 if nothing was reported, else 1.
     :raises UsageError: the file is wrong; nothing was run.
     """
     outcomes = [
-        replay_case(case, raw_nesting=raw_nesting, like_linux=like_linux)
+        replay_case(case, raw_nesting=raw_nesting, like_linux=like_linux, release=release)
         for case in load_cases(path)
     ]
     if text:
@@ -85,6 +99,7 @@ class CaseReplay:
         self.validator = validator
         self.task: LockdepTask = validator.task(COMM)
         self.ww = WwMutexes()
+        self._tasks = {"": (self.task, self.ww)}
         self.locks = {
             name: validator.lock(
                 spec.key,
@@ -98,6 +113,7 @@ class CaseReplay:
 
     def run(self, step: CaseStep) -> Report | None:
         """Do one step and return the report that it caused."""
+        self.task, self.ww = self._task_of(step.task)
         self._set_context(step.context)
         failed = self.ww.before(step)
         if not failed:
@@ -106,6 +122,14 @@ class CaseReplay:
                 return report
             failed = self.ww.after(step)
         return self.validator.warn(self.task, failed, stack=step.stack) if failed else None
+
+    def _task_of(self, name: str) -> tuple[LockdepTask, WwMutexes]:
+        """Return the task of that name, and its ww_mutex interface."""
+        if name not in self._tasks:
+            comm, _, pid = name.partition("/")
+            task = self.validator.task(comm, int(pid) if pid else 1 + len(self._tasks))
+            self._tasks[name] = task, WwMutexes()
+        return self._tasks[name]
 
     def _set_context(self, context: str) -> None:
         """Follow the recorded interrupt state, should some event not have been recorded."""

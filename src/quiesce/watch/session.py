@@ -7,7 +7,16 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from quiesce.watch import contexts, endings, graph, patches, signals, thread_state, writer
+from quiesce.watch import (
+    contexts,
+    endings,
+    event_loop,
+    graph,
+    patches,
+    signals,
+    thread_state,
+    writer,
+)
 from quiesce.watch.engine import Engine
 from quiesce.watch.findings import WatchFinding
 from quiesce.watch.ignoring import Rules
@@ -97,6 +106,7 @@ def begin(
         contexts.start()
         signals.start()
         endings.start(_engine)
+        event_loop.start(_engine, load=adopt)
         _register_fork()
     one = Watch(_engine, quiet=quiet, kernel_text=kernel_text, rules=rules or Rules())
     _watches.append(one)
@@ -111,6 +121,7 @@ def end(one: Watch) -> None:
     if not _watches and _engine is not None:
         engine, _engine = _engine, None
         engine.active = False
+        event_loop.stop()
         endings.stop()
         signals.stop()
         contexts.stop()
