@@ -22,6 +22,7 @@ from quiesce.watch.thread_state import LOCAL, NORMAL, new_state
 
 _getframe = sys._getframe
 _REAL_RLOCK: Any = threading._CRLock  # type: ignore[attr-defined]
+_real_factory: Any = threading.RLock
 _WAITING = ("threading", "quiesce.watch.endings")
 
 
@@ -34,7 +35,8 @@ class WatchedRLock(WatchedBase):
     restored: bool
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        inner = _REAL_RLOCK(*args, **kwargs)
+        # With arguments, which mean nothing, the factory warns.
+        inner = _real_factory(*args, **kwargs) if args or kwargs else _REAL_RLOCK()
         made = class_of_new[0](_getframe(1)) if class_of_new and cls is WatchedRLock else None
         return inner if made is None else wrap_rlock(inner, made)
 
