@@ -73,7 +73,7 @@ def is_trace(text: str) -> bool:
     return next(events_of(text), None) is not None
 
 
-class _Replay:
+class _TraceReplay:
     """The events of a trace, one by one, into a validator."""
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ def read_trace(text: str) -> Export:
     edges: set[tuple[str, str]] = set()
     wrong = False
     if ordered:
-        replay = _Replay()
+        replay = _TraceReplay()
         for event in ordered:
             replay.feed(event)
         classes = replay.validator.classes
