@@ -90,3 +90,15 @@ def test_everything_is_closed() -> None:
     with fresh_vm() as vm, RealModeGuest(vm, 100, 0xF0000) as guest:
         guest.read([0])
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+@needs_kvm
+def test_a_log_that_is_larger_than_expected_stays_in_its_buffer(vm: Vm) -> None:
+    pages = 1 << 15
+    with HostMemory(pages * PAGE) as memory, RealModeGuest(vm, 100, 0xF0000) as guest:
+        gpa = 0x10000000
+        vm.set_user_memory_region(1, LOG_DIRTY_PAGES, gpa, pages * PAGE, memory.address)
+        guest.write([gpa, gpa + (pages - 1) * PAGE], b"ab")
+        assert vm.get_dirty_log(1, 8) == (0, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+        guest.write([gpa + (pages - 1) * PAGE], b"b")
+        assert vm.get_dirty_log(1, pages)[1] == bytes(pages // 8 - 1) + bytes([0x80])

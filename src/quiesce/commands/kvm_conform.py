@@ -32,7 +32,7 @@ def conform_command(args: argparse.Namespace) -> int:
             Wanted(args.operations, args.seed, deadline, workers=args.workers or _workers()),
             progress=_ConformProgress(args.quiet or args.json),
         )
-        interrupted = bool(stopping.reason())
+        interrupted = bool(stopping.reason()) or result.lost_workers > 0
     print(json_text(to_json(result, args.seed)) if args.json else render(result, args.seed))
     if result.differences:
         return Verdict.VIOLATION.exit_code

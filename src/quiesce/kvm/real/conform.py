@@ -60,6 +60,8 @@ class Conformance:
     seconds: float = 0.0
     ended: str = ""
     scenarios: list[Outcome] = field(default_factory=list)
+    lost_workers: int = 0
+    """Workers that were killed: what they did is not known."""
     errnos: Counter[int] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     decided: set[str] = field(default_factory=set)
@@ -194,6 +196,7 @@ class _Run:
 
         for result in Workers([job(number) for number in range(workers)], waiting).results():
             if result is None:
+                self.result.lost_workers += 1
                 self.result.ended = "a worker was killed"
             else:
                 self.result.add(result)

@@ -47,9 +47,10 @@ def region2(*words):
 
 
 def get_dirty_log(slot, pages):
-    bitmap = bytearray((pages + 63) // 64 * 8)
+    bitmap = bytearray(1 << 15)
     at = ctypes.addressof(ctypes.c_char.from_buffer(bitmap))
-    return ask(0x4010AE42, struct.pack("=IIQ", slot, 0, at)), "bits", bitmap.hex(" ")
+    answer = ask(0x4010AE42, struct.pack("=IIQ", slot, 0, at))
+    return answer, "bits", bitmap[: (pages + 63) // 64 * 8].hex(" ")
 
 
 def clear_dirty_log(slot, first, pages, bits):

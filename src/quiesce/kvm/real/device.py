@@ -189,14 +189,18 @@ class Vm(_Closing):
     def get_dirty_log(self, slot: int, pages: int) -> tuple[int, bytes]:
         """Return ``(0, bitmap)`` and clear the log, or ``(errno, b"")``.
 
-        :param pages: the pages of the slot; the bitmap has a bit for each, in words of 64.
+        The kernel writes as many bits as the slot has pages, whatever the caller expects. So the buffer has
+        room for the largest slot that is safe.
+
+        :param pages: how many bits to return, in words of 64.
         """
-        bitmap = bytearray((pages + 63) // 64 * 8)
+        size = (pages + 63) // 64 * 8
+        bitmap = bytearray(max(size, LARGEST_SAFE_SLOT // PAGE // 8))
         try:
             ioctl(self.fd, _GET_DIRTY_LOG, struct.pack("=IIQ", slot, 0, _address(bitmap)))
         except OSError as error:
             return error.errno or errno.EIO, b""
-        return 0, bytes(bitmap)
+        return 0, bytes(bitmap[:size])
 
     def clear_dirty_log(self, slot: int, first: int, pages: int, bitmap: bytes) -> int:
         """Clear the bits of *bitmap* in the log, from page *first* on; return 0 or the errno.
