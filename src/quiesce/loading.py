@@ -115,6 +115,26 @@ def values_of(scenario: type[Scenario], over: str) -> tuple[str, tuple[str, ...]
     return name, tuple(values)
 
 
+def listed_values(scenario: type[Scenario], name: str, text: str) -> list[str]:
+    """Return the values that ``--set name=text`` asks for: one, or those of ``2..8`` or ``a,b``.
+
+    The value of a parameter that is a text is one value, whatever is in it.
+
+    :raises UsageError: there is none, as in ``8..2``.
+    """
+    parameter = _parameters(scenario).get(name)
+    if parameter is None or isinstance(parameter.default, str):
+        return [text]
+    low, dots, high = text.partition("..")
+    several = dots and _is_integer(low) and _is_integer(high)
+    if not several and ("," not in text or parameter.default is inspect.Parameter.empty):
+        return [text]
+    values = list(dict.fromkeys(_listed(text)))
+    if not values:
+        raise UsageError(f"--set {name}={text}: there is no value", f"--set {name}=2..8")
+    return values
+
+
 MOST_VALUES = 50
 """Variants that can be compared with each other."""
 

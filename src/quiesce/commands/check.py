@@ -8,12 +8,13 @@ import argparse
 from quiesce.commands.formats import outputs_of
 from quiesce.commands.lockdep import lockdep_of, print_graph, print_reports
 from quiesce.commands.options import native_options, search_bounds, search_options
+from quiesce.commands.sweep import Job, options_of, refuse_executor, sweep_command, varied
 from quiesce.compiler.program import Program, compile_scenario
 from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.expected import exit_code, question
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import make_token
-from quiesce.loading import load_scenario, split_target
+from quiesce.loading import build, load_class, split_target
 from quiesce.report.check_document import CheckReport, check_document
 from quiesce.report.progress import ProgressLine
 from quiesce.report.show_steps import render_steps
@@ -23,8 +24,18 @@ from quiesce.token_file import origin_of
 
 def check_command(args: argparse.Namespace) -> int:
     """Check the scenario that ``args.target`` names; return the exit code."""
+    scenario_class = load_class(args.target)
+    runs = varied(scenario_class, args.set)
+    if len(runs) > 1:
+        for run in runs:
+            build(scenario_class, run)
+        options = options_of(args)
+        return sweep_command(
+            args, args.target, [Job(args.target, "", run, options) for run in runs]
+        )
+    refuse_executor(args)
     bounds = search_bounds(args)
-    scenario = load_scenario(args.target, args.set)
+    scenario = build(scenario_class, args.set)
     program = compile_scenario(scenario, fuse=not args.no_fusion)
     if args.show_steps:
         print(render_steps(program), end="")

@@ -11,10 +11,12 @@ from quiesce.commands.formats import outputs_of
 from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenario_settings
 from quiesce.commands.lockdep import LockdepResult, lockdep_of, print_reports
 from quiesce.commands.options import native_options, search_bounds, search_options
+from quiesce.commands.sweep import Job, options_of, refuse_executor, sweep_command, varied
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import Origin, make_token
+from quiesce.kvm.scenarios import MemslotUpdates
 from quiesce.report.check_document import CheckReport, check_document
 from quiesce.report.progress import ProgressLine
 from quiesce.report.table import design_sections
@@ -63,8 +65,15 @@ def kvm_check_command(args: argparse.Namespace) -> int:
     """Check the designs that ``args.design`` names; return the exit code."""
     bounds = search_bounds(args)
     designs, settings = chosen_designs(args), scenario_settings(args)
+    runs = varied(MemslotUpdates, settings)
     for design in designs:
-        design_scenario(design, settings)
+        for run in runs:
+            design_scenario(design, run)
+    if len(runs) > 1:
+        options = options_of(args)
+        jobs = [Job("", design, run, options) for run in runs for design in designs]
+        return sweep_command(args, "the designs of KVM", jobs)
+    refuse_executor(args)
     if args.lockdep:
         return print_reports(design_lockdep(design, settings, bounds) for design in designs)
     outputs = outputs_of(args, [args.checkpoint])

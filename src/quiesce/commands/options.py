@@ -74,6 +74,15 @@ def add_search_options(parser: argparse.ArgumentParser, html: bool = True) -> No
     )  # fmt: skip
 
 
+def add_executor_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--executor``, for the commands that can check several values of a parameter."""
+    parser.add_argument(
+        "--executor", metavar="MODULE:CALLABLE", default="",
+        help="with several values (--set n=2..8): what returns an executor that takes the runs, such as "
+        "concurrent.futures:ProcessPoolExecutor or distributed:Client (default: one after the other, here)",
+    )  # fmt: skip
+
+
 REPLAY_STATES = 2_000_000
 """States that a replay explores to decide what can never happen any more."""
 

@@ -55,7 +55,7 @@ EXECUTED = "FILE is Python and is executed: give only files that you would run w
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from quiesce.commands.options import add_search_options
+    from quiesce.commands.options import add_executor_option, add_search_options
 
     check = commands.add_parser(
         "check",
@@ -83,6 +83,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_question(check)
     _add_watch(check)
     add_search_options(check)
+    add_executor_option(check)
     check.set_defaults(run=_check)
 
 
@@ -150,7 +151,7 @@ def _add_target(parser: argparse.ArgumentParser, required: bool = True) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter of the scenario",
+        help="a parameter of the scenario; n=2..8 or n=2,4: a run for each, in one table (check)",
     )
 
 
@@ -271,7 +272,7 @@ def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     from quiesce.commands.kvm_run import add_run
     from quiesce.commands.kvm_stall import add_stall
     from quiesce.commands.kvm_trace import add_trace
-    from quiesce.commands.options import add_search_options, any_number
+    from quiesce.commands.options import add_executor_option, add_search_options, any_number
 
     kvm = commands.add_parser("kvm", help="KVM's memslots against the MMU notifier")
     actions = kvm.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -290,6 +291,7 @@ def _add_kvm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--first", action="store_true", help="stop at the first violation of each design"
     )
     add_search_options(check)
+    add_executor_option(check)
     check.set_defaults(run=_kvm_check)
     add_stall(actions)
     add_trace(actions)
