@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, replace
+from typing import Any
 
 from quiesce import stopping
 from quiesce.commands.formats import outputs_of
 from quiesce.commands.kvm_options import chosen_designs, design_scenario, scenario_settings
 from quiesce.commands.lockdep import LockdepResult, lockdep_of, print_reports
 from quiesce.commands.options import native_options, search_bounds, search_options
-from quiesce.commands.sweep import Job, options_of, refuse_executor, sweep_command, varied
+from quiesce.commands.sweep import Job, options_of, refuse_executor, row, sweep_command, varied
 from quiesce.compiler.program import compile_scenario
 from quiesce.explorer import Bounds, CheckResult, check
 from quiesce.explorer.findings import Finding
 from quiesce.explorer.replay import Origin, make_token
 from quiesce.kvm.scenarios import MemslotUpdates
 from quiesce.report.check_document import CheckReport, check_document
+from quiesce.report.check_json import check_to_json
 from quiesce.report.progress import ProgressLine
 from quiesce.report.table import design_sections
 from quiesce.verdict import worst
@@ -72,7 +74,7 @@ def kvm_check_command(args: argparse.Namespace) -> int:
     if len(runs) > 1:
         options = options_of(args)
         jobs = [Job("", design, run, options) for run in runs for design in designs]
-        return sweep_command(args, "the designs of KVM", jobs)
+        return sweep_command(args, "the designs of KVM", run_one_design, jobs)
     refuse_executor(args)
     if args.lockdep:
         return print_reports(design_lockdep(design, settings, bounds) for design in designs)
@@ -116,6 +118,19 @@ def check_design(
     if lockdep.cut_short:
         result.notes += lockdep.notes
     return DesignResult(design, settings, result, lockdep)
+
+
+def run_one_design(
+    _target: str, design: str, settings: tuple[str, ...], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Check *design* with *settings*, perhaps in another process; return the row of a sweep."""
+    args = argparse.Namespace(**options)
+    bounds = search_bounds(args)
+    found = check_design(design, settings, args, bounds, args.quiet or args.json)
+    result = found.result
+    token = found.token_of(result.finding) if result.finding else None
+    data = check_to_json(result, "MemslotUpdates", design, token)
+    return row(settings, design, result.verdict.exit_code, data)
 
 
 def design_lockdep(design: str, settings: tuple[str, ...], bounds: Bounds) -> LockdepResult:

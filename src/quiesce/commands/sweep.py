@@ -17,18 +17,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from quiesce.compiler.program import compile_scenario
 from quiesce.errors import UsageError
-from quiesce.explorer.expected import exit_code, question, shown_findings
-from quiesce.explorer.findings import CheckResult
-from quiesce.explorer.replay import make_token
 from quiesce.harmless import json_text
-from quiesce.loading import MOST_VALUES, listed_values, load_class, split_target
+from quiesce.loading import MOST_VALUES, listed_values
 from quiesce.protocol import Scenario
-from quiesce.report.check_json import SCHEMA, check_to_json
+from quiesce.report.check_json import SCHEMA
 from quiesce.report.sweep_text import render_sweep
 from quiesce.stopping import noted
-from quiesce.token_file import origin_of
 
 SEVERITY = (0, 3, 1)
 """The exit codes of one run, the worst last."""
@@ -60,6 +55,9 @@ class Job:
     design: str
     settings: tuple[str, ...]
     options: dict[str, Any]
+
+
+RunOne = Callable[[str, str, tuple[str, ...], dict[str, Any]], dict[str, Any]]
 
 
 def varied(scenario: type[Scenario], settings: Sequence[str]) -> list[tuple[str, ...]]:
@@ -107,8 +105,12 @@ def refuse_executor(args: argparse.Namespace) -> None:
         raise UsageError("--executor: there is one run only", "--set NAME=2..8, or leave it out")
 
 
-def sweep_command(args: argparse.Namespace, title: str, jobs: Sequence[Job]) -> int:
-    """Run all *jobs* and print their table; return the worst exit code."""
+def sweep_command(args: argparse.Namespace, title: str, run: RunOne, jobs: Sequence[Job]) -> int:
+    """Run all *jobs* and print their table; return the worst exit code.
+
+    :param run: what is called for each, perhaps in another process, with the target, the design, the settings
+        and the options; it returns a :func:`row`.
+    """
     refuse_what_has_no_table(args)
     pairs = [dict(setting.split("=", 1) for setting in job.settings) for job in jobs]
     over = [name for name in pairs[0] if len({pair[name] for pair in pairs}) > 1]
@@ -122,7 +124,7 @@ def sweep_command(args: argparse.Namespace, title: str, jobs: Sequence[Job]) -> 
                 # The seconds are for the command as a whole.
                 spent = time.monotonic() - started
                 left["max_seconds"] = max(0.001, left["max_seconds"] - spent)
-            pending.append(executor.submit(run_job, job.target, job.design, job.settings, left))
+            pending.append(executor.submit(run, job.target, job.design, job.settings, left))
         runs = [p.result() for p in pending]
     if args.json:
         print(json_text({"schema": SCHEMA, "over": list(over), "runs": [r["check"] for r in runs]}))
@@ -138,41 +140,10 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(args).items() if name not in left_out}
 
 
-def run_job(
-    target: str, design: str, settings: tuple[str, ...], options: dict[str, Any]
+def row(
+    settings: tuple[str, ...], design: str, code: int, data: dict[str, object]
 ) -> dict[str, Any]:
-    """Check one scenario; return its row: the settings, the exit code and the JSON of the check."""
-    from quiesce.commands.check import run_check
-    from quiesce.commands.kvm import check_design
-    from quiesce.commands.options import search_bounds
-    from quiesce.loading import build
-
-    args = argparse.Namespace(**options, target=target)
-    bounds = search_bounds(args)
-    if design:
-        found = check_design(design, settings, args, bounds, args.quiet or args.json)
-        result: CheckResult = found.result
-        code = result.verdict.exit_code
-        shown = [result.finding] if result.finding else []
-        token = found.token_of(shown[0]) if shown else None
-        data = check_to_json(result, "MemslotUpdates", design, token)
-    else:
-        scenario = build(load_class(target), settings)
-        program = compile_scenario(scenario, fuse=not args.no_fusion)
-        asked = question(scenario, program, args.expect, args.only, args.ignore)
-        result = asked.judge(
-            run_check(program, args, bounds, args.all or asked.whole_space, args.quiet or args.json)
-        )
-        code = exit_code(result)
-        name = type(scenario).__name__
-        shown = shown_findings(result)
-        origin = origin_of(split_target(target)[0], name, list(settings))
-        token = (
-            make_token(origin, result.program_of(shown[0]), shown[0], args.fairness)
-            if shown
-            else None
-        )
-        data = check_to_json(result, name, None, token)
+    """Return what a run comes to: its settings, the exit code and the JSON of the check."""
     values = dict(setting.split("=", 1) for setting in settings)
     return {
         "settings": values,
