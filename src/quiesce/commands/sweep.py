@@ -156,7 +156,7 @@ def row(
 # --- Executors ----------------------------------------------------------------------------------------
 
 
-class _Here:
+class _RunsAtOnce:
     """Runs what it is handed at once, in this thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
@@ -172,7 +172,7 @@ def find_executor(name: str) -> Submits:
     :raises UsageError: there is no such thing, or it is not an executor.
     """
     if not name:
-        return _Here()
+        return _RunsAtOnce()
     module, colon, attribute = name.partition(":")
     if not colon or not module or not attribute:
         raise UsageError(
