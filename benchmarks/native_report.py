@@ -23,7 +23,12 @@ measured by the clock (two cores, the first verdict) says little.
 
 def page(results: dict[str, Any]) -> str:
     """Return the page as Markdown."""
-    parts = [_HEAD, _cases(results["cases"]), _cores(results["cores"])]
+    parts = [
+        _HEAD,
+        _machine(results.get("machine")),
+        _cases(results["cases"]),
+        _cores(results["cores"]),
+    ]
     parts.append(_whole_check(results["whole_check"]))
     parts += [
         _growth(results["growth"], results["spin_on_16"]),
@@ -33,6 +38,18 @@ def page(results: dict[str, Any]) -> str:
     return "".join(parts)
 
 
+def _machine(machine: dict[str, Any] | None) -> str:
+    if machine is None:
+        return ""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    load = ", ".join(map(str, machine["load"]))
+    return (
+        f"Measured on {machine['processor']}, {machine['cores']} cores, load before it began {load} "
+        f"(1, 5, 15 minutes); {versions}. Spin is the faster one of its depth-first and its breadth-first "
+        "search (`-DBFS`).\n\n"
+    )
+
+
 def _cases(cases: dict[str, Any]) -> str:
     lines = [
         "| protocol | tool | states | transitions | seconds | states/s | ratio | bytes/state | peak MB |",
@@ -40,11 +57,11 @@ def _cases(cases: dict[str, Any]) -> str:
     ]
     for name, case in cases.items():
         spin = case["runs"].get("spin")
-        for tool, run in case["runs"].items():
+        for run in case["runs"].values():
             rate = run["states"] / run["seconds"]
             ratio = f"{rate / (spin['states'] / spin['seconds']):.1f}" if spin else "-"
             lines.append(
-                f"| {name} | {tool} | {run['states']:,} | {run['transitions']:,} | "
+                f"| {name} | {run['tool']} | {run['states']:,} | {run['transitions']:,} | "
                 f"{run['seconds']:.2f} | {rate:,.0f} | {ratio} | {run['bytes_per_state']:.0f} | "
                 f"{run['peak_bytes'] / 1e6:.0f} |"
             )
