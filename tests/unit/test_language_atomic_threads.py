@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quiesce.compiler.program import Program, compile_scenario
-from quiesce.explorer import Options, check_reference
+from quiesce.explorer import Options, check
 from quiesce.primitives import SpinLock
 from quiesce.protocol import (
     READ_ONCE,
@@ -61,7 +61,7 @@ def counting(decorate: Decorator) -> Scenario:
 
 
 def failed(program: Program) -> set[str]:
-    result = check_reference(program, Options(keep_going=True))
+    result = check(program, Options(keep_going=True))
     assert result.complete
     return {p.name for p in result.properties if p.finding is not None}
 
@@ -123,7 +123,7 @@ def test_an_atomic_thread_that_waits_forever_is_a_deadlock() -> None:
         def opener(self) -> None:
             """No thread any more."""
 
-    (finding,) = check_reference(compile_scenario(Closed()), Options()).of_kind("deadlock")
+    (finding,) = check(compile_scenario(Closed()), Options()).of_kind("deadlock")
     assert "user" in finding.message
 
 
