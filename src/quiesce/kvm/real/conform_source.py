@@ -74,7 +74,9 @@ class Follower:
             slot = pick.choice(logging)
             number, pages = slot.id, slot.npages
         else:
-            number, pages = pick.choice((0, 5, 40000, 1 << 16)), 8
+            number = pick.choice((0, 5, 40000, 1 << 16))
+            slot_there = regions.spaces[0].by_id.get(number)
+            pages = 8 if slot_there is None else slot_there.npages
         if pick.random() < 0.6 or pages > 64:
             return ops.GetDirtyLog(number, pages)
         first = pick.choice((0, 0, 0, 0, 0, 1, 64))
