@@ -520,3 +520,25 @@ def test_a_node_that_is_forgotten_is_an_error_of_types() -> None:
         exhaustive += "assert_never" in ast.unparse(last)
     assert silent == []
     assert exhaustive >= 20
+
+
+# --- Docs ---------------------------------------------------------------------------------------------
+
+WIDTH_OF_DOCS = 100
+
+
+def pages() -> list[Path]:
+    return [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"))]
+
+
+def test_prose_of_the_docs_is_not_too_wide() -> None:
+    """Tables and code may be wider; a line with one word that cannot be broken, too."""
+    wide = []
+    for page in pages():
+        code = False
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            code ^= line.lstrip().startswith("```")
+            prose = not code and not line.lstrip().startswith("|") and not line.startswith("    ")
+            if prose and len(line) > WIDTH_OF_DOCS and " " in line[:WIDTH_OF_DOCS].strip():
+                wide.append(f"{page.name}:{number}")
+    assert wide == []
