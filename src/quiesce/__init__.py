@@ -10,7 +10,7 @@ before its end. Type checkers read ``__init__.pyi``, which offers the same names
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _TESTING = ("check", "replay")
 """What is offered of :mod:`quiesce.testing`."""
