@@ -13,6 +13,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in the background lets Ctrl-C be ignored, by all that they start, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+collect_ignore = ["data", "golden"]
+"""Inputs and expected texts; some are tests of other people's, in files that are called so."""
+
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 DATA = Path(__file__).parent / "data"

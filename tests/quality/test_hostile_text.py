@@ -355,8 +355,8 @@ def test_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
     """On a terminal the only control sequences are those that clear our own line."""
     for live in (True, False):
         line = ProgressLine(NAME, quiet=False)
-        monkeypatch.setattr(line, "_live", live)
-        monkeypatch.setattr(line, "_last", -1e9)
+        monkeypatch.setattr(line._line, "_live", live)
+        monkeypatch.setattr(line._line, "_last", -1e9)
         line(Progress(1, 2, 3, 4, 5.0))
         line.clear()
         line.warn(one_line(NAME))

@@ -174,9 +174,10 @@ def test_a_comparison_with_an_unexpected_variant_fails(run: Callable[..., Ran]) 
 
 
 def test_numbers_are_compared_in_several_tables_where_one_is_too_wide(
-    run: Callable[..., Ran], tmp_path: Path
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "many.py"
+    monkeypatch.chdir(tmp_path)
+    file = Path("many.py")
     file.write_text(
         "from quiesce.protocol import Int, Scenario, thread\n"
         "class Many(Scenario):\n"

@@ -64,7 +64,10 @@ def short_forms(*, json: bool = False, markdown: bool = False, html: str = "") -
 
 def outputs_of(args: argparse.Namespace, inputs: Iterable[str] = ()) -> Outputs:
     """Return the forms that *args* ask for: see :class:`Outputs`."""
-    short = short_forms(json=args.json, html=getattr(args, "html", None) or "")
+    html = getattr(args, "html", None)
+    if html == "":
+        require_writable("--html", html)
+    short = short_forms(json=args.json, html=html or "")
     return Outputs([*short, *args.format], inputs)
 
 
