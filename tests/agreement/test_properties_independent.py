@@ -47,12 +47,12 @@ def cells(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Scenario, "properties", kept)
-        program = compile_scenario(scenario)
-    result = check(
-        program,
-        Options(keep_going=True, bounds=Bounds(max_states=most)),
-        NativeOptions(explorer=explorer),
-    )
+        # The check as well: where a data race is found the scenario is compiled again.
+        result = check(
+            compile_scenario(scenario),
+            Options(keep_going=True, bounds=Bounds(max_states=most)),
+            NativeOptions(explorer=explorer),
+        )
     if "bound" in result.incomplete:
         raise TooLarge
     return {
