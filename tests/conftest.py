@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,12 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in the background lets Ctrl-C be ignored, by all that they start, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if os.environ.get("QUIESCE_REPEATABLE"):
+    from hypothesis import settings
+
+    settings.register_profile("repeatable", derandomize=True)
+    settings.load_profile("repeatable")
 
 collect_ignore = ["data", "golden"]
 """Inputs and expected texts; some are tests of other people's, in files that are called so."""
